@@ -1,0 +1,33 @@
+"""The errors that a user can cause. Each message is one line that names the value and what was allowed."""
+
+
+class UserError(ValueError):
+    """What the user gave cannot be used; the commands print its message as one line and exit with code 2."""
+
+
+class TaxonomyError(UserError):
+    """A taxonomy file, or a name that should be in it, is wrong."""
+
+
+class ClipError(UserError):
+    """A video cannot be read, or not to its end."""
+
+
+class DatasetError(UserError):
+    """A labelled data set, or one row of it, is wrong."""
+
+
+class DetectorError(UserError):
+    """A detector file cannot be used."""
+
+
+class GatesError(UserError):
+    """A threshold file is wrong, or was made for something else."""
+
+
+class CheckpointError(UserError):
+    """A head or trunk file is wrong, or was made for something else."""
+
+
+class TrainingError(UserError):
+    """Training cannot start or go on."""

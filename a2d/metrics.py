@@ -1,0 +1,133 @@
+"""Precision, recall and F1 for sets of labels: counts in, ratios out.
+
+The challenge metric is sample-averaged; `F1` there is the mean of the samples' F1 and not 2PR / (P + R). With x the
+0/1 prediction row and y the truth row of a sample: P = mean Σxy / (Σx + 1e-8), R = mean Σxy / Σy,
+F1 = mean 2Σxy / (Σx + Σy) (A2D actor-action challenge, 2020). It equals scikit-learn's `average="samples"` where every sample has a label.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Precision, recall and F1, each a fraction in [0, 1]."""
+
+    precision: float
+    recall: float
+    f1: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Give the three fractions by name."""
+        return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+
+
+@dataclass(frozen=True)
+class MultilabelCounts:
+    """What must be counted to know every average; two of them add up to that of both sets of samples.
+
+    Attributes:
+        samples: Number of samples.
+        sample_sums: Sums over samples of precision, recall and F1, shape (3,).
+        true_positives: Samples where the label was said and is true, shape (labels,).
+        predicted: Samples where the label was said, shape (labels,).
+        actual: Samples where the label is true, shape (labels,).
+    """
+
+    samples: int
+    sample_sums: NDArray[np.float64]
+    true_positives: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    actual: NDArray[np.int64]
+
+    def __add__(self, other: "MultilabelCounts") -> "MultilabelCounts":
+        """Pool the samples of two counts over the same labels."""
+        return MultilabelCounts(
+            self.samples + other.samples,
+            self.sample_sums + other.sample_sums,
+            self.true_positives + other.true_positives,
+            self.predicted + other.predicted,
+            self.actual + other.actual,
+        )
+
+    @property
+    def sample_averaged(self) -> Scores:
+        """The challenge metric: mean over samples."""
+        precision, recall, f1 = self.sample_sums / max(self.samples, 1)
+        return Scores(float(precision), float(recall), float(f1))
+
+    @property
+    def micro(self) -> Scores:
+        """All decisions of all labels in one pot."""
+        return self.of_labels(range(len(self.actual)))
+
+    @property
+    def macro(self) -> Scores:
+        """Mean over labels; a label that is never said and never true counts as 0, as scikit-learn has it."""
+        if not len(self.actual):
+            return Scores(0.0, 0.0, 0.0)
+        rows = np.array([(s.precision, s.recall, s.f1) for s in self.per_label])
+        precision, recall, f1 = rows.mean(axis=0)
+        return Scores(float(precision), float(recall), float(f1))
+
+    @property
+    def per_label(self) -> list[Scores]:
+        """Scores of each label on its own, in label order."""
+        return [self.of_labels([index]) for index in range(len(self.actual))]
+
+    def of_labels(self, indices: Sequence[int] | range) -> Scores:
+        """Micro-average over some labels, for example those of one actor.
+
+        Args:
+            indices: Places of the labels, from 0.
+
+        Returns:
+            Their scores; 0 where nothing was said or nothing is true.
+        """
+        chosen = list(indices)
+        hits = int(self.true_positives[chosen].sum())
+        said = int(self.predicted[chosen].sum())
+        true = int(self.actual[chosen].sum())
+        return Scores(hits / max(said, 1), hits / max(true, 1), 2 * hits / max(said + true, 1))
+
+
+def count(predicted: NDArray[np.bool_], actual: NDArray[np.bool_]) -> MultilabelCounts:
+    """Count what was said against what is true.
+
+    Args:
+        predicted: Shape (samples, labels), True where the label was said.
+        actual: Shape (samples, labels), True where the label is true.
+
+    Returns:
+        The counts.
+
+    Raises:
+        ValueError: If the shapes differ or are not two-dimensional.
+
+    >>> truth = np.array([[1, 0, 1], [0, 1, 0]], dtype=bool)
+    >>> said = np.array([[1, 1, 0], [0, 0, 0]], dtype=bool)
+    >>> scores = count(said, truth).sample_averaged
+    >>> round(scores.precision, 6), scores.recall, scores.f1
+    (0.25, 0.25, 0.25)
+    """
+    predicted, actual = np.asarray(predicted, dtype=bool), np.asarray(actual, dtype=bool)
+    if predicted.shape != actual.shape or predicted.ndim != 2:
+        raise ValueError(f"two arrays (samples, labels) were expected, found {predicted.shape = }, {actual.shape = }")
+    hits = (predicted & actual).sum(axis=1)
+    said = predicted.sum(axis=1)
+    true = actual.sum(axis=1)
+    sums = np.array(
+        [
+            (hits / (said + EPSILON)).sum(),
+            (hits / np.maximum(true, 1)).sum(),
+            (2 * hits / np.maximum(said + true, 1)).sum(),
+        ]
+    )
+    return MultilabelCounts(
+        len(actual), sums, (predicted & actual).sum(axis=0), predicted.sum(axis=0), actual.sum(axis=0)
+    )

@@ -1,0 +1,1 @@
+"""Stage 2: one action head per actor, its training, its checkpoints and its predictions."""
