@@ -13,6 +13,10 @@ class ClipError(UserError):
     """A video cannot be read, or not to its end."""
 
 
+class TruncatedClipError(ClipError):
+    """A video ends early or is damaged; raised after the frames that could be decoded have been given out."""
+
+
 class DatasetError(UserError):
     """A labelled data set, or one row of it, is wrong."""
 

@@ -64,7 +64,7 @@ def read_yaml(path: Path, error: type[UserError]) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
+    except (OSError, ValueError, yaml.YAMLError) as reason:  # ValueError: no UTF-8, or a date like 2024-13-45
         raise error(f"{path}: not a readable YAML file ({' '.join(str(reason).split())})") from None
     if not isinstance(content, dict):
         raise error(f"{path}: a mapping was expected at the top level, found {type(content).__name__}")

@@ -1,8 +1,11 @@
 """Precision, recall and F1 for sets of labels: counts in, ratios out.
 
-The challenge metric is sample-averaged; `F1` there is the mean of the samples' F1 and not 2PR / (P + R). With x the
-0/1 prediction row and y the truth row of a sample: P = mean Σxy / (Σx + 1e-8), R = mean Σxy / Σy,
-F1 = mean 2Σxy / (Σx + Σy) (A2D actor-action challenge, 2020). It equals scikit-learn's `average="samples"` where every sample has a label.
+The challenge metric is sample-averaged, so its F1 is the mean of the samples' F1 and not 2PR / (P + R). With x the
+0/1 prediction row and y the truth row of a sample, it is (A2D actor-action challenge, 2020):
+
+    P = mean(sum(xy) / (sum(x) + 1e-8))    R = mean(sum(xy) / sum(y))    F1 = mean(2 sum(xy) / (sum(x) + sum(y)))
+
+and equals scikit-learn's `average="samples"` where every sample has a label.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,217 @@
+"""Clips into frames: every frame in order, or the frames that are asked for, exactly.
+
+A clip is a video file, or a folder of frames `00001.png`, `00002.png`, … (the course's A2D layout). Times come from the
+stream's own timestamps, so a variable frame rate is right; counts come from what was decoded, never from a header.
+
+PyAV and OpenCV are imported when a clip is first read, so that importing this module is cheap.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a2d.errors import ClipError, TruncatedClipError
+from a2d.frame_folders import NUMBERED_FRAME, folder_frames, pick_from_folder
+from a2d.frames import ASSUMED_FPS, Frame
+from a2d.video_access import pick_from_video
+from a2d.video_decoding import video_frames
+
+
+@dataclass(frozen=True)
+class FrameBatch:
+    """Some frames of one clip, all of one size.
+
+    Attributes:
+        frame_index: Shape (B,) int64, place in the clip, from 0.
+        time_seconds: Shape (B,) float64, when each is shown, from the clip's first frame on.
+        duration_seconds: Shape (B,) float64, how long each is shown, 0 where the clip does not say.
+        images: Shape (B, H, W, 3) uint8, BGR, upright.
+    """
+
+    frame_index: NDArray[np.int64]
+    time_seconds: NDArray[np.float64]
+    duration_seconds: NDArray[np.float64]
+    images: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        """Check the shapes.
+
+        Raises:
+            ValueError: If one is wrong.
+        """
+        if self.images.ndim != 4 or self.images.shape[-1] != 3 or self.images.dtype != np.uint8:
+            raise ValueError(f"{self.images.shape = }, {self.images.dtype = }; (B, H, W, 3) uint8 was expected")
+        for name in ("frame_index", "time_seconds", "duration_seconds"):
+            if getattr(self, name).shape != self.images.shape[:1]:
+                raise ValueError(f"self.{name}.shape = {getattr(self, name).shape}, {self.images.shape = }")
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "FrameBatch(no frames)"
+        height, width = self.images.shape[1:3]
+        return (
+            f"FrameBatch({len(self)} frames {self.frame_index[0]}…{self.frame_index[-1]}, "
+            f"{self.time_seconds[0]:.3f}…{self.time_seconds[-1]:.3f} s, {width}x{height})"
+        )
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What a clip turned out to hold once it was decoded.
+
+    Attributes:
+        frames: Number of frames decoded.
+        duration_seconds: When the last frame ends, from the first frame on.
+        width: Of the first frame, in pixels, upright.
+        height: Of the first frame, in pixels, upright.
+    """
+
+    frames: int
+    duration_seconds: float
+    width: int
+    height: int
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, on average."""
+        return self.frames / self.duration_seconds
+
+
+@dataclass
+class ClipMeter:
+    """Takes the measure of a clip while somebody else reads it, so that nothing is decoded twice.
+
+    >>> meter = ClipMeter()
+    >>> images = np.zeros((2, 48, 64, 3), np.uint8)
+    >>> meter.add(FrameBatch(np.arange(2), np.array([0.0, 0.5]), np.array([0.5, 0.5]), images))
+    >>> meter.info(), meter.info().fps
+    (ClipInfo(frames=2, duration_seconds=1.0, width=64, height=48), 2.0)
+    """
+
+    _times: list[NDArray[np.float64]] = field(default_factory=list)
+    _last_duration_seconds: float = 0.0
+    _size: tuple[int, int] | None = None
+
+    def add(self, batch: FrameBatch) -> None:
+        """Count the next batch of the clip."""
+        if not len(batch):
+            return
+        self._times.append(batch.time_seconds)
+        self._last_duration_seconds = float(batch.duration_seconds[-1])
+        if self._size is None:
+            self._size = (batch.images.shape[2], batch.images.shape[1])
+
+    def info(self) -> ClipInfo:
+        """Say what was counted so far. A last frame of unknown duration is given the median gap between frames.
+
+        Raises:
+            ValueError: If no frame was counted.
+        """
+        if self._size is None:
+            raise ValueError("no frame was counted: add at least one batch first")
+        times = np.concatenate(self._times)
+        last = self._last_duration_seconds
+        if last <= 0:
+            last = float(np.median(np.diff(times))) if len(times) > 1 else 1 / ASSUMED_FPS
+        return ClipInfo(len(times), float(times[-1]) + last, *self._size)
+
+
+def read_frames(clip: Path, batch_size: int = 16) -> Iterator[FrameBatch]:
+    """Read every frame of a clip, in the order they are shown, a bounded number at a time.
+
+    Rotation that the file asks for is applied. A batch never mixes sizes: where the size changes, a new batch starts.
+
+    Args:
+        clip: A video file, or a folder of `%05d.png` frames; a folder's frames are numbered from 1, gaps are allowed,
+            and their times assume 25 frames per second.
+        batch_size: Most frames in a batch.
+
+    Returns:
+        An iterator of batches; the file is closed when it ends or is dropped.
+
+    Raises:
+        ValueError: If the batch size is below 1.
+        ClipError: While iterating, if there is no such file, it holds no video, or nothing in it can be decoded.
+        TruncatedClipError: After the last frame that could be decoded, if the clip ends early or is damaged.
+    """
+    if batch_size < 1:
+        raise ValueError(f"{batch_size = }, at least 1 was expected")
+    return _batches(_frames(clip), batch_size)
+
+
+def read_frames_at(clip: Path, frame_indices: Sequence[int]) -> FrameBatch:
+    """Read certain frames of a clip: the very pixels and times that `read_frames` gives for them.
+
+    The packets are read once without decoding, to learn which frame lies where; then each stretch between keyframes
+    that holds a wanted frame is decoded, once and no further than needed. A clip whose packets do not tell (no
+    timestamps, damage) is decoded from its start.
+
+    Args:
+        clip: As for `read_frames`.
+        frame_indices: Places in the clip, from 0, in any order, repeats allowed.
+
+    Returns:
+        The frames in the order asked for.
+
+    Raises:
+        ClipError: If the clip cannot be read, an index is out of range, or the wanted frames differ in size.
+    """
+    wanted = sorted({int(index) for index in frame_indices})
+    if not wanted:
+        return _stack([], (0, 0))
+    found = pick_from_folder(clip, wanted) if clip.is_dir() else pick_from_video(clip, wanted)
+    sizes = {frame.size for frame in found.values()}
+    if len(sizes) > 1:
+        listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
+        raise ClipError(f"{clip}: the frames asked for differ in size ({listed}); ask for them one size at a time")
+    return _stack([found[int(index)] for index in frame_indices], sizes.pop())
+
+
+def is_frame_folder(folder: Path) -> bool:
+    """Say whether a folder is a clip in itself: it holds frames named `%05d.png`."""
+    return folder.is_dir() and any(NUMBERED_FRAME.fullmatch(path.name) for path in folder.iterdir())
+
+
+def _frames(clip: Path) -> Generator[Frame, None, None]:
+    return folder_frames(clip) if clip.is_dir() else video_frames(clip)
+
+
+def _batches(frames: Generator[Frame, None, None], batch_size: int) -> Iterator[FrameBatch]:
+    """Gather frames of one size; what was gathered is given out before an error of the source goes on."""
+    pending: list[Frame] = []
+    truncated: TruncatedClipError | None = None
+    # A dropped iterator must close the file now, not when the garbage collector gets there.
+    with closing(frames):
+        try:
+            for frame in frames:
+                if pending and (len(pending) == batch_size or frame.size != pending[0].size):
+                    batch, pending = _stack(pending, pending[0].size), []
+                    yield batch
+                    del batch
+                pending.append(frame)
+        except TruncatedClipError as error:
+            truncated = error
+        if pending:
+            yield _stack(pending, pending[0].size)
+    if truncated:
+        raise truncated
+
+
+def _stack(frames: Sequence[Frame], size: tuple[int, int]) -> FrameBatch:
+    width, height = size
+    images = np.empty((len(frames), height, width, 3), dtype=np.uint8)
+    for row, frame in enumerate(frames):
+        images[row] = frame.image
+    return FrameBatch(
+        frame_index=np.array([frame.index for frame in frames], dtype=np.int64),
+        time_seconds=np.array([frame.time_seconds for frame in frames], dtype=np.float64),
+        duration_seconds=np.array([frame.duration_seconds for frame in frames], dtype=np.float64),
+        images=images,
+    )

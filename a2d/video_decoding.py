@@ -1,0 +1,213 @@
+"""Video files, from start to end: PyAV's packets and pictures into frames, with an eye on what the file lacks.
+
+PyAV is imported when a clip is first read, so that importing this module is cheap.
+"""
+
+import math
+import re
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a2d.errors import ClipError, TruncatedClipError
+from a2d.frames import ASSUMED_FPS, Frame
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# Containers that write their duration down; of the others, FFmpeg guesses it.
+KEEPS_DURATION = ("mov", "matroska", "flv", "avi", "asf")
+
+
+@dataclass
+class Tally:
+    """What a pass over a clip's packets met: how many, when the last one ends in seconds, the first thing wrong."""
+
+    packets: int = 0
+    end_seconds: float = 0.0
+    fault: str = ""
+
+    def blame(self, reason: object) -> None:
+        """Remember a fault, if it is the first."""
+        self.fault = self.fault or str(reason)
+
+
+@dataclass
+class _Clock:
+    """Turns timestamps into seconds from the first frame on, always later than the last: a frame step stands in."""
+
+    time_base: Fraction
+    step_seconds: float
+    origin: int | None = None
+    last_seconds: float = -math.inf
+
+    def seconds(self, pts: int | None) -> float:
+        """Say when the next frame in order is shown."""
+        guess = max(0.0, self.last_seconds + self.step_seconds)
+        if pts is not None and self.origin is None:
+            self.origin = pts - round(guess / self.time_base)
+        told = guess if pts is None or self.origin is None else float((pts - self.origin) * self.time_base)
+        self.last_seconds = told if told > self.last_seconds else guess
+        return self.last_seconds
+
+
+class Painter:
+    """Turns decoded pictures into upright BGR images; one per clip, as setting the conversion up is the costly part."""
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, picture: "VideoFrame") -> NDArray[np.uint8]:
+        """Give the picture as an image (H, W, 3), uint8, BGR, upright."""
+        image = np.asarray(self._reformatter.reformat(picture, format="bgr24").to_ndarray(), dtype=np.uint8)
+        # PyAV 18 cannot list side data of kinds that it does not know, so only clips that are turned are asked for it.
+        if not picture.rotation:
+            return image
+        side_data: Any = picture.side_data  # PyAV's type for it knows one key only
+        matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
+        return _upright(image, matrix.reshape(3, 3))
+
+
+def _upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Turn and flip an image (H, W, 3) as the display matrix says: pixel (x, y) goes to (x, y) @ matrix[:2, :2]."""
+    (a, b), (c, d) = matrix[:2, :2]
+    if abs(a) < abs(b):
+        image, (a, d) = image.transpose(1, 0, 2), (c, b)
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+@contextmanager
+def opened(clip: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+    """Open a video file and find its video stream; cover pictures of audio files are none."""
+    import av
+    from av.stream import Disposition
+
+    if not clip.exists():
+        raise ClipError(f"{clip}: no such file")
+    try:
+        # "file:" keeps a name with a colon from being taken for a network protocol.
+        container = av.open(f"file:{clip}", metadata_errors="replace")
+    except av.error.FFmpegError as reason:
+        raise ClipError(f"{clip}: not a video that can be read ({reason.strerror})") from None
+    with container:
+        streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        if not streams or container.format.name == "tty":  # FFmpeg would film a text file
+            raise ClipError(f"{clip}: there is no video in it")
+        if streams[0].codec_context is None:
+            raise ClipError(f"{clip}: no decoder is known for its video")
+        # A transport stream says nothing of its length, so that only a damaged last frame gives a cut away, and whether
+        # FFmpeg marks that frame depends on chance when several frames are decoded at a time.
+        streams[0].thread_type = "SLICE" if container.format.name == "mpegts" else "AUTO"
+        yield container, streams[0]
+
+
+def packets_of(container: "InputContainer", stream: "VideoStream", tally: Tally) -> Iterator["Packet[VideoStream]"]:
+    """Give out a stream's packets in file order, without those that the file does not hold whole."""
+    from av.error import FFmpegError
+
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                tally.blame("the file does not hold all of a frame")
+                continue
+            begin = packet.dts if packet.pts is None else packet.pts
+            if begin is not None:
+                tally.end_seconds = max(
+                    tally.end_seconds, float((begin + (packet.duration or 0)) * time_base_of(stream))
+                )
+            tally.packets += packet.size > 0 or begin is not None
+            if packet.size:  # an empty one would tell the decoder that the clip is over
+                yield packet
+    except FFmpegError as reason:
+        tally.blame(reason.strerror)
+
+
+def pictures_of(
+    packets: Iterable["Packet[VideoStream]"], stream: "VideoStream", tally: Tally
+) -> Iterator["VideoFrame"]:
+    """Decode packets, and what the decoder still holds after the last; go on after those that cannot be decoded."""
+    from av.error import FFmpegError
+
+    for packet in chain(packets, [None]):
+        try:
+            pictures = stream.codec_context.decode(packet)
+        except FFmpegError as reason:
+            tally.blame(reason.strerror)
+            continue
+        for picture in pictures:
+            if picture.is_corrupt:
+                tally.blame("a frame is damaged")
+            yield picture
+
+
+def video_frames(clip: Path) -> Generator[Frame, None, None]:
+    """Decode every frame of a video file, in the order they are shown.
+
+    Raises:
+        ClipError: If the file is missing, no video, or nothing in it can be decoded.
+        TruncatedClipError: After the last frame that could be decoded, if the file ends early or is damaged.
+    """
+    with opened(clip) as (container, stream):
+        tally, paint = Tally(), Painter()
+        clock = _Clock(time_base_of(stream), float(1 / (stream.guessed_rate or ASSUMED_FPS)))
+        frames = 0
+        for picture in pictures_of(packets_of(container, stream, tally), stream, tally):
+            yield Frame(frames, clock.seconds(picture.pts), picture_seconds(picture, stream), paint(picture))
+            frames += 1
+        if not frames:
+            raise ClipError(f"{clip}: no frame could be decoded ({tally.fault or 'it holds none'})")
+        fault = tally.fault or _shortfall(container, stream, tally)
+        if fault:
+            promised = f" of {stream.frames}" if stream.frames else ""
+            raise TruncatedClipError(
+                f"{clip}: cut off or damaged ({fault}): {frames}{promised} frames could be decoded"
+            )
+
+
+def _shortfall(container: "InputContainer", stream: "VideoStream", tally: Tally) -> str:
+    """Say what the header promised beyond what the file held, or nothing."""
+    if container.format.name.startswith("mov") and stream.frames:
+        # An edit list takes frames out of the index, and they are not missing; the table of samples still counts them.
+        expected = min(stream.frames, len(stream.index_entries))
+        return f"the file ends after {tally.packets} of {expected} packets" if tally.packets < expected else ""
+    promised = _header_seconds(container, stream)
+    if promised - tally.end_seconds > max(1.0, 0.1 * promised):
+        return f"it ends at {tally.end_seconds:.2f} of {promised:.2f} seconds"
+    return ""
+
+
+def _header_seconds(container: "InputContainer", stream: "VideoStream") -> float:
+    """Say when the video ends according to the header, or 0 where the header does not say."""
+    if not container.format.name.startswith(KEEPS_DURATION):
+        return 0.0
+    if stream.frames and stream.average_rate:
+        return float(stream.frames / stream.average_rate)
+    if stream.duration:
+        return float(stream.duration * time_base_of(stream))
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # as Matroska writes it
+    if tag:
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+    # The container's own duration is that of its longest stream, which need not be the video.
+    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+
+
+def time_base_of(stream: "VideoStream") -> Fraction:
+    """Give the seconds in one unit of the stream's timestamps."""
+    return stream.time_base or Fraction(1, 1_000_000)
+
+
+def picture_seconds(picture: "VideoFrame", stream: "VideoStream") -> float:
+    """Give the seconds that a picture is shown, 0 where the file does not say."""
+    return max(0.0, float((picture.duration or 0) * time_base_of(stream)))

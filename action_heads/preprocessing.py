@@ -1,0 +1,96 @@
+"""How a frame becomes a network input, for training and for prediction, side by side.
+
+A checkpoint carries its own `Preprocessing`, so that a head is always fed as it was trained.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.transforms import v2
+
+from a2d.errors import CheckpointError
+from a2d.files import check_keys
+
+STORED_MARGIN = 8 / 7  # frames to augment are kept that much larger than the input (256 for 224), to crop from
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to an image before the network sees it.
+
+    Attributes:
+        size: Side of the square input in pixels. The whole image is stretched to it, so nothing is cut off.
+        mean: Subtracted from RGB in [0, 1]; ImageNet's, as torchvision's ResNet weights expect.
+        std: Divided by, likewise.
+    """
+
+    size: int = 224
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields by name, for a manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: object, where: str) -> "Preprocessing":
+        """Read the fields from a manifest.
+
+        Raises:
+            CheckpointError: If a key is missing or unknown.
+        """
+        found = check_keys(content, where, CheckpointError, ["size", "mean", "std"])
+        return cls(int(found["size"]), tuple(found["mean"]), tuple(found["std"]))
+
+    @property
+    def stored_size(self) -> int:
+        """Side in pixels at which training keeps its frames."""
+        return round(self.size * STORED_MARGIN)
+
+
+def resize_frame(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Stretch a frame to a square.
+
+    Args:
+        image: Shape (H, W, 3), uint8.
+        size: Side in pixels.
+
+    Returns:
+        Shape (size, size, 3), uint8, channels as they were.
+    """
+    shrinking = max(image.shape[:2]) > size
+    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
+    """Turn a BGR image (H, W, 3) into an RGB tensor (3, H, W), both uint8."""
+    return torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).permute(2, 0, 1)
+
+
+def evaluation_transform(preprocessing: Preprocessing) -> v2.Transform:
+    """From a stored uint8 RGB tensor (..., 3, S, S) to the input: resize where needed, scale, normalise."""
+    return v2.Compose(
+        [
+            v2.Resize((preprocessing.size, preprocessing.size), antialias=True),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(preprocessing.mean, preprocessing.std),
+        ]
+    )
+
+
+def training_transform(preprocessing: Preprocessing) -> v2.Transform:
+    """The same with a random crop, flip and colour change first."""
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop((preprocessing.size, preprocessing.size), scale=(0.5, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.03),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(preprocessing.mean, preprocessing.std),
+        ]
+    )

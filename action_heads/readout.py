@@ -1,0 +1,28 @@
+"""From probabilities to labels: when a head says an action."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+LABEL_THRESHOLD = 0.5
+
+
+def say_labels(probabilities: NDArray[np.floating], label_threshold: float = LABEL_THRESHOLD) -> NDArray[np.bool_]:
+    """Say every label whose probability reaches the threshold, and the likeliest where none does.
+
+    An actor that is there does something, if only `none`, so a head that says nothing of a present actor is always
+    wrong (A2D gives every actor at least one action).
+
+    Args:
+        probabilities: Of one actor's labels, shape (..., outputs), in [0, 1].
+        label_threshold: In [0, 1].
+
+    Returns:
+        Shape (..., outputs), at least one True in each row.
+
+    >>> say_labels(np.array([[0.7, 0.5, 0.1], [0.2, 0.3, 0.1]]))
+    array([[ True,  True, False],
+           [False,  True, False]])
+    """
+    likeliest = np.arange(probabilities.shape[-1]) == probabilities.argmax(axis=-1)[..., None]
+    said = probabilities >= label_threshold
+    return np.asarray(said | (likeliest & ~said.any(axis=-1, keepdims=True)))

@@ -1,0 +1,122 @@
+"""What stage 1 says of one clip: every box of every frame, and from them how much of the clip each actor is in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class FrameDetections:
+    """The actors in one frame, as parallel arrays. A frame without actors has arrays of length 0.
+
+    Attributes:
+        boxes: Corners x1 y1 x2 y2 in pixels of the frame, shape (N, 4), float32.
+        confidence: In [0, 1], shape (N,), float32.
+        actor_index: Place of the actor in the taxonomy, from 0, shape (N,), int64.
+    """
+
+    boxes: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    actor_index: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Check that the arrays are parallel."""
+        count = len(self.boxes)
+        if self.boxes.shape != (count, 4) or self.confidence.shape != (count,) or self.actor_index.shape != (count,):
+            raise ValueError(
+                f"parallel arrays (N, 4), (N,), (N,) were expected, found {self.boxes.shape = }, "
+                f"{self.confidence.shape = }, {self.actor_index.shape = }"
+            )
+
+
+@dataclass(frozen=True)
+class ClipDetections:
+    """The actors in every frame of one clip. Frames without a box stay: they are the denominator.
+
+    Attributes:
+        frame_index: Number of each decoded frame, from 0, shape (F,), int64.
+        time_seconds: Time of each decoded frame since the first, shape (F,), float64.
+        frame_row: The frame that each box is in, as a row of `frame_index`, from 0, shape (N,), int64.
+        boxes: Corners x1 y1 x2 y2 in pixels, shape (N, 4), float32.
+        confidence: In [0, 1], shape (N,), float32.
+        actor_index: Place of the actor in the taxonomy, from 0, shape (N,), int64.
+        duration_seconds: From the first frame's start to the last one's end.
+        truncated: Why the clip could not be decoded to its end, or an empty string.
+    """
+
+    frame_index: NDArray[np.int64]
+    time_seconds: NDArray[np.float64]
+    frame_row: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    actor_index: NDArray[np.int64]
+    duration_seconds: float
+    truncated: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that the arrays are parallel."""
+        frames, count = len(self.frame_index), len(self.boxes)
+        shapes = (self.time_seconds.shape, self.frame_row.shape, self.confidence.shape, self.actor_index.shape)
+        if shapes != ((frames,), (count,), (count,), (count,)) or self.boxes.shape != (count, 4):
+            raise ValueError(f"{frames = } and {count = } boxes do not fit the arrays' shapes {shapes}")
+
+    @property
+    def frames(self) -> int:
+        """Number of frames decoded."""
+        return len(self.frame_index)
+
+    @property
+    def fps(self) -> float:
+        """Average frames a second; 0 where the clip has no duration."""
+        return self.frames / self.duration_seconds if self.duration_seconds > 0 else 0.0
+
+    def presence_ratios(self, actors: int) -> NDArray[np.float64]:
+        """Give the share of the decoded frames that each actor is in, however many of its boxes a frame has.
+
+        Args:
+            actors: Number of actors in the taxonomy.
+
+        Returns:
+            Shape (actors,), in [0, 1]. The A2D challenge report calls it the percent of the video (section 3.1).
+        """
+        pairs = np.unique(np.stack([self.frame_row, self.actor_index]), axis=1)
+        return np.bincount(pairs[1], minlength=actors) / max(self.frames, 1)
+
+    def frames_with(self, actor_index: int) -> NDArray[np.int64]:
+        """List the numbers of the frames that show an actor, rising, from 0, shape (K,)."""
+        return self.frame_index[np.unique(self.frame_row[self.actor_index == actor_index])]
+
+
+def join_frames(
+    frames: list[FrameDetections],
+    frame_index: NDArray[np.int64],
+    time_seconds: NDArray[np.float64],
+    duration_seconds: float,
+    truncated: str = "",
+) -> ClipDetections:
+    """Join the frames of one clip.
+
+    Args:
+        frames: One entry a frame, in order.
+        frame_index: Their numbers, from 0, shape (F,).
+        time_seconds: Their times, shape (F,).
+        duration_seconds: Of the whole clip.
+        truncated: Why the clip could not be decoded to its end, or an empty string.
+
+    Returns:
+        The clip's detections.
+    """
+    counts = [len(frame.boxes) for frame in frames]
+    empty = FrameDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    parts = [empty, *frames]
+    return ClipDetections(
+        frame_index=frame_index,
+        time_seconds=time_seconds,
+        frame_row=np.repeat(np.arange(len(frames)), counts),
+        boxes=np.concatenate([part.boxes for part in parts]),
+        confidence=np.concatenate([part.confidence for part in parts]),
+        actor_index=np.concatenate([part.actor_index for part in parts]),
+        duration_seconds=duration_seconds,
+        truncated=truncated,
+    )

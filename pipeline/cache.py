@@ -1,0 +1,83 @@
+"""Kept detections: nothing is detected twice.
+
+An entry's name is a hash of all that decides its contents: the clip's bytes, the detector's bytes, the settings and the
+detector classes that feed each actor. So no entry is ever wrong, only unused.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from a2d.files import sha256_file, write_atomically
+from a2d.labels import Taxonomy
+from actor_detector.detections import ClipDetections
+
+FORMAT = 1  # raise it when what is kept, or how it is made, changes
+ARRAYS = ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index")
+
+
+@dataclass(frozen=True)
+class DetectionCache:
+    """A folder of detections by content.
+
+    Attributes:
+        folder: Made when the first entry is written; None keeps nothing.
+    """
+
+    folder: Path | None
+
+    def load(self, key: str) -> ClipDetections | None:
+        """Find an entry; an unreadable one counts as absent and will be written anew."""
+        if self.folder is None:
+            return None
+        try:
+            with np.load(self._path(key), allow_pickle=False) as entry:
+                arrays = {name: entry[name] for name in ARRAYS}
+                return ClipDetections(
+                    **arrays, duration_seconds=float(entry["duration_seconds"]), truncated=str(entry["truncated"])
+                )
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def save(self, key: str, detections: ClipDetections) -> None:
+        """Keep an entry."""
+        if self.folder is None:
+            return
+        content = {name: getattr(detections, name) for name in (*ARRAYS, "duration_seconds", "truncated")}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **content)
+        write_atomically(self._path(key), buffer.getvalue())
+
+    def _path(self, key: str) -> Path:
+        assert self.folder is not None
+        return self.folder / key[:2] / f"{key}.npz"
+
+
+def detection_key(
+    clip_sha256: str, detector_sha256: str, image_size: int, confidence: float, taxonomy: Taxonomy
+) -> str:
+    """Name what is detected in a clip by all that decides it.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    classes = [[actor.name, *actor.detector_classes] for actor in taxonomy.actors]
+    content = [FORMAT, clip_sha256, detector_sha256, image_size, confidence, classes]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def clip_sha256(clip: Path) -> str:
+    """Hash a clip: a file's bytes, or the names and bytes of a folder of frames.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    if clip.is_dir():
+        names = sorted(path for path in clip.iterdir() if path.is_file())
+        return hashlib.sha256("".join(path.name + sha256_file(path) for path in names).encode()).hexdigest()
+    return sha256_file(clip)

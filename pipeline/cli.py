@@ -1,0 +1,150 @@
+"""What the commands share: arguments, the way they end, and progress bars. Importing it is cheap."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from a2d.errors import UserError
+from pipeline.config import KNOWN_DETECTORS, TaggerConfig, default_cache
+
+T = TypeVar("T")
+
+DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def positive(text: str) -> int:
+    """Parse a whole number from 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} was given, a whole number from 1 is allowed")
+    return number
+
+
+def seed(text: str) -> int:
+    """Parse a whole number from 0 that every generator takes."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} was given, 0 to {2**32 - 1} is allowed")
+    return number
+
+
+def fraction(text: str) -> float:
+    """Parse a number in [0, 1]."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} was given, 0 to 1 is allowed")
+    return number
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes."""
+    defaults = TaggerConfig()
+    parser.add_argument("--taxonomy", type=Path, default=defaults.taxonomy, metavar="FILE", help="actors and labels")
+    parser.add_argument("--device", default=defaults.device, help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything random (default: 0)")
+
+
+def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the commands take that run stage 1."""
+    defaults = TaggerConfig()
+    group = parser.add_argument_group("stage 1: the actor detector")
+    group.add_argument(
+        "--detector",
+        default=defaults.detector,
+        metavar="FILE",
+        help=f"an Ultralytics .pt file, or {', '.join(KNOWN_DETECTORS)} in the weights folder (default: %(default)s)",
+    )
+    group.add_argument(
+        "--imgsz",
+        dest="image_size",
+        type=positive,
+        default=defaults.image_size,
+        metavar="PIXELS",
+        help="long side of what the detector sees (default: %(default)s)",
+    )
+    group.add_argument(
+        "--conf",
+        dest="confidence",
+        type=fraction,
+        default=defaults.confidence,
+        metavar="C",
+        help="from which confidence a box counts (default: %(default)s)",
+    )
+    group.add_argument(
+        "--batch-size", type=positive, default=defaults.batch_size, help="frames in one pass (default: %(default)s)"
+    )
+    group.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="where detections are kept")
+    group.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="keep no detections")
+
+
+def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the commands take that run the whole pipeline."""
+    add_detector_arguments(parser)
+    defaults = TaggerConfig()
+    group = parser.add_argument_group("gate and stage 2: the action heads")
+    group.add_argument(
+        "--thresholds", type=Path, default=defaults.thresholds, metavar="FILE", help="the gates (default: %(default)s)"
+    )
+    group.add_argument(
+        "--heads", type=Path, default=defaults.heads, metavar="DIR", help="one head an actor (default: %(default)s)"
+    )
+    group.add_argument(
+        "--frames-per-actor",
+        type=positive,
+        default=defaults.frames_per_actor,
+        metavar="N",
+        help="frames of a clip that a head looks at (default: %(default)s)",
+    )
+    group.add_argument(
+        "--label-threshold",
+        type=fraction,
+        default=defaults.label_threshold,
+        metavar="P",
+        help="from which probability an action is said (default: %(default)s)",
+    )
+    group.add_argument(
+        "--force",
+        action="store_true",
+        help="use gates made for another detector or other settings; start over in a folder of other results",
+    )
+
+
+def config_from(arguments: argparse.Namespace) -> TaggerConfig:
+    """Make a configuration from parsed arguments; what a command does not take keeps its default."""
+    given = {f.name: getattr(arguments, f.name) for f in fields(TaggerConfig) if hasattr(arguments, f.name)}
+    return TaggerConfig(**given)
+
+
+def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
+    """Run a command so that what a user did wrong ends in one line and exit code 2, without a traceback.
+
+    Args:
+        main: The command, from its arguments to its exit code.
+        argv: The arguments; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        return main(argv)
+    except UserError as reason:
+        print(f"error: {reason}", file=sys.stderr)  # noqa: T201
+        return WRONG_USAGE
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has had enough
+        return DONE
+
+
+def progress_bar(items: Sequence[T], description: str, unit: str) -> Iterable[T]:
+    """Show progress with rate and time left on stderr; silent where stderr is no terminal."""
+    return tqdm(items, desc=description, unit=unit, disable=None, file=sys.stderr)

@@ -1,0 +1,48 @@
+"""Tagging many clips: results one by one, failures among them, and nothing lost when the run is killed."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from pipeline.results import ClipResult
+from pipeline.results_files import ResultsFolder
+from pipeline.tagger import ActorActionTagger
+
+Progress = Callable[[Sequence[Path]], Iterable[Path]]
+
+
+def tag_clips(
+    tagger: ActorActionTagger,
+    clips: Sequence[Path],
+    out: Path | None = None,
+    progress: Progress = lambda clips: clips,
+) -> Iterator[ClipResult]:
+    """Tag clips in order.
+
+    Args:
+        tagger: Does the work.
+        clips: Video files or folders of frames.
+        out: Folder for `results.jsonl` and `results.csv`; what an earlier run with the same weights finished there is
+            kept and not done again.
+        progress: Wraps the clips, for a progress bar.
+
+    Yields:
+        One result a clip, those kept from an earlier run among them. A clip that cannot be read gives a row with a
+        status and the reason, and the run goes on.
+
+    Raises:
+        UserError: If `out` holds results of other weights.
+    """
+    files = ResultsFolder(out, tagger.weights, tagger.config.force) if out else None
+    results = []
+    try:
+        for clip in progress(clips):
+            result = files.finished.get(str(clip)) if files else None
+            if result is None:
+                result = tagger.tag_or_explain(clip)
+                if files:
+                    files.add(result)
+            results.append(result)
+            yield result
+    finally:
+        if files:
+            files.write_csv(results)

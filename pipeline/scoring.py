@@ -1,0 +1,278 @@
+"""Batch scoring of a labelled split: the whole pipeline against the truth, with what costs nothing beside it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tabulate import tabulate
+
+from a2d.dataset import Sample, read_samples, split_names
+from a2d.errors import ClipError
+from a2d.labels import Taxonomy
+from a2d.metrics import MultilabelCounts, Scores, count
+from pipeline.results import Weights
+from pipeline.tagger import ActorActionTagger
+
+Progress = Callable[[Sequence[Sample]], Iterable[Sample]]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SplitPredictions:
+    """What was said of every sample of a split, and what is true.
+
+    Attributes:
+        said: Labels said, shape (samples, labels).
+        gated: Actors that passed their gate, shape (samples, actors).
+        actual: Labels that hold, shape (samples, labels).
+        failures: One line for every sample that could not be read; nothing is said of it.
+    """
+
+    said: BoolArray
+    gated: BoolArray
+    actual: BoolArray
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """The scores of one split.
+
+    Attributes:
+        split: Its name.
+        level: `frame` where the labels speak of frames, `clip` where they speak of clips, `mixed` for both.
+        taxonomy: The run's.
+        systems: Label counts by system: the pipeline first, then what costs nothing.
+        gates: Actor counts of the gates.
+        failures: One line for every sample that could not be read.
+        weights: What decided.
+    """
+
+    split: str
+    level: str
+    taxonomy: Taxonomy
+    systems: Mapping[str, MultilabelCounts]
+    gates: MultilabelCounts
+    failures: tuple[str, ...]
+    weights: Weights
+
+    @property
+    def pipeline(self) -> MultilabelCounts:
+        """Counts of the pipeline itself."""
+        return next(iter(self.systems.values()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all scores as fractions, for `scores.json`."""
+        counts = self.pipeline
+        return {
+            "schema": 1,
+            "split": self.split,
+            "level": self.level,
+            "samples": counts.samples,
+            "failures": list(self.failures),
+            "systems": {name: _averages(system) for name, system in self.systems.items()},
+            "gates": _averages(self.gates)
+            | {"per_actor": _by_name(self.taxonomy.actor_names, self.gates.per_label, self.gates)},
+            "per_actor": {
+                actor.name: counts.of_labels(actor.label_indices.tolist()).to_dict() for actor in self.taxonomy.actors
+            },
+            "per_label": _by_name(self.taxonomy.label_names, counts.per_label, counts),
+            "weights": {
+                "detector": self.weights.detector,
+                "thresholds": self.weights.thresholds,
+                "heads": dict(self.weights.heads),
+            },
+        }
+
+    def table(self) -> str:
+        """Lay the scores out as text, in percent."""
+        title = f"split '{self.split}': {self.pipeline.samples} samples, {self.level} level"
+        systems = [
+            [name, *_percent(c.sample_averaged), *_percent(c.micro), *_percent(c.macro)]
+            for name, c in self.systems.items()
+        ]
+        averages = [f"{letter} {kind}" for kind in ("sample", "micro", "macro") for letter in ("P", "R", "F1")]
+        columns = [name.replace(" ", "\n") for name in averages]
+        parts = [
+            title,
+            "Who does what (%)",
+            _tabulate(systems, ["labels", *columns]),
+            "Gates: which actors are there (%)",
+            _tabulate(self._gate_rows(), ["actor", "P", "R", "F1", "said", "true"]),
+            "Per label, where it was said or is true (%)",
+            _tabulate(self._label_rows(), ["label", "P", "R", "F1", "said", "true"]),
+        ]
+        return "\n\n".join(parts)
+
+    def _gate_rows(self) -> list[list[str]]:
+        rows = [
+            [name, *_percent(scores), str(self.gates.predicted[index]), str(self.gates.actual[index])]
+            for index, (name, scores) in enumerate(zip(self.taxonomy.actor_names, self.gates.per_label, strict=True))
+        ]
+        return [*rows, ["sample-averaged", *_percent(self.gates.sample_averaged), "", ""]]
+
+    def _label_rows(self) -> list[list[str]]:
+        counts = self.pipeline
+        return [
+            [label.name, *_percent(scores), str(counts.predicted[label.index]), str(counts.actual[label.index])]
+            for label, scores in zip(self.taxonomy.labels, counts.per_label, strict=True)
+            if counts.predicted[label.index] or counts.actual[label.index]
+        ]
+
+
+def score_split(
+    tagger: ActorActionTagger,
+    data: Path,
+    split: str,
+    baseline_split: str,
+    progress: Progress = lambda samples: samples,
+) -> SplitReport:
+    """Score the pipeline on one split of a labelled data set.
+
+    Args:
+        tagger: The pipeline.
+        data: The data set.
+        split: What to score.
+        baseline_split: Where the commonest labels are counted for the trivial answers; `split` itself where the data
+            set has no such split.
+        progress: Wraps the samples, for a progress bar.
+
+    Returns:
+        The report.
+
+    Raises:
+        DatasetError: If the data set is wrong.
+    """
+    samples = read_samples(data, split, tagger.taxonomy)
+    counted = baseline_split if baseline_split in split_names(data) else split
+    common = read_samples(data, counted, tagger.taxonomy)
+    training_labels = np.stack([tagger.taxonomy.encode(sample.labels) for sample in common])
+    predictions = predict_split(tagger, samples, progress)
+    level = _level(samples)
+    return report_split(split, level, predictions, training_labels, tagger.taxonomy, tagger.weights)
+
+
+def predict_split(
+    tagger: ActorActionTagger,
+    samples: Sequence[Sample],
+    progress: Progress = lambda samples: samples,
+) -> SplitPredictions:
+    """Run the pipeline on every sample.
+
+    A sample that speaks of a frame is gated by its whole clip, and its heads see that frame, as published; one that
+    speaks of a clip is tagged as `run_pipeline.py` tags it.
+
+    Args:
+        tagger: The pipeline.
+        samples: What to predict.
+        progress: Wraps the samples, for a progress bar.
+
+    Returns:
+        Predictions and truth, in the samples' order.
+    """
+    taxonomy = tagger.taxonomy
+    said = np.zeros((len(samples), len(taxonomy.labels)), dtype=bool)
+    gated = np.zeros((len(samples), len(taxonomy.actors)), dtype=bool)
+    failures = []
+    for row, sample in enumerate(progress(samples)):
+        try:
+            gated[row], said[row] = _predict(tagger, sample)
+        except ClipError as reason:
+            failures.append(str(reason))
+    actual = np.stack([taxonomy.encode(sample.labels) for sample in samples])
+    return SplitPredictions(said, gated, actual, tuple(failures))
+
+
+def report_split(
+    split: str,
+    level: str,
+    predictions: SplitPredictions,
+    training_labels: BoolArray,
+    taxonomy: Taxonomy,
+    weights: Weights,
+) -> SplitReport:
+    """Count the predictions, and beside them what costs nothing.
+
+    Args:
+        split: Its name.
+        level: What the labels speak of: `frame`, `clip` or `mixed`.
+        predictions: What was said of its samples, and what is true.
+        training_labels: Truth of the samples that the commonest labels are taken from, shape (samples, labels).
+        taxonomy: The run's.
+        weights: What decided.
+
+    Returns:
+        The report.
+    """
+    actual, gated = predictions.actual, predictions.gated
+    frequency = training_labels.sum(axis=0)
+    commonest = int(frequency.argmax())
+    always = np.zeros_like(actual)
+    always[:, commonest] = True
+    rows = {
+        "pipeline": predictions.said,
+        "gates, then each actor's commonest action": _commonest_actions(gated, frequency, taxonomy),
+        "true actors, each one's commonest action": _commonest_actions(taxonomy.actors_of(actual), frequency, taxonomy),
+        f"always {taxonomy.labels[commonest].name}": always,
+        "all labels": np.ones_like(actual),
+    }
+    return SplitReport(
+        split,
+        level,
+        taxonomy,
+        {name: count(said, actual) for name, said in rows.items()},
+        count(gated, taxonomy.actors_of(actual)),
+        predictions.failures,
+        weights,
+    )
+
+
+def _predict(tagger: ActorActionTagger, sample: Sample) -> tuple[BoolArray, BoolArray]:
+    """Give the actors that pass (actors,) and the labels said (labels,) of one sample."""
+    detections = tagger.detector.detect(sample.clip).detections
+    present = tagger.present_actors(detections)
+    if sample.frame_index is None:
+        frames = tagger.choose_frames(detections)
+    else:
+        frames = {actor.name: (sample.frame_index,) for actor in tagger.taxonomy.actors if present[actor.index]}
+    return present, tagger.say(tagger.score_actions(sample.clip, frames))
+
+
+def _commonest_actions(present: BoolArray, frequency: NDArray[np.int64], taxonomy: Taxonomy) -> BoolArray:
+    """Say of every present actor what it does most often in training, shape (samples, labels)."""
+    said = np.zeros((len(present), len(taxonomy.labels)), dtype=bool)
+    for actor in taxonomy.actors:
+        commonest = actor.label_indices[frequency[actor.label_indices].argmax()]
+        said[:, commonest] = present[:, actor.index]
+    return said
+
+
+def _level(samples: Sequence[Sample]) -> str:
+    levels = {"clip" if sample.frame_index is None else "frame" for sample in samples}
+    return levels.pop() if len(levels) == 1 else "mixed"
+
+
+def _averages(counts: MultilabelCounts) -> dict[str, Any]:
+    return {
+        "sample_averaged": counts.sample_averaged.to_dict(),
+        "micro": counts.micro.to_dict(),
+        "macro": counts.macro.to_dict(),
+    }
+
+
+def _by_name(names: Sequence[str], scores: Sequence[Scores], counts: MultilabelCounts) -> dict[str, Any]:
+    return {
+        name: score.to_dict() | {"said": int(counts.predicted[place]), "true": int(counts.actual[place])}
+        for place, (name, score) in enumerate(zip(names, scores, strict=True))
+    }
+
+
+def _percent(scores: Scores) -> list[str]:
+    return [f"{100 * value:.1f}" for value in (scores.precision, scores.recall, scores.f1)]
+
+
+def _tabulate(rows: list[list[str]], columns: list[str]) -> str:
+    return tabulate(rows, headers=columns, disable_numparse=True, colalign=("left", *["right"] * (len(columns) - 1)))

@@ -1,0 +1,106 @@
+"""Stage 1 of a run: the detector over every frame of a clip, with the cache before it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from a2d.errors import ClipError
+from a2d.files import sha256_file
+from a2d.labels import Taxonomy
+from actor_detector.detections import ClipDetections
+from pipeline.cache import DetectionCache, clip_sha256, detection_key
+from pipeline.config import TaggerConfig, find_detector, find_device
+from thresholds.gates import DetectorIdentity
+
+if TYPE_CHECKING:
+    from actor_detector.yolo import YoloActorDetector
+
+
+@dataclass(frozen=True)
+class DetectedClip:
+    """What stage 1 says of a clip, and of which clip.
+
+    Attributes:
+        detections: Every box of every frame.
+        sha256: Of the clip's contents.
+        from_cache: Whether the detector was spared.
+    """
+
+    detections: ClipDetections
+    sha256: str
+    from_cache: bool
+
+
+@dataclass(frozen=True)
+class CachedDetector:
+    """A detector that is loaded when the first clip is not in the cache, and never if all are.
+
+    Attributes:
+        path: The detector's weights.
+        taxonomy: Whose actors it finds.
+        image_size: Long side in pixels of what it sees.
+        confidence: From which confidence a box counts, in [0, 1].
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        batch_size: Frames in one forward pass.
+        cache: Kept detections.
+    """
+
+    path: Path
+    taxonomy: Taxonomy
+    image_size: int
+    confidence: float
+    device: str
+    batch_size: int
+    cache: DetectionCache
+
+    @classmethod
+    def from_config(cls, config: TaggerConfig, taxonomy: Taxonomy) -> Self:
+        """Find the weights that a configuration names, without loading them.
+
+        Raises:
+            DetectorError: If there are none.
+        """
+        return cls(
+            find_detector(config.detector),
+            taxonomy,
+            config.image_size,
+            config.confidence,
+            config.device,
+            config.batch_size,
+            DetectionCache(config.cache),
+        )
+
+    @cached_property
+    def identity(self) -> DetectorIdentity:
+        """What gates must have been made for to fit."""
+        return DetectorIdentity(sha256_file(self.path), self.image_size, self.confidence, self.path.stem)
+
+    @cached_property
+    def model(self) -> "YoloActorDetector":
+        """The loaded network."""
+        from actor_detector.yolo import YoloActorDetector
+
+        device = find_device(self.device)
+        return YoloActorDetector(self.path, self.taxonomy, self.image_size, self.confidence, device)
+
+    def detect(self, clip: Path) -> DetectedClip:
+        """Find the actors in every frame of a clip, or in the cache.
+
+        Raises:
+            ClipError: If the clip cannot be read at all. One that breaks off gives what could be decoded, and says so
+                in `truncated`.
+        """
+        try:
+            digest = clip_sha256(clip)
+        except OSError as reason:
+            raise ClipError(f"{clip}: {(reason.strerror or str(reason)).lower()}") from None
+        key = detection_key(digest, self.identity.sha256 or "", self.image_size, self.confidence, self.taxonomy)
+        kept = self.cache.load(key)
+        if kept is not None:
+            return DetectedClip(kept, digest, from_cache=True)
+        from actor_detector.clip_detection import detect_clip
+
+        detections = detect_clip(self.model, clip, self.batch_size)
+        self.cache.save(key, detections)
+        return DetectedClip(detections, digest, from_cache=False)

@@ -1,0 +1,211 @@
+"""The tagger: both stages and the gate between them, for use from Python and by every command.
+
+from pipeline.config import TaggerConfig
+from pipeline.tagger import ActorActionTagger
+
+tagger = ActorActionTagger.from_config(TaggerConfig(heads=Path("models/heads")))
+result = tagger.tag("clip.mp4")
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a2d.clips import read_frames_at
+from a2d.errors import ClipError
+from a2d.labels import Taxonomy, load_taxonomy
+from a2d.sampling import spaced_places
+from action_heads.readout import say_labels
+from actor_detector.detections import ClipDetections
+from pipeline.config import TaggerConfig, find_device
+from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Weights
+from pipeline.stage1 import CachedDetector
+from thresholds.gates import Gates, check_gates, load_gates
+
+if TYPE_CHECKING:
+    from action_heads.prediction import ActionHeads
+
+
+@dataclass(frozen=True)
+class ActorActionTagger:
+    """Says who does what in a clip, and why it says so.
+
+    Attributes:
+        detector: Stage 1, with its cache.
+        gates: From which presence ratio each actor counts, in the taxonomy's order.
+        heads: Stage 2.
+        taxonomy: Actors and labels.
+        config: The settings that it was made from.
+    """
+
+    detector: CachedDetector
+    gates: Gates
+    heads: "ActionHeads"
+    taxonomy: Taxonomy
+    config: TaggerConfig
+
+    @classmethod
+    def from_config(cls, config: TaggerConfig) -> Self:
+        """Load everything that a configuration names, and check that it fits together.
+
+        Raises:
+            UserError: If a file is missing or wrong, or the gates were made for another detector (see
+                `TaggerConfig.force`); one line that says what and what to do.
+        """
+        taxonomy = load_taxonomy(config.taxonomy)
+        gates = load_gates(config.thresholds)
+        detector = CachedDetector.from_config(config, taxonomy)
+        gates = check_gates(gates, taxonomy.actor_names, detector.identity, str(config.thresholds), force=config.force)
+        from action_heads.prediction import ActionHeads
+
+        heads = ActionHeads(config.heads, taxonomy, find_device(config.device))
+        return cls(detector, gates, heads, taxonomy, config)
+
+    @property
+    def weights(self) -> Weights:
+        """SHA-256 of everything that decides a result."""
+        return Weights(self.detector.identity.sha256 or "", self.gates.sha256 or "", self.heads.sha256)
+
+    def describe_weights(self) -> str:
+        """Say in one line what is used."""
+        return (
+            f"using detector {self.detector.path} ({self.weights.detector[:8]}), gates {self.config.thresholds} "
+            f"({self.weights.thresholds[:8]}), heads {self.config.heads} ({len(self.weights.heads)} files)"
+        )
+
+    def tag(self, clip: Path | str) -> ClipResult:
+        """Say who does what in one clip.
+
+        Args:
+            clip: A video file, or a folder of PNG frames.
+
+        Returns:
+            The result; its status is `truncated` where the clip breaks off, and what could be decoded is tagged.
+
+        Raises:
+            ClipError: If the clip cannot be read at all.
+        """
+        started = time.perf_counter()
+        path = Path(clip)
+        detected = self.detector.detect(path)
+        detections = detected.detections
+        detected_at = time.perf_counter()
+        ratios = detections.presence_ratios(len(self.taxonomy.actors))
+        present = self.present_actors(detections)
+        frames = self.choose_frames(detections)
+        scores = self.score_actions(path, frames)
+        done = time.perf_counter()
+        return ClipResult(
+            video=str(clip),
+            sha256=detected.sha256,
+            status="truncated" if detections.truncated else "ok",
+            error=detections.truncated or None,
+            weights=self.weights,
+            frames=detections.frames,
+            fps=round(detections.fps, 3),
+            duration_seconds=round(detections.duration_seconds, 3),
+            actors=self._evidence(ratios, present, frames),
+            labels=self._labels(scores),
+            scores={name: round(float(value), 4) for name, value in scores.items()},
+            timing={
+                "detect_seconds": round(detected_at - started, 3),
+                "heads_seconds": round(done - detected_at, 3),
+                "total_seconds": round(done - started, 3),
+                "detections_from_cache": detected.from_cache,
+            },
+        )
+
+    def tag_or_explain(self, clip: Path | str) -> ClipResult:
+        """Like `tag`, but a clip that cannot be read gives a result with status `error` and the reason."""
+        try:
+            return self.tag(clip)
+        except ClipError as reason:
+            return ClipResult(str(clip), None, "error", str(reason), self.weights)
+
+    def present_actors(self, detections: ClipDetections) -> NDArray[np.bool_]:
+        """Apply the gates to one clip, giving shape (actors,)."""
+        return self.gates.present(detections.presence_ratios(len(self.taxonomy.actors)))
+
+    def choose_frames(self, detections: ClipDetections) -> dict[str, tuple[int, ...]]:
+        """Choose what each present actor's head looks at: frames that show the actor, evenly spaced among those.
+
+        Args:
+            detections: Of one clip.
+
+        Returns:
+            Frame numbers, from 0, by present actor. A gate of 0 lets in actors that were never seen; their heads look
+            at frames of the whole clip.
+        """
+        present = self.present_actors(detections)
+        chosen = {}
+        for actor in self.taxonomy.actors:
+            if present[actor.index]:
+                shown = detections.frames_with(actor.index)
+                candidates = shown if len(shown) else detections.frame_index
+                places = spaced_places(len(candidates), self.config.frames_per_actor)
+                chosen[actor.name] = tuple(int(candidates[place]) for place in places)
+        return chosen
+
+    def score_actions(self, clip: Path, frames: Mapping[str, Sequence[int]]) -> dict[str, float]:
+        """Ask the heads of some actors about some frames of a clip.
+
+        Args:
+            clip: The clip.
+            frames: Frame numbers, from 0, by actor.
+
+        Returns:
+            By label, for all labels of those actors: the mean probability over the frames, in [0, 1].
+
+        Raises:
+            ClipError: If a frame cannot be read.
+        """
+        wanted = sorted({index for indices in frames.values() for index in indices})
+        if not wanted:
+            return {}
+        images = read_frames_at(clip, wanted).images
+        row = {index: place for place, index in enumerate(wanted)}
+        scores: dict[str, float] = {}
+        for name, indices in frames.items():
+            probabilities = self.heads.predict(name, images[[row[index] for index in indices]]).mean(axis=0)
+            scores |= dict(zip(self.taxonomy.actor(name).label_names, map(float, probabilities), strict=True))
+        return scores
+
+    def say(self, scores: Mapping[str, float]) -> NDArray[np.bool_]:
+        """Read labels out of scores.
+
+        Args:
+            scores: By label, for all labels of the actors that are present.
+
+        Returns:
+            Shape (labels,): True where the label is said.
+        """
+        row = np.zeros(len(self.taxonomy.labels), dtype=bool)
+        for actor in self.taxonomy.actors:
+            if actor.label_names[0] in scores:
+                own = np.array([scores[name] for name in actor.label_names])
+                row[actor.label_indices] = say_labels(own, self.config.label_threshold)
+        return row
+
+    def _evidence(
+        self, ratios: NDArray[np.float64], present: NDArray[np.bool_], frames: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, ActorEvidence]:
+        return {
+            actor.name: ActorEvidence(
+                presence=round(float(ratios[actor.index]), 4),
+                gate=round(float(self.gates.values[actor.index]), 4),
+                present=bool(present[actor.index]),
+                margin=round(float(ratios[actor.index] - self.gates.values[actor.index]), 4),
+                frames=frames.get(actor.name, ()),
+            )
+            for actor in self.taxonomy.actors
+        }
+
+    def _labels(self, scores: Mapping[str, float]) -> tuple[TaggedLabel, ...]:
+        said = [self.taxonomy.label(name) for name in self.taxonomy.decode(self.say(scores))]
+        labels = [TaggedLabel(label.name, label.id, round(scores[label.name], 4)) for label in said]
+        return tuple(sorted(labels, key=lambda label: -label.score))

@@ -1,0 +1,57 @@
+"""Tag videos: who does what in each, and why we say so."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import cli
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="exit code: 0 all clips tagged, 1 some clip failed (the others are done), 2 wrong usage",
+    )
+    parser.add_argument(
+        "--video",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="video files, folders of them, globs, or @list.txt with a path on each line",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write results.jsonl and results.csv there")
+    parser.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
+    cli.add_tagger_arguments(parser)
+    cli.add_run_arguments(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Tag what the command line names and print it clip by clip."""
+    arguments = build_parser().parse_args(argv)
+    from a2d.clip_paths import find_clips
+    from pipeline.folder_run import tag_clips
+    from pipeline.table import describe
+    from pipeline.tagger import ActorActionTagger
+
+    clips = find_clips(arguments.video)
+    config = cli.config_from(arguments)
+    tagger = ActorActionTagger.from_config(config)
+    print(tagger.describe_weights(), file=sys.stderr)
+    failed = 0
+    for result in tag_clips(tagger, clips, arguments.out, lambda c: cli.progress_bar(c, "tagging", "clip")):
+        failed += result.status != "ok"
+        if arguments.json:
+            print(json.dumps(result.to_dict(), ensure_ascii=False), flush=True)
+        else:
+            print(describe(result, tagger.taxonomy, config.label_threshold), end="\n\n", flush=True)
+    if failed:
+        print(f"{failed} of {len(clips)} clips failed", file=sys.stderr)
+    return cli.SOME_FAILED if failed else cli.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,53 @@
+"""Score the whole pipeline on a labelled split, with trivial answers beside it."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import cli
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="exit code: 0 all samples scored, 1 some clip could not be read, 2 wrong usage"
+    )
+    parser.add_argument("--data", type=Path, required=True, help="A2D, its course layout, or a CSV file,labels,split")
+    parser.add_argument("--split", default="test", help="score this split (default: test)")
+    parser.add_argument(
+        "--baseline-split", default="train", metavar="SPLIT", help="where common labels are counted (default: train)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write scores.json and scores.txt there")
+    cli.add_tagger_arguments(parser)
+    cli.add_run_arguments(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score, print the tables, write the files."""
+    arguments = build_parser().parse_args(argv)
+    from a2d.files import write_atomically
+    from pipeline.scoring import score_split
+    from pipeline.tagger import ActorActionTagger
+
+    tagger = ActorActionTagger.from_config(cli.config_from(arguments))
+    print(tagger.describe_weights(), file=sys.stderr)
+    report = score_split(
+        tagger,
+        arguments.data,
+        arguments.split,
+        arguments.baseline_split,
+        lambda samples: cli.progress_bar(samples, "scoring", "sample"),
+    )
+    write_atomically(arguments.out / "scores.json", json.dumps(report.to_dict(), indent=2) + "\n")
+    write_atomically(arguments.out / "scores.txt", report.table() + "\n")
+    print(report.table())
+    for failure in report.failures:
+        print(f"not scored, counts as nothing said: {failure}", file=sys.stderr)
+    return cli.SOME_FAILED if report.failures else cli.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,64 @@
+"""The detection cache: what goes in comes out, and a different question never gets another's answer."""
+
+import numpy as np
+import pytest
+
+from a2d.labels import A2D_TAXONOMY_FILE, load_taxonomy
+from actor_detector.detections import FrameDetections, join_frames
+from pipeline.cache import DetectionCache, clip_sha256, detection_key
+
+
+@pytest.fixture
+def detections():
+    boxes = FrameDetections(np.array([[1, 2, 3, 4]], np.float32), np.array([0.75], np.float32), np.array([5]))
+    none = FrameDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    return join_frames([none, boxes], np.arange(2), np.array([0.0, 0.04]), 0.08, "breaks off")
+
+
+def test_round_trip(tmp_path, detections):
+    cache = DetectionCache(tmp_path)
+    assert cache.load("ab" * 32) is None
+    cache.save("ab" * 32, detections)
+    loaded = cache.load("ab" * 32)
+    for name in ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(detections, name))
+    assert (loaded.duration_seconds, loaded.truncated) == (0.08, "breaks off")
+
+
+@pytest.mark.parametrize("damage", [b"", b"no zip", None], ids=["empty", "text", "cut"])
+def test_a_damaged_entry_counts_as_absent(tmp_path, detections, damage):
+    cache = DetectionCache(tmp_path)
+    cache.save("ab" * 32, detections)
+    (entry,) = tmp_path.rglob("*.npz")
+    entry.write_bytes(entry.read_bytes()[:200] if damage is None else damage)
+    assert cache.load("ab" * 32) is None
+
+
+def test_without_a_folder_nothing_is_kept(detections):
+    cache = DetectionCache(None)
+    cache.save("ab" * 32, detections)
+    assert cache.load("ab" * 32) is None
+
+
+def test_every_ingredient_changes_the_key(taxonomy, tmp_path):
+    other = tmp_path / "taxonomy.yaml"
+    other.write_text(A2D_TAXONOMY_FILE.read_text().replace("[car]", "[car, truck]"))
+    keys = {
+        detection_key("clip", "detector", 224, 0.5, taxonomy),
+        detection_key("other clip", "detector", 224, 0.5, taxonomy),
+        detection_key("clip", "other detector", 224, 0.5, taxonomy),
+        detection_key("clip", "detector", 320, 0.5, taxonomy),
+        detection_key("clip", "detector", 224, 0.4, taxonomy),
+        detection_key("clip", "detector", 224, 0.5, load_taxonomy(other)),
+    }
+    assert len(keys) == 6
+    assert detection_key("clip", "detector", 224, 0.5, load_taxonomy()) in keys
+
+
+def test_a_folder_of_frames_is_hashed_by_names_and_contents(tmp_path):
+    (tmp_path / "00001.png").write_bytes(b"a")
+    first = clip_sha256(tmp_path)
+    (tmp_path / "00001.png").rename(tmp_path / "00002.png")
+    second = clip_sha256(tmp_path)
+    (tmp_path / "00002.png").write_bytes(b"b")
+    assert len({first, second, clip_sha256(tmp_path)}) == 3

@@ -1,0 +1,153 @@
+"""thresholds.exact and thresholds.tuning: the exact search against brute force, and the swarm against the search."""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from thresholds.exact import coordinate_search, search
+from thresholds.fitness import OBJECTIVES, PresenceTable, score_gates
+from thresholds.tuning import OPTIMIZERS, gates_on_bound, tune
+
+every_objective = pytest.mark.parametrize("objective", OBJECTIVES)
+UNIT = (0.0, 1.0)
+
+
+def random_table(seed: int, videos: int = 12, actors: int = 3, ties: bool = True) -> PresenceTable:
+    rng = np.random.default_rng(seed)
+    truth = rng.random((videos, actors)) < 0.4
+    truth[np.arange(videos), rng.integers(actors, size=videos)] = True
+    ratios = (rng.random((videos, actors)) * (0.3 + 0.7 * truth)).round(1 if ties else 6)
+    return PresenceTable(ratios, truth)
+
+
+def beside_a_sure_actor(ratios: list[float], truth: list[bool]) -> PresenceTable:
+    """Add an actor that is there and seen in every video, so that a wrong word about the first costs precision."""
+    sure = np.ones(len(ratios))
+    return PresenceTable(np.column_stack([ratios, sure]), np.column_stack([truth, sure]).astype(bool))
+
+
+def value_of(table: PresenceTable, objective: str, gates: NDArray[np.float64]) -> NDArray[np.float64]:
+    return OBJECTIVES[objective](score_gates(table.ratios, table.truth, np.atleast_2d(gates)))
+
+
+def all_cuts(ratios: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.float64]:
+    """Every distinct thing that one gate within the bounds can do: on a ratio, just above one, or at a bound."""
+    places = np.unique(np.concatenate([ratios, np.nextafter(ratios, 2.0), bounds]))
+    return places[(places >= bounds[0]) & (places <= bounds[1])]
+
+
+@every_objective
+@pytest.mark.parametrize("bounds", [UNIT, (0.1, 0.4)], ids=["unit", "published"])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_single_gate_does_better(seed: int, bounds: tuple[float, float], objective: str) -> None:
+    table = random_table(seed)
+    result = coordinate_search(table, OBJECTIVES[objective], np.full(3, 0.15), bounds)
+    assert result.value == value_of(table, objective, result.gates)[0]
+    for actor in range(3):
+        cuts = all_cuts(table.ratios[:, actor], bounds)
+        others = np.repeat(result.gates[None], len(cuts), axis=0)
+        others[:, actor] = cuts
+        assert value_of(table, objective, others).min() >= result.value - 1e-12
+
+
+@every_objective
+@pytest.mark.parametrize("seed", range(4))
+def test_several_starts_find_the_brute_force_optimum(seed: int, objective: str) -> None:
+    table = random_table(seed, videos=8, actors=2, ties=False)
+    grid = np.array(list(product(*(all_cuts(ratios, UNIT) for ratios in table.ratios.T))))
+    result = search(table, OBJECTIVES[objective], starts=20, seed=0)
+    np.testing.assert_allclose(result.value, value_of(table, objective, grid).min(), rtol=0, atol=1e-12)
+    assert result.value == result.start_values.min()
+
+
+def test_gates_are_half_way_between_ratios() -> None:
+    result = search(beside_a_sure_actor([0.2, 0.3, 0.6, 0.7], [False, False, True, True]), OBJECTIVES["f1"])
+    np.testing.assert_allclose(result.gates, [0.45, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("ratios", "truth", "gate"),
+    [
+        ([0.4, 0.8], [True, True], 0.2),
+        ([0.0, 0.8], [True, True], 0.0),
+        ([0.4, 0.8], [False, False], 0.9),
+    ],
+    ids=["always", "always-although-never-seen", "never"],
+)
+def test_always_and_never_present(ratios: list[float], truth: list[bool], gate: float) -> None:
+    result = search(beside_a_sure_actor(ratios, truth), OBJECTIVES["f1"])
+    np.testing.assert_allclose(result.gates, [gate, 0.5])
+
+
+def test_never_has_no_gate_where_a_ratio_is_one() -> None:
+    table = PresenceTable(np.array([[1.0], [0.5]]), np.array([[False], [False]]))
+    result = coordinate_search(table, OBJECTIVES["precision"], np.array([1.0]))
+    assert (table.ratios >= result.gates).tolist() == [[True], [False]]
+
+
+def test_neighbouring_floats_are_still_separated() -> None:
+    low = 0.3
+    high = float(np.nextafter(low, 1.0))
+    result = search(beside_a_sure_actor([low, high], [False, True]), OBJECTIVES["f1"])
+    assert low < result.gates[0] <= high
+
+
+def test_tied_ratios_stay_together() -> None:
+    table = PresenceTable(np.full((4, 1), 0.5), np.array([[True], [False], [True], [True]]))
+    result = search(table, OBJECTIVES["f1"])
+    assert (table.ratios >= result.gates).all()
+
+
+@pytest.mark.parametrize("start", [np.full(2, 0.15), np.full(3, 1.5)], ids=["shape", "range"])
+def test_wrong_start(start: NDArray[np.float64]) -> None:
+    with pytest.raises(ValueError, match="a start of 3 gates"):
+        coordinate_search(random_table(0), OBJECTIVES["f1"], start)
+
+
+@pytest.mark.parametrize("wrong", [{"starts": 0}, {"bounds": (0.4, 0.1)}, {"bounds": (0.0, 1.5)}], ids=str)
+def test_wrong_search_arguments(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="at least 1 start"):
+        search(random_table(0), OBJECTIVES["f1"], **wrong)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_tune_stays_in_bounds_and_reports_what_it_reached(optimizer: str) -> None:
+    table = random_table(0, videos=60, actors=6, ties=False)
+    tuned = tune(table, "prf", optimizer=optimizer, bounds=(0.1, 0.4))
+    assert ((tuned.values >= 0.1) & (tuned.values <= 0.4)).all()
+    assert tuned.objective_value == tuned.run_values.min() == value_of(table, "prf", tuned.values)[0]
+    reached = tuned.reached
+    np.testing.assert_allclose(-reached.precision * reached.recall * reached.f1, tuned.objective_value)
+    assert tuned.objective_value <= value_of(table, "prf", np.full(6, 0.25))[0]
+
+
+def test_exact_search_is_at_least_as_good_as_the_swarm() -> None:
+    table = random_table(1, videos=200, actors=6, ties=False)
+    swarm = tune(table, "prf", optimizer="spso2011", iterations=30)
+    assert tune(table, "prf", optimizer="exact", runs=8).objective_value <= swarm.objective_value
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"objective": "prg"}, "unknown objective 'prg'; did you mean 'prf'"),
+        ({"optimizer": "exactly"}, "unknown optimizer 'exactly'; did you mean 'exact'"),
+        ({"bounds": (0.4, 0.1)}, "in rising order"),
+    ],
+    ids=["objective", "optimizer", "bounds"],
+)
+def test_tune_rejects(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tune(random_table(0), **wrong)
+
+
+def test_tune_needs_a_video() -> None:
+    with pytest.raises(ValueError, match="no video to tune on"):
+        tune(PresenceTable(np.zeros((0, 6)), np.zeros((0, 6), bool)))
+
+
+def test_gates_on_bound() -> None:
+    assert gates_on_bound(np.array([0.1, 0.2, 0.4]), (0.1, 0.4)).tolist() == [True, False, True]

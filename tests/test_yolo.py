@@ -1,0 +1,117 @@
+"""The YOLO wrapper with real weights, and files that are not what they should be."""
+
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from a2d.clips import read_frames, read_frames_at
+from a2d.errors import DetectorError, TaxonomyError
+from a2d.labels import A2D_TAXONOMY_FILE, Taxonomy, load_taxonomy
+from actor_detector.clip_detection import detect_clip
+from actor_detector.yolo import YoloActorDetector
+
+CLIPS = {
+    "person": "adult-walking__tiger-ai-lab-man-walking.mp4",
+    "bird": "bird-walking__lixirui142-flamingo.mp4",
+    "car": "car-running__intel-iot-devkit-person-bicycle-car-detection.mp4",
+    "cat": "cat-none__yrcong-puff.mp4",
+    "dog": "dog-walking__ground-a-video-dog-walking.mp4",
+}
+
+
+@pytest.fixture(scope="module")
+def detector(yolo: Path, taxonomy: Taxonomy) -> YoloActorDetector:
+    return YoloActorDetector(yolo, taxonomy)
+
+
+@pytest.mark.parametrize("actor", CLIPS)
+def test_a_real_clip_shows_its_actor(detector, kit, taxonomy, actor):
+    images = next(iter(read_frames(kit / "clips" / CLIPS[actor], 16))).images
+    found = detector.detect(images)
+    assert len(found) == len(images)
+    boxes = np.concatenate([frame.boxes for frame in found])
+    assert taxonomy.actor(actor).index in np.concatenate([frame.actor_index for frame in found])
+    assert (boxes[:, :2] < boxes[:, 2:]).all()
+    assert (boxes >= 0).all()
+    assert (boxes <= [images.shape[2], images.shape[1]] * 2).all()
+    assert all((frame.confidence >= 0.5).all() for frame in found)
+
+
+def test_frames_without_actors_stay(detector):
+    blank = np.full((3, 64, 96, 3), 127, np.uint8)
+    assert [len(frame.boxes) for frame in detector.detect(blank)] == [0, 0, 0]
+
+
+def test_every_frame_of_a_clip_is_looked_at(detector, kit):
+    clip = sorted((kit / "clips").glob("dog-*.mp4"))[0]
+    frames = sum(len(batch) for batch in read_frames(clip))
+    detections = detect_clip(detector, clip, batch_size=7)
+    assert detections.frames == frames
+    assert detections.frame_index.tolist() == list(range(frames))
+    last = read_frames_at(clip, [frames - 1])
+    assert detections.time_seconds[-1] == last.time_seconds[0]
+    assert detections.duration_seconds > detections.time_seconds[-1]
+
+
+def test_torch_keeps_its_threads(detector):
+    before = torch.get_num_threads()
+    detector.detect(np.zeros((1, 64, 64, 3), np.uint8))
+    assert torch.get_num_threads() == before
+    assert threading.active_count() < 50
+
+
+def test_classes_are_matched_by_name(yolo, tmp_path):
+    wrong = tmp_path / "taxonomy.yaml"
+    wrong.write_text(A2D_TAXONOMY_FILE.read_text().replace("[sports ball]", "[sport ball]"))
+    with pytest.raises(
+        TaxonomyError, match=r"'ball' wants the detector class 'sport ball'.*did you mean 'sports ball'"
+    ):
+        YoloActorDetector(yolo, load_taxonomy(wrong))
+
+
+class Poisoned:
+    """A pickle that would run a command when it is opened."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.victim),)
+
+
+def test_a_pickle_that_runs_code_is_refused_and_does_not_run(taxonomy, tmp_path):
+    file, victim = tmp_path / "poisoned.pt", tmp_path / "victim"
+    torch.save({"model": Poisoned(victim)}, file)
+    with pytest.raises(DetectorError, match=r"poisoned\.pt: not a YOLO model"):
+        YoloActorDetector(file, taxonomy)
+    assert not victim.exists()
+    pickle.loads(pickle.dumps(Poisoned(victim)))
+    assert victim.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        pytest.param("no.pt", None, "no such detector file", id="missing"),
+        pytest.param("empty.pt", b"", "not a YOLO model", id="empty"),
+        pytest.param("text.pt", b"hello\n", "not a YOLO model", id="text"),
+        pytest.param("model.onnx", b"hello\n", r"an Ultralytics \.pt file was expected", id="other suffix"),
+    ],
+)
+def test_wrong_files_are_one_clear_line(taxonomy, tmp_path, name, content, reason):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DetectorError, match=reason) as caught:
+        YoloActorDetector(tmp_path / name, taxonomy)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("size", "confidence"), [(224, 1.5), (224, -0.1), (16, 0.5)])
+def test_settings_out_of_range_are_refused(yolo, taxonomy, size, confidence):
+    with pytest.raises(DetectorError, match="was given"):
+        YoloActorDetector(yolo, taxonomy, size, confidence)

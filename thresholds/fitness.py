@@ -1,0 +1,170 @@
+"""How good gates are: the challenge's sample-averaged precision, recall and F1, for many sets of gates at once.
+
+An actor is present in a video when `presence ratio >= gate`. What a search minimises is a function of the three
+averages (A2D actor-action challenge report, section 3.1.1: −P, and −P·R·F1, with which the published gates were found).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a2d.metrics import EPSILON
+
+# Particles x videos worked on at once: scratch arrays of some 100 kB, which stay in the processor's cache and are not
+# given back to the system after each operation. Twice as fast as larger ones, and memory does not grow with particles.
+BLOCK_CELLS = 1 << 14
+
+
+@dataclass(frozen=True)
+class PresenceTable:
+    """What stage 1 saw in the videos of a split, next to what is there.
+
+    Attributes:
+        ratios: Presence ratios in [0, 1], shape (videos, actors).
+        truth: True where the actor is in the video, shape (videos, actors).
+    """
+
+    ratios: NDArray[np.float64]
+    truth: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        """Check the shapes and the range.
+
+        Raises:
+            ValueError: If the shapes differ or are not two-dimensional, or a ratio is outside [0, 1] or not a number.
+        """
+        ratios, truth = np.asarray(self.ratios, dtype=np.float64), np.asarray(self.truth, dtype=bool)
+        if ratios.shape != truth.shape or ratios.ndim != 2:
+            raise ValueError(f"two arrays (videos, actors) were expected, found {ratios.shape = }, {truth.shape = }")
+        if ratios.size and not (ratios.min() >= 0.0 and ratios.max() <= 1.0):  # written so that a nan fails too
+            raise ValueError(f"presence ratios lie in [0, 1], found {ratios.min()} to {ratios.max()}")
+        object.__setattr__(self, "ratios", ratios)
+        object.__setattr__(self, "truth", truth)
+
+    @property
+    def videos(self) -> int:
+        """Number of videos."""
+        return self.ratios.shape[0]
+
+    @property
+    def actors(self) -> int:
+        """Number of actors."""
+        return self.ratios.shape[1]
+
+
+@dataclass(frozen=True)
+class GateScores:
+    """Sample-averaged scores of several sets of gates, fractions in [0, 1].
+
+    Attributes:
+        precision: Shape (particles,).
+        recall: Shape (particles,).
+        f1: Mean of the videos' F1, shape (particles,); it is not 2PR / (P + R).
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+
+
+Objective = Callable[[GateScores], NDArray[np.float64]]
+
+
+def _negative_precision(scores: GateScores) -> NDArray[np.float64]:
+    return -scores.precision
+
+
+def _negative_product(scores: GateScores) -> NDArray[np.float64]:
+    return -scores.precision * scores.recall * scores.f1
+
+
+def _negative_f1(scores: GateScores) -> NDArray[np.float64]:
+    return -scores.f1
+
+
+OBJECTIVES: dict[str, Objective] = {"precision": _negative_precision, "prf": _negative_product, "f1": _negative_f1}
+"""What a search can minimise, by the name that gate files use: scores in, values (particles,) out."""
+
+
+def score_gates(ratios: NDArray[np.float64], truth: NDArray[np.bool_], gates: NDArray[np.float64]) -> GateScores:
+    """Score many sets of gates on the same videos, exactly as `a2d.metrics.count` would one by one.
+
+    A video's three scores depend only on how many actors were said, how many of those are right and how many are there:
+    7³ outcomes for six actors. So the outcomes are counted per set of gates and the scores looked up once per outcome.
+
+    Args:
+        ratios: Presence ratios in [0, 1], shape (videos, actors).
+        truth: True where the actor is in the video, shape (videos, actors).
+        gates: Shape (particles, actors).
+
+    Returns:
+        The scores of each set of gates; 0 where there is no video.
+
+    Raises:
+        ValueError: If the shapes do not fit or a ratio is no fraction.
+
+    >>> scores = score_gates(np.array([[0.2, 0.1]]), np.array([[True, False]]), np.array([[0.2, 0.2], [0.1, 0.1]]))
+    >>> scores.precision.round(3).tolist(), scores.recall.tolist()
+    ([1.0, 0.5], [1.0, 1.0])
+    """
+    table = PresenceTable(ratios, truth)
+    gates = np.asarray(gates, dtype=np.float64)
+    if gates.ndim != 2 or gates.shape[1] != table.actors:
+        raise ValueError(f"gates (particles, {table.actors}) were expected, found {gates.shape = }")
+    scores_by_outcome = _scores_by_outcome(table.actors)
+    outcome_counts = _OutcomeCounter(table)
+    block = max(1, BLOCK_CELLS // max(table.videos, scores_by_outcome.shape[1]))
+    averages = np.zeros((len(gates), 3))
+    for start in range(0, len(gates), block):
+        counts = outcome_counts(gates[start : start + block])
+        # Not `@`: a matrix product's rounding depends on the number of rows, and the same gates should score the same.
+        sums = np.einsum("po,so->ps", counts.astype(np.float64), scores_by_outcome)
+        averages[start : start + block] = sums / max(table.videos, 1)
+    return GateScores(*averages.T.copy())
+
+
+def video_scores(
+    hits: NDArray[np.integer], said: NDArray[np.integer], true: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Score videos one by one, before any averaging, as `a2d.metrics` defines it.
+
+    Args:
+        hits: Actors said that are there, shape (videos,).
+        said: Actors said, shape (videos,).
+        true: Actors that are there, shape (videos,).
+
+    Returns:
+        Precision, recall and F1 of each video, shape (3, videos).
+    """
+    return np.stack([hits / (said + EPSILON), hits / np.maximum(true, 1), 2 * hits / np.maximum(said + true, 1)])
+
+
+def _scores_by_outcome(actors: int) -> NDArray[np.float64]:
+    """Give precision, recall and F1 of each outcome said + n·hits + n²·true (n = actors + 1), shape (3, n³)."""
+    true, hits, said = np.indices((actors + 1,) * 3).reshape(3, -1)
+    return video_scores(hits, said, true)
+
+
+class _OutcomeCounter:
+    """Counts the videos of each outcome, for several sets of gates; made once per table, called once per block."""
+
+    def __init__(self, table: PresenceTable) -> None:
+        self._base = table.actors + 1
+        # An actor that is said adds 1 to `said` and, if it is right, 1 to `hits`: one small addition does both. The
+        # smallest type that holds the sum (8 bits up to 15 actors) lets numpy work through 32 videos an instruction.
+        self._dtype = np.min_scalar_type(self._base**2 - 1)
+        self._weights = np.ascontiguousarray((1 + self._base * table.truth.T).astype(self._dtype))
+        self._ratios = np.ascontiguousarray(table.ratios.T)
+        self._offsets = self._base**2 * table.truth.sum(axis=1, dtype=np.int32)
+
+    def __call__(self, gates: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Count for gates (particles, actors); returns (particles, outcomes)."""
+        said_and_hits = np.zeros((len(gates), self._ratios.shape[1]), dtype=self._dtype)
+        for ratios, weights, column in zip(self._ratios, self._weights, gates.T, strict=True):
+            said_and_hits += (ratios >= column[:, None]) * weights
+        outcomes = self._base**3
+        rows = outcomes * np.arange(len(gates), dtype=np.int32)[:, None]
+        cells = said_and_hits + self._offsets + rows
+        return np.bincount(cells.ravel(), minlength=outcomes * len(gates)).reshape(len(gates), outcomes)
