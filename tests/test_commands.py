@@ -1,0 +1,219 @@
+"""The four commands as a user meets them: what they print, what they write, and one clear line for what is wrong."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from fake_a2d import write_clips_csv
+
+import retrain_head
+import run_pipeline
+import score_split
+import tune_thresholds
+from action_heads.checkpoint import head_path
+from pipeline import cli
+from thresholds.gates import PAPER_GATES_FILE, load_gates
+
+DOG = "dog-walking__ground-a-video-dog-walking.mp4"
+
+
+@pytest.fixture
+def stages(yolo, gates_file, heads, cache):
+    """Arguments that name the real parts."""
+    return [
+        *("--detector", str(yolo), "--thresholds", str(gates_file), "--heads", str(heads)),
+        *("--cache", str(cache), "--device", "cpu", "--frames-per-actor", "2"),
+    ]
+
+
+@pytest.fixture
+def small_kit(kit, tmp_path):
+    """A CSV of a few real clips."""
+    rows = [
+        (DOG, "adult-walking dog-walking", "train"),
+        ("cat-none__yrcong-puff.mp4", "cat-none", "train"),
+        ("car-running__intel-iot-devkit-person-bicycle-car-detection.mp4", "car-running", "test"),
+    ]
+    path = tmp_path / "clips.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "labels", "split"])
+        writer.writerows((kit / "clips" / name, labels, split) for name, labels, split in rows)
+    return path
+
+
+def test_tagging_prints_a_table(stages, kit, capsys):
+    assert cli.run(run_pipeline.main, ["--video", str(kit / "clips" / DOG), *stages]) == 0
+    out, err = capsys.readouterr()
+    assert "who does what: " in out
+    assert "present (+90.0)" in out
+    assert "using detector" in err
+
+
+def test_tagging_a_folder_goes_on_after_a_failure_and_says_so(stages, kit, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").symlink_to(kit / "clips" / DOG)
+    (tmp_path / "in" / "b.mp4").write_text("no video")
+    (tmp_path / "in" / "c.mp4").symlink_to(kit / "clips" / DOG)
+    command = ["--video", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json", *stages]
+    assert cli.run(run_pipeline.main, command) == 1
+    out, err = capsys.readouterr()
+    printed = [json.loads(line) for line in out.splitlines()]
+    assert [row["status"] for row in printed] == ["ok", "error", "ok"]
+    assert "1 of 3 clips failed" in err
+    written = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    assert written == printed
+    assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 4
+    assert cli.run(run_pipeline.main, command) == 1
+    again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert again[0] == printed[0], "what was finished is kept, its timing among it"
+
+
+def test_tuning_prints_the_comparison_and_writes_gates(small_kit, yolo, cache, tmp_path, capsys):
+    out = tmp_path / "gates.yaml"
+    command = ["--data", str(small_kit), "--out", str(out), "--detector", str(yolo), "--cache", str(cache)]
+    assert cli.run(tune_thresholds.main, [*command, "--seed", "3"]) == 0
+    printed, warnings = capsys.readouterr()
+    for name in ("uniform 0.15", "spso2011 −P", "spso2011 −P·R·F1", "spso2011 −F1", "exact −P·R·F1, no bounds"):
+        assert name in printed
+    gates = load_gates(out)
+    assert (gates.clips, gates.split, gates.seed, gates.data) == (2, "train", 3, "clips.csv")
+    assert gates.sha256 in printed
+    assert (gates.values >= 0.1).all()
+    assert (gates.values <= 0.4).all()
+    assert "sits on its bound" in warnings or not ((gates.values == 0.1) | (gates.values == 0.4)).any()
+    before = out.read_bytes()
+    assert cli.run(tune_thresholds.main, [*command, "--seed", "3"]) == 0
+    assert out.read_bytes() == before, "the same seed gives the same file"
+
+
+def test_retraining_changes_one_head_and_shows_it(small_kit, heads, taxonomy, tmp_path, capsys):
+    folder = tmp_path / "heads"
+    folder.mkdir()
+    for actor in ("dog", "cat"):
+        head_path(folder, actor).write_bytes(head_path(heads, actor).read_bytes())
+    before = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+    command = ["--actor", "dog", "--data", str(small_kit), "--out", str(folder), "--device", "cpu"]
+    assert cli.run(retrain_head.main, [*command, "--epochs", "1", "--frames-per-clip", "2"]) == 0
+    printed, err = capsys.readouterr()
+    assert "trunk random" in err
+    assert "expect weak scores" in err
+    assert head_path(folder, "cat").read_bytes() == before["cat.safetensors"]
+    assert head_path(folder, "dog").read_bytes() != before["dog.safetensors"]
+    changes = {line.split()[0]: line.split()[-1] for line in printed.splitlines() if line.startswith(("cat ", "dog "))}
+    assert changes == {"cat": "same", "dog": "changed"}
+    (epoch,) = [json.loads(line) for line in (folder / "dog.jsonl").read_text().splitlines()]
+    assert epoch["epoch"] == 1
+
+
+def test_scoring_prints_tables_and_writes_them(small_kit, stages, tmp_path, capsys):
+    assert cli.run(score_split.main, ["--data", str(small_kit), "--out", str(tmp_path / "scores"), *stages]) == 0
+    printed = capsys.readouterr().out
+    for name in ("pipeline", "all labels", "true actors, each one's commonest action", "always "):
+        assert name in printed
+    scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert (scores["split"], scores["samples"], scores["level"]) == ("test", 1, "clip")
+    assert (tmp_path / "scores" / "scores.txt").read_text() == printed
+
+
+WRONG_TAGGING = [
+    pytest.param(["--video", "{tmp}"], "a folder without videos", id="a folder without videos"),
+    pytest.param(["--video", "@{tmp}/no.txt"], "no.txt", id="no such list"),
+    pytest.param(["--video", "{tmp}/*.mp4"], "mp4", id="a glob that matches nothing"),
+    pytest.param(["--video", "a.mp4", "--detector", "no.pt"], "detector 'no.pt': no such file", id="no detector"),
+    pytest.param(["--video", "a.mp4", "--heads", "{tmp}"], "no head for person, ball", id="no heads"),
+    pytest.param(["--video", "a.mp4", "--thresholds", "no.yaml"], "no.yaml: no such file", id="no gates"),
+    pytest.param(["--video", "a.mp4", "--thresholds", str(PAPER_GATES_FILE)], "made for", id="gates of another"),
+    pytest.param(["--video", "a.mp4", "--imgsz", "320"], "made for", id="gates of other settings"),
+    pytest.param(["--video", "a.mp4", "--taxonomy", "no.yaml"], "no.yaml: no such file", id="no taxonomy"),
+    pytest.param(["--video", "a.mp4", "--device", "tpu"], "device 'tpu' was given", id="no such device"),
+]
+
+
+def assert_one_line(code: int, err: str, message: str) -> None:
+    lines = [line for line in err.splitlines() if not line.startswith("using ")]
+    assert code == cli.WRONG_USAGE
+    assert len(lines) == 1, err
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_TAGGING)
+def test_wrong_use_of_tagging_is_one_clear_line(stages, tmp_path, capsys, arguments, message):
+    given = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    code = cli.run(run_pipeline.main, [*stages, *given])
+    assert_one_line(code, capsys.readouterr().err, message)
+
+
+CSV_HEAD = "file,labels,split\n"
+WRONG_DATA = [
+    pytest.param("", "clips.csv", id="an empty file"),
+    pytest.param(CSV_HEAD, "no row below the header", id="no rows"),
+    pytest.param(CSV_HEAD + "{dog},dog-flying,train\n", "clips.csv:2: unknown label 'dog-flying'", id="unknown label"),
+    pytest.param(CSV_HEAD + "no.mp4,dog-none,train\n", "clips.csv:2", id="missing file"),
+    pytest.param(CSV_HEAD + "{dog},dog-none,test\n", "'train'", id="an empty split"),
+    pytest.param("file,label,split\n{dog},dog-none,train\n", "labels", id="missing column"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG_DATA)
+@pytest.mark.parametrize("command", ["retrain", "tune"])
+def test_wrong_data_is_one_clear_line(kit, yolo, tmp_path, capsys, command, content, message):
+    path = tmp_path / "clips.csv"
+    path.write_text(content.replace("{dog}", str(kit / "clips" / DOG)))
+    if command == "retrain":
+        code = cli.run(retrain_head.main, ["--actor", "dog", "--data", str(path), "--out", str(tmp_path / "h")])
+    else:
+        out = str(tmp_path / "g.yaml")
+        code = cli.run(tune_thresholds.main, ["--data", str(path), "--out", out, "--detector", str(yolo), "--no-cache"])
+    err = "\n".join(line for line in capsys.readouterr().err.splitlines() if not line.startswith("training "))
+    assert_one_line(code, err, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--actor", "dgo"], "unknown actor 'dgo'; did you mean 'dog'"),
+        (["--actor", "car"], "no sample of split 'train' shows the actor 'car'"),
+        (["--recipe", "papr"], "unknown recipe 'papr'; did you mean 'paper'"),
+        (["--trunk", "no.pth"], "trunk 'no.pth': no such file"),
+        (["--split", "tarin"], "'tarin'"),
+        (["--learning-rate", "-1"], "learning rate -1.0 was given"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_wrong_use_of_retraining_is_one_clear_line(tmp_path, capsys, change, message):
+    data = write_clips_csv(tmp_path)
+    code = cli.run(
+        retrain_head.main, ["--actor", "dog", "--data", str(data), "--out", str(tmp_path / "heads"), *change]
+    )
+    err = "\n".join(line for line in capsys.readouterr().err.splitlines() if not line.startswith("training "))
+    assert_one_line(code, err, message)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--bounds", "0.4", "0.1"], ["--bounds", "0.1", "1.5"], ["--particles", "0"], ["--seed", "-1"], ["--conf", "2"]],
+    ids=" ".join,
+)
+def test_numbers_out_of_range_are_refused_before_any_work(tmp_path, capsys, arguments):
+    command = ["--data", str(write_clips_csv(tmp_path)), "--out", str(tmp_path / "g.yaml"), *arguments]
+    try:
+        code = cli.run(tune_thresholds.main, command)
+    except SystemExit as end:  # argparse's own way
+        code = int(str(end.code))
+    assert code == cli.WRONG_USAGE
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_known_detectors_are_looked_for_in_two_places(kit, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ACTOR_ACTION_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("ACTOR_ACTION_KIT", str(tmp_path / "nowhere"))
+    code = cli.run(run_pipeline.main, ["--video", "a.mp4"])
+    assert_one_line(code, capsys.readouterr().err, f"detector 'yolo26n': not found as {tmp_path / 'yolo26n.pt'}")
+    from pipeline.config import find_detector
+
+    (tmp_path / "yolo26n.pt").symlink_to(kit / "weights" / "yolo26n.pt")
+    assert find_detector("yolo26n") == Path(tmp_path / "yolo26n.pt")

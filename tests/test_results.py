@@ -1,0 +1,135 @@
+"""Rows of results: their documented shape, and a folder of them that survives being killed."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+from a2d.errors import UserError
+from a2d.labels import load_taxonomy
+from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Weights
+from pipeline.results_files import ResultsFolder, format_csv
+from pipeline.table import describe
+
+PERSON_LABELS = load_taxonomy().actor("person").label_names
+WEIGHTS = Weights("d" * 64, "7" * 64, {"person": "a" * 64, "dog": "b" * 64})
+
+
+def row(video: str = "clip.mp4", **changes: object) -> ClipResult:
+    result = ClipResult(
+        video=video,
+        sha256="c" * 64,
+        status="ok",
+        error=None,
+        weights=WEIGHTS,
+        frames=74,
+        fps=24.0,
+        duration_seconds=3.083,
+        actors={
+            "person": ActorEvidence(0.93, 0.1, True, 0.83, (4, 13)),
+            "ball": ActorEvidence(0.0, 0.1, False, -0.1),
+            "bird": ActorEvidence(0.02, 0.1, False, -0.08),
+            "car": ActorEvidence(0.0, 0.1, False, -0.1),
+            "cat": ActorEvidence(0.09, 0.1, False, -0.01),
+            "dog": ActorEvidence(0.0, 0.1, False, -0.1),
+        },
+        labels=(TaggedLabel("adult-walking", 18, 0.81),),
+        scores={name: 0.33 for name in PERSON_LABELS} | {"adult-walking": 0.81},
+        timing={"total_seconds": 1.5},
+    )
+    return replace(result, **changes)  # type: ignore[arg-type]
+
+
+def failed(video: str) -> ClipResult:
+    return ClipResult(video, None, "error", f"{video}: no such file", WEIGHTS)
+
+
+def rows_of(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_row_has_the_documented_shape():
+    written = json.loads(json.dumps(row().to_dict()))
+    assert list(written) == [
+        *("schema", "video", "sha256", "status", "error", "frames", "fps", "duration_seconds"),
+        *("actors", "labels", "scores", "weights", "timing"),
+    ]
+    assert written["schema"] == 1
+    assert written["actors"]["person"] == {
+        "presence": 0.93,
+        "gate": 0.1,
+        "present": True,
+        "margin": 0.83,
+        "frames": [4, 13],
+    }
+    assert written["labels"] == [{"label": "adult-walking", "id": 18, "score": 0.81}]
+    assert set(written["weights"]) == {"detector", "thresholds", "heads"}
+
+
+@pytest.mark.parametrize("result", [row(), failed("no.mp4")], ids=["ok", "error"])
+def test_round_trip(result):
+    assert ClipResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"schema": 2}, {"labels": [{"name": "x"}]}, {"weights": {}}, {"more": 1}],
+    ids=lambda change: [*change][0],
+)
+def test_foreign_rows_are_refused(change):
+    with pytest.raises(ValueError, match="schema|not a row"):
+        ClipResult.from_dict(row().to_dict() | change)
+
+
+def test_the_nearest_miss_is_the_one_with_the_smallest_gap_that_was_seen():
+    assert row().nearest_miss == "cat"
+    assert replace(row(), actors={"dog": ActorEvidence(0.0, 0.001, False, -0.001)}).nearest_miss is None
+
+
+def test_a_person_reads_the_reasons(taxonomy):
+    text = describe(row(), taxonomy, 0.5)
+    assert "74 frames, 3.1 s, 24 frames/s" in text
+    assert "93.0 %" in text
+    assert "present (+83.0)" in text
+    assert "who does what: adult-walking (0.81)" in text
+    assert "nearest miss: cat, in 9.0 % of the frames, gate 10.0 %" in text
+    assert describe(failed("no.mp4"), taxonomy, 0.5) == "no.mp4\n  not tagged: no.mp4: no such file"
+
+
+def test_a_second_run_goes_on_where_the_first_was_killed(tmp_path):
+    first = ResultsFolder(tmp_path, WEIGHTS)
+    first.add(row("a.mp4"))
+    first.add(failed("b.mp4"))
+    with first.jsonl.open("a") as file:
+        file.write('{"schema": 1, "video": "c.m')  # killed in the middle of a line
+    second = ResultsFolder(tmp_path, WEIGHTS)
+    assert list(second.finished) == ["a.mp4"], "a failure is tried again"
+    second.add(row("b.mp4"))
+    second.add(row("c.mp4"))
+    assert [entry["video"] for entry in rows_of(second.jsonl)] == ["a.mp4", "b.mp4", "c.mp4"]
+
+
+def test_results_of_other_weights_are_never_mixed(tmp_path):
+    ResultsFolder(tmp_path, WEIGHTS).add(row("a.mp4"))
+    other = replace(WEIGHTS, heads={**WEIGHTS.heads, "dog": "e" * 64})
+    with pytest.raises(UserError, match="other weights .dog head bbbbbbbb there, eeeeeeee now.*--force"):
+        ResultsFolder(tmp_path, other)
+    assert len(rows_of(tmp_path / "results.jsonl")) == 1, "refusing must not lose anything"
+    forced = ResultsFolder(tmp_path, other, force=True)
+    assert forced.finished == {}
+    assert rows_of(forced.jsonl) == []
+
+
+def test_a_file_that_is_no_result_is_left_alone(tmp_path):
+    (tmp_path / "results.jsonl").write_text("my notes\n")
+    with pytest.raises(UserError, match=r"results.jsonl:1: not a row of results"):
+        ResultsFolder(tmp_path, WEIGHTS)
+    assert (tmp_path / "results.jsonl").read_text() == "my notes\n"
+
+
+def test_the_spreadsheet_has_a_line_a_clip():
+    lines = list(csv.DictReader(format_csv([row(), failed("b, c.mp4")]).splitlines()))
+    assert lines[0]["labels"] == "adult-walking"
+    assert lines[0]["presence_person"] == "0.93"
+    assert (lines[1]["video"], lines[1]["status"], lines[1]["presence_dog"]) == ("b, c.mp4", "error", "")
