@@ -45,6 +45,7 @@ def detect_clip(detector: Detector, clip: Path, batch_size: int) -> ClipDetectio
     except TruncatedClipError as reason:
         if not frames:
             raise
-        truncated = str(reason)
+        # Detections are kept by the clip's contents, so its name has no place in them.
+        truncated = str(reason).removeprefix(f"{clip}: ")
     duration = meter.info().duration_seconds
     return join_frames(frames, np.concatenate(indices), np.concatenate(times), duration, truncated)

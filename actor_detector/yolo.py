@@ -7,7 +7,7 @@ challenge report, section 3.1); any Ultralytics detection model whose class name
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from actor_detector.detections import FrameDetections
 
 PUBLISHED_IMAGE_SIZE = 224
 PUBLISHED_CONFIDENCE = 0.5
+STRIDE = 32  # of the coarsest feature map; YOLO would round other sizes up and leave only a warning behind
 
 
 @dataclass
@@ -53,8 +54,8 @@ class YoloActorDetector:
             raise DetectorError(f"{self.path}: no such detector file")
         if not 0 <= self.confidence <= 1:
             raise DetectorError(f"confidence {self.confidence} was given, 0 to 1 is allowed")
-        if self.image_size < 32:
-            raise DetectorError(f"image size {self.image_size} was given, 32 or more is allowed")
+        if self.image_size < 1 or self.image_size % STRIDE:
+            raise DetectorError(f"image size {self.image_size} was given, multiples of {STRIDE} are allowed")
         self.sha256 = sha256_file(self.path)
         self._model = _load(self.path)
         self._actor_by_class = self.taxonomy.match_detector_classes(self._model.names)
@@ -91,19 +92,19 @@ class YoloActorDetector:
 
 def _load(path: Path) -> Any:
     """Open an Ultralytics detection model without running code from the file and without asking the network."""
-    # Ultralytics reads all of these once, when it is imported.
-    os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
-    os.environ["YOLO_OFFLINE"] = "true"
-    os.environ["YOLO_AUTOINSTALL"] = "false"
-    if "ultralytics" not in sys.modules:
-        os.environ.setdefault("YOLO_VERBOSE", "false")
-        # It would otherwise set this to 1 for the whole process.
-        os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-    from ultralytics import YOLO
+    # Ultralytics reads these once, when it is imported; it would set the last one to 1 for the whole process.
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    with redirect_stdout(sys.stderr):  # it logs to what stdout is at its import, and stdout is for results
+        from ultralytics import YOLO
+        from ultralytics.nn.tasks import torch_safe_load
 
     if path.suffix != ".pt":
         raise DetectorError(f"{path}: an Ultralytics .pt file was expected")
     try:
+        torch_safe_load(str(path), safe_only=True)  # YOLO itself would unpickle anything
         model = YOLO(str(path))
     except Exception as reason:  # Ultralytics raises whatever torch, zipfile and pickle raise
         raise DetectorError(f"{path}: not a YOLO model that can be loaded ({_first_line(reason)})") from None
@@ -113,7 +114,7 @@ def _load(path: Path) -> Any:
 
 
 def _first_line(reason: Exception) -> str:
-    lines = str(reason).strip().splitlines()
+    lines = str(reason).removeprefix("ERROR ❌️ ").strip().splitlines()
     return lines[0] if lines else type(reason).__name__
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from pipeline.cache import clip_sha256
 from pipeline.results import ClipResult
 from pipeline.results_files import ResultsFolder
 from pipeline.tagger import ActorActionTagger
@@ -21,8 +22,8 @@ def tag_clips(
     Args:
         tagger: Does the work.
         clips: Video files or folders of frames.
-        out: Folder for `results.jsonl` and `results.csv`; what an earlier run with the same weights finished there is
-            kept and not done again.
+        out: Folder for `results.jsonl` and `results.csv`; what an earlier run with the same weights and settings
+            finished there is kept and not done again.
         progress: Wraps the clips, for a progress bar.
 
     Yields:
@@ -30,14 +31,14 @@ def tag_clips(
         status and the reason, and the run goes on.
 
     Raises:
-        UserError: If `out` holds results of other weights.
+        UserError: If `out` holds results of other weights or settings.
     """
-    files = ResultsFolder(out, tagger.weights, tagger.config.force) if out else None
+    files = ResultsFolder(out, tagger.weights, tagger.settings, tagger.config.force) if out else None
     results = []
     try:
         for clip in progress(clips):
             result = files.finished.get(str(clip)) if files else None
-            if result is None:
+            if result is None or _has_changed(clip, result):
                 result = tagger.tag_or_explain(clip)
                 if files:
                     files.add(result)
@@ -46,3 +47,11 @@ def tag_clips(
     finally:
         if files:
             files.write_csv(results)
+
+
+def _has_changed(clip: Path, result: ClipResult) -> bool:
+    """Say whether a clip is no longer the one that a result speaks of."""
+    try:
+        return clip_sha256(clip) != result.sha256
+    except OSError:
+        return True

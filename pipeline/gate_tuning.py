@@ -193,7 +193,7 @@ def presence_table(
         except ClipError as reason:
             raise DatasetError(str(reason)) from None
         if detections.truncated:
-            raise DatasetError(detections.truncated)
+            raise DatasetError(f"{clip}: {detections.truncated}")
         ratios.append(detections.presence_ratios(len(taxonomy.actors)))
         truth.append(taxonomy.actors_of(taxonomy.encode(truth_by_clip[clip])))
     return PresenceTable(np.stack(ratios), np.stack(truth))

@@ -4,9 +4,10 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from a2d.errors import UserError
 from a2d.files import write_atomically
@@ -19,30 +20,39 @@ class ResultsFolder:
 
     Attributes:
         folder: Made if it is missing.
-        weights: What the run uses. Rows of other weights are never mixed in.
-        force: Start over where the folder holds results of other weights.
+        weights: What the run uses.
+        settings: What else decides its results, by name.
+        force: Start over where the folder holds results of other weights or settings; they are never mixed.
 
     Raises:
-        UserError: If the folder holds results of other weights, or something that is no result.
+        UserError: If the folder holds results of other weights or settings, or something that is no result.
     """
 
     folder: Path
     weights: Weights
+    settings: Mapping[str, Any]
     force: bool = False
     finished: dict[str, ClipResult] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Read what an earlier run finished and drop its failures and its half-written last row."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        run = json.loads(json.dumps({"weights": asdict(self.weights), "settings": dict(self.settings)}))
         rows = _read_rows(self.jsonl) if self.jsonl.exists() else []
-        others = [row for row in rows if row.weights != self.weights]
-        if others and not self.force:
-            raise UserError(
-                f"{self.jsonl}: holds results of other weights ({_difference(others[0].weights, self.weights)}); "
-                "name another --out, or start over with --force"
-            )
-        self.finished = {row.video: row for row in rows if row.status == "ok" and row.weights == self.weights}
+        if rows and (difference := self._difference(run)):
+            if not self.force:
+                raise UserError(
+                    f"{self.folder}: holds results of another run ({difference}); name another --out, or start over "
+                    "with --force"
+                )
+            rows = []
+        self.finished = {row.video: row for row in rows if row.status == "ok"}
         write_atomically(self.jsonl, "".join(map(_line, self.finished.values())))
+        write_atomically(self.run_json, json.dumps(run, indent=2) + "\n")
+
+    @property
+    def run_json(self) -> Path:
+        """What the results were made with."""
+        return self.folder / "run.json"
 
     @property
     def jsonl(self) -> Path:
@@ -53,6 +63,18 @@ class ResultsFolder:
     def csv(self) -> Path:
         """One line a clip, for spreadsheets."""
         return self.folder / "results.csv"
+
+    def _difference(self, run: Mapping[str, Any]) -> str:
+        """Name the first thing in which the run that filled the folder differs from this one, or nothing."""
+        try:
+            there = _flatten(json.loads(self.run_json.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return f"{self.run_json.name} cannot be read"
+        now = _flatten(run)
+        for name in {**there, **now}:
+            if there.get(name) != now.get(name):
+                return f"{name} was {there.get(name)}, is {now.get(name)}"
+        return ""
 
     def add(self, result: ClipResult) -> None:
         """Write one more row to the disk, whole, before the next clip is begun."""
@@ -99,10 +121,12 @@ def _read_rows(path: Path) -> list[ClipResult]:
     return rows
 
 
-def _difference(found: Weights, wanted: Weights) -> str:
-    pairs = [("detector", found.detector, wanted.detector), ("thresholds", found.thresholds, wanted.thresholds)]
-    pairs += [(f"{name} head", found.heads.get(name, "none"), digest) for name, digest in wanted.heads.items()]
-    for what, theirs, ours in pairs:
-        if theirs != ours:
-            return f"{what} {theirs[:8]} there, {ours[:8]} now"
-    return "other heads"
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Lay nested mappings out as dotted names and short values, as an error message can show them."""
+    flat: dict[str, str] = {}
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = str(value)[:12]
+    return flat

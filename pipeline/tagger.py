@@ -11,13 +11,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from a2d.clips import read_frames_at
 from a2d.errors import ClipError
+from a2d.files import sha256_file
 from a2d.labels import Taxonomy, load_taxonomy
 from a2d.sampling import spaced_places
 from action_heads.readout import say_labels
@@ -70,6 +71,17 @@ class ActorActionTagger:
     def weights(self) -> Weights:
         """SHA-256 of everything that decides a result."""
         return Weights(self.detector.identity.sha256 or "", self.gates.sha256 or "", self.heads.sha256)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What else decides a result, by name."""
+        return {
+            "image_size": self.config.image_size,
+            "confidence": self.config.confidence,
+            "frames_per_actor": self.config.frames_per_actor,
+            "label_threshold": self.config.label_threshold,
+            "taxonomy": sha256_file(self.config.taxonomy),
+        }
 
     def describe_weights(self) -> str:
         """Say in one line what is used."""

@@ -68,6 +68,11 @@ def test_tagging_a_folder_goes_on_after_a_failure_and_says_so(stages, kit, tmp_p
     assert cli.run(run_pipeline.main, command) == 1
     again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert again[0] == printed[0], "what was finished is kept, its timing among it"
+    (tmp_path / "in" / "a.mp4").unlink()
+    (tmp_path / "in" / "a.mp4").symlink_to(kit / "clips" / "cat-none__yrcong-puff.mp4")
+    cli.run(run_pipeline.main, command)
+    third = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert third[0]["frames"] != printed[0]["frames"], "a clip that has changed is tagged again"
 
 
 def test_tuning_prints_the_comparison_and_writes_gates(small_kit, yolo, cache, tmp_path, capsys):

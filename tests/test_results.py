@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -97,26 +98,40 @@ def test_a_person_reads_the_reasons(taxonomy):
     assert describe(failed("no.mp4"), taxonomy, 0.5) == "no.mp4\n  not tagged: no.mp4: no such file"
 
 
+def folder(path: Path, weights: Weights = WEIGHTS, force: bool = False, **settings: object) -> ResultsFolder:
+    return ResultsFolder(path, weights, {"label_threshold": 0.5, **settings}, force)
+
+
 def test_a_second_run_goes_on_where_the_first_was_killed(tmp_path):
-    first = ResultsFolder(tmp_path, WEIGHTS)
+    first = folder(tmp_path)
     first.add(row("a.mp4"))
     first.add(failed("b.mp4"))
     with first.jsonl.open("a") as file:
         file.write('{"schema": 1, "video": "c.m')  # killed in the middle of a line
-    second = ResultsFolder(tmp_path, WEIGHTS)
+    second = folder(tmp_path)
     assert list(second.finished) == ["a.mp4"], "a failure is tried again"
     second.add(row("b.mp4"))
     second.add(row("c.mp4"))
     assert [entry["video"] for entry in rows_of(second.jsonl)] == ["a.mp4", "b.mp4", "c.mp4"]
 
 
-def test_results_of_other_weights_are_never_mixed(tmp_path):
-    ResultsFolder(tmp_path, WEIGHTS).add(row("a.mp4"))
-    other = replace(WEIGHTS, heads={**WEIGHTS.heads, "dog": "e" * 64})
-    with pytest.raises(UserError, match="other weights .dog head bbbbbbbb there, eeeeeeee now.*--force"):
-        ResultsFolder(tmp_path, other)
-    assert len(rows_of(tmp_path / "results.jsonl")) == 1, "refusing must not lose anything"
-    forced = ResultsFolder(tmp_path, other, force=True)
+OTHER_HEAD = replace(WEIGHTS, heads={**WEIGHTS.heads, "dog": "e" * 64})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": OTHER_HEAD}, "weights.heads.dog was bbbbbbbbbbbb, is eeeeeeeeeeee"),
+        ({"label_threshold": 0.4}, "settings.label_threshold was 0.5, is 0.4"),
+    ],
+    ids=["another head", "another setting"],
+)
+def test_results_of_different_runs_are_never_mixed(tmp_path, change, message):
+    folder(tmp_path).add(row("a.mp4"))
+    with pytest.raises(UserError, match=rf"another run .{message}.*--force"):
+        folder(tmp_path, **change)
+    assert list(folder(tmp_path).finished) == ["a.mp4"], "refusing must not lose anything"
+    forced = folder(tmp_path, force=True, **change)
     assert forced.finished == {}
     assert rows_of(forced.jsonl) == []
 
@@ -124,7 +139,7 @@ def test_results_of_other_weights_are_never_mixed(tmp_path):
 def test_a_file_that_is_no_result_is_left_alone(tmp_path):
     (tmp_path / "results.jsonl").write_text("my notes\n")
     with pytest.raises(UserError, match=r"results.jsonl:1: not a row of results"):
-        ResultsFolder(tmp_path, WEIGHTS)
+        folder(tmp_path)
     assert (tmp_path / "results.jsonl").read_text() == "my notes\n"
 
 

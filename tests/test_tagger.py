@@ -94,6 +94,7 @@ def test_a_clip_that_breaks_off_is_tagged_as_far_as_it_goes(tagger, tmp_path, ki
     result = tagger.tag(tmp_path)
     assert (result.status, result.frames) == ("truncated", 7)
     assert "00008.png cannot be read" in str(result.error)
+    assert str(tmp_path) not in str(result.error), "detections are kept by contents, whatever the clip is called"
     assert result.labels
 
 

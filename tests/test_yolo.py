@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -111,7 +113,21 @@ def test_wrong_files_are_one_clear_line(taxonomy, tmp_path, name, content, reaso
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("size", "confidence"), [(224, 1.5), (224, -0.1), (16, 0.5)])
+@pytest.mark.parametrize(("size", "confidence"), [(224, 1.5), (224, -0.1), (0, 0.5), (225, 0.5)])
 def test_settings_out_of_range_are_refused(yolo, taxonomy, size, confidence):
     with pytest.raises(DetectorError, match="was given"):
         YoloActorDetector(yolo, taxonomy, size, confidence)
+
+
+def test_a_first_import_of_ultralytics_says_nothing_on_stdout(yolo, tmp_path):
+    code = (
+        "from pathlib import Path; from a2d.labels import load_taxonomy; "
+        "from actor_detector.yolo import YoloActorDetector; "
+        f"YoloActorDetector(Path({str(yolo)!r}), load_taxonomy())"
+    )
+    environment = {**os.environ, "YOLO_CONFIG_DIR": str(tmp_path)}
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == ""

@@ -1,0 +1,104 @@
+"""The README keeps its word: its commands and its Python are run as they stand, in a copy of the project."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+COPIED = ("a2d", "actor_detector", "thresholds", "action_heads", "pipeline")
+CLIPS = {
+    "dog-walking__ground-a-video-dog-walking.mp4": ("adult-walking dog-walking", "train"),
+    "bird-walking__lixirui142-flamingo.mp4": ("bird-walking", "train"),
+    "car-running__intel-iot-devkit-person-bicycle-car-detection.mp4": ("car-running", "train"),
+    "cat-none__yrcong-puff.mp4": ("cat-none", "train"),
+    "ball": ("ball-flying", "train"),
+    "adult-walking__tiger-ai-lab-man-walking.mp4": ("adult-walking", "test"),
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+COMMANDS = [block for block in blocks("bash") if "pip install" not in block]
+
+
+@pytest.fixture(scope="module")
+def small_kit(kit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kit of six short clips."""
+    folder = tmp_path_factory.mktemp("kit")
+    (folder / "weights").symlink_to(kit / "weights")
+    (folder / "clips").mkdir()
+    shortest_ball = min((kit / "clips").glob("ball-flying*"), key=lambda path: path.stat().st_size)
+    with (folder / "clips.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "labels", "split"])
+        for name, (labels, split) in CLIPS.items():
+            source = shortest_ball if name == "ball" else kit / "clips" / name
+            (folder / "clips" / source.name).symlink_to(source)
+            writer.writerow([f"clips/{source.name}", labels, split])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project to run in, so that nothing is written into this one."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in COPIED:
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for script in PROJECT.glob("*.py"):
+        shutil.copy(script, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(small_kit: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a shell in a fresh environment has, the interpreter's folder first."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return {**os.environ, "PATH": path, "KIT": str(small_kit), "ACTOR_ACTION_CACHE": cache}
+
+
+def test_the_commands_run_in_the_order_of_the_readme(copy, environment):
+    assert len(COMMANDS) == 6
+    script = "set -euo pipefail\nmkdir -p out\n" + "\n".join(COMMANDS)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=copy, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "who does what: " in done.stdout
+    assert len((copy / "out.jsonl").read_text().splitlines()) == len(CLIPS)
+    assert (copy / "out" / "tags" / "results.csv").is_file()
+    assert (copy / "out" / "gates.yaml").is_file()
+    assert (copy / "out" / "scores" / "scores.json").is_file()
+    assert len(list((copy / "models" / "heads").glob("*.safetensors"))) == 6
+    (python,) = blocks("python")
+    clip = next(Path(environment["KIT"], "clips").glob("dog-*"))
+    code = f"clip = {str(clip)!r}\n{python}"
+    environment = {**environment, "ACTOR_ACTION_KIT": environment["KIT"]}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=copy, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "1.0 of the frames show a dog" in done.stdout
+
+
+def test_every_command_is_shown():
+    text = "\n".join(COMMANDS)
+    for script in ("run_pipeline.py", "tune_thresholds.py", "retrain_head.py", "score_split.py"):
+        assert f"python {script} " in text
+
+
+def test_the_readme_documents_every_key_of_a_row():
+    from pipeline.results import COLUMNS
+
+    table = README[README.index("| key | is |") : README.index("Exit code:")]
+    documented = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line))
+    assert documented == ["schema", *COLUMNS]
