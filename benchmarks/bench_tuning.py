@@ -8,7 +8,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -94,12 +94,12 @@ def measure(name: str, run: Callable[[], SwarmResult], repeats: int) -> Timing:
     return Timing(name, median(seconds), min(seconds), value)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure both ways, print a table and, if asked, write JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7, help="measurements of each way (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="write the numbers here, as JSON")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.repeats < 1:
         parser.error(f"--repeats: at least 1 was expected, found {arguments.repeats}")
     table = simulate_presence()
