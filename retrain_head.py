@@ -14,7 +14,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--actor", required=True, help="person, ball, bird, car, cat or dog, or one of --taxonomy")
     parser.add_argument("--data", type=Path, required=True, help="A2D, its course layout, or a CSV file,labels,split")
     parser.add_argument("--split", default="train", help="train on this split (default: train)")
-    parser.add_argument("--held-out", default="test", metavar="SPLIT", help="report on this one too (default: test)")
+    parser.add_argument("--held-out", metavar="SPLIT", help="report on this one too (default: val or test)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of heads")
     parser.add_argument(
         "--trunk",

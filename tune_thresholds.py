@@ -13,7 +13,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="A2D, its course layout, or a CSV file,labels,split")
     parser.add_argument("--split", default="train", help="tune on this split (default: train)")
-    parser.add_argument("--held-out", default="test", metavar="SPLIT", help="report on this one too (default: test)")
+    parser.add_argument("--held-out", metavar="SPLIT", help="report on this one too (default: val or test)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the gates' YAML file")
     search = parser.add_argument_group("search")
     search.add_argument("--objective", choices=["prf", "precision", "f1"], default="prf", help="default: prf, −P·R·F1")

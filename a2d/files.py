@@ -47,6 +47,17 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that comes twice, of which YAML readers otherwise keep the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for place, key in enumerate(keys):
+            if key in keys[:place]:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} comes twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path, error: type[UserError]) -> dict[str, Any]:
     """Read a YAML file whose top level is a mapping.
 
@@ -61,7 +72,7 @@ def read_yaml(path: Path, error: type[UserError]) -> dict[str, Any]:
         UserError: Of the given type, if there is no such file, it is no YAML, or its top level is no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except (OSError, ValueError, yaml.YAMLError) as reason:  # ValueError: no UTF-8, or a date like 2024-13-45

@@ -213,6 +213,8 @@ def load_taxonomy(path: Path = A2D_TAXONOMY_FILE) -> Taxonomy:
         labels += own
         classes = _names(entry["detector_classes"], f"{where}: detector_classes")
         actors.append(Actor(str(name), len(actors), classes, tuple(own)))
+    kind_ids = [(entry["id"], kind) for actor in content["actors"].values() for kind, entry in actor["kinds"].items()]
+    _check_unique(path, "kind id", kind_ids)
     _check_unique(path, "label id", [(label.id, label.name) for label in labels])
     _check_unique(path, "label", [(label.name, label.actor) for label in labels])
     _check_unique(path, "detector class", [(cls, actor.name) for actor in actors for cls in actor.detector_classes])

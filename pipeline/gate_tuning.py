@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from a2d.dataset import Sample, clip_labels, read_samples, split_names
+from a2d.dataset import Sample, clip_labels, read_samples
 from a2d.errors import ClipError, DatasetError, UserError
 from a2d.labels import Taxonomy, load_taxonomy
 from a2d.metrics import Scores
 from pipeline.config import TaggerConfig
+from pipeline.splits import find_held_out
 from pipeline.stage1 import CachedDetector
 from thresholds.fitness import OBJECTIVES, PresenceTable, score_gates
 from thresholds.gates import Gates, save_gates
@@ -128,7 +129,7 @@ def tune_on_data(
         config: Which detector, how it is set, and where its detections are kept.
         data: The data set.
         split: What to tune on.
-        held_out: What to report on beside, where the data set has it; it chooses nothing.
+        held_out: What to report on beside; None takes `val` or `test`. It chooses nothing.
         objective: A name from `thresholds.fitness.OBJECTIVES`.
         settings: How to search.
         progress: Wraps the clips, for a progress bar.
@@ -142,8 +143,7 @@ def tune_on_data(
     taxonomy = load_taxonomy(config.taxonomy)
     detector = CachedDetector.from_config(config, taxonomy)
     tables = {}
-    if held_out == split or held_out not in split_names(data):
-        held_out = None
+    held_out = find_held_out(data, split, held_out)
     for name in filter(None, (split, held_out)):
         samples = read_samples(data, name, taxonomy)
         tables[name] = presence_table(detector, samples, taxonomy, progress)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from a2d.dataset import Sample, read_samples, split_names
+from a2d.dataset import Sample, read_samples
 from a2d.errors import TrainingError
 from a2d.labels import Actor, Taxonomy
 from action_heads.checkpoint import HeadManifest, hash_heads, head_path, save_head
@@ -19,6 +19,7 @@ from action_heads.preprocessing import Preprocessing
 from action_heads.readout import LABEL_THRESHOLD
 from action_heads.recipes import Recipe
 from action_heads.training import EpochReport, predict_frames, score_frames, train_head
+from pipeline.splits import find_held_out
 
 ClipProgress = Callable[[Iterable[Path]], Iterable[Path]]
 EpochProgress = Callable[[Iterable[int]], Iterable[int]]
@@ -32,7 +33,7 @@ class RetrainingPlan:
         actor: Whose head.
         data: A labelled data set, see `a2d.dataset`.
         split: What to train on.
-        held_out: Split to report scores on beside, or None. It chooses nothing.
+        held_out: Split to report scores on beside; None takes `val` or `test`. It chooses nothing.
         out: Folder of heads.
         trunk: The weights to start from.
         recipe: How to train.
@@ -119,8 +120,8 @@ def retrain_head(
     if not samples_of(plan.actor, samples):
         raise TrainingError(f"{plan.data}: no sample of split {plan.split!r} shows the actor {plan.actor.name!r}")
     splits = {plan.split: samples}
-    if plan.held_out and plan.held_out in split_names(plan.data):
-        splits[plan.held_out] = read_samples(plan.data, plan.held_out, taxonomy)
+    if held_out := find_held_out(plan.data, plan.split, plan.held_out):
+        splits[held_out] = read_samples(plan.data, held_out, taxonomy)
     frames = {
         name: read_labelled_frames(plan.actor, chosen, size, plan.frames_per_clip, clip_progress)
         for name, chosen in splits.items()

@@ -184,6 +184,8 @@ def test_wrong_data_is_one_clear_line(kit, yolo, tmp_path, capsys, command, cont
         (["--recipe", "papr"], "unknown recipe 'papr'; did you mean 'paper'"),
         (["--trunk", "no.pth"], "trunk 'no.pth': no such file"),
         (["--split", "tarin"], "'tarin'"),
+        (["--held-out", "tset"], "cannot hold out split 'tset'"),
+        (["--held-out", "train"], "cannot hold out split 'train'"),
         (["--learning-rate", "-1"], "learning rate -1.0 was given"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a2d.errors import TaxonomyError
-from a2d.labels import load_taxonomy
+from a2d.labels import A2D_TAXONOMY_FILE, load_taxonomy
 
 TAXONOMY = load_taxonomy()
 A2D_IDS = [
@@ -161,7 +161,7 @@ def test_small_taxonomy(farm: Path) -> None:
         pytest.param("id: 3", "id: three", r"whole numbers from 1 .* found {'horse': 'three'}", id="id no number"),
         pytest.param("id: 3", "id: 0", r"whole numbers from 1 .* found {'horse': 0}", id="id 0"),
         pytest.param("id: 3", "id: true", r"whole numbers from 1 .* found {'horse': True}", id="id true"),
-        pytest.param("id: 3", "id: 2", r"label id 29 is used twice: by 'calf-none' and by 'horse-none'", id="same ids"),
+        pytest.param("id: 3", "id: 2", r"kind id 2 is used twice: by 'calf' and by 'horse'", id="same kind ids"),
         pytest.param("none: 9", "none: 1", r"action id 1 is used twice: by 'grazing' and by 'none'", id="action ids"),
         pytest.param("calf: {id: 2", "horse: {id: 2", r"label 'horse-none' is used twice", id="same kind twice"),
         pytest.param("[grazing, none]", "[none, none]", r"label id 19 is used twice", id="same action twice"),
@@ -188,3 +188,20 @@ def test_wrong_taxonomy_file(farm: Path, old: str, new: str, message: str) -> No
 def test_no_taxonomy_file(tmp_path: Path) -> None:
     with pytest.raises(TaxonomyError, match=r"none\.yaml: no such file"):
         load_taxonomy(tmp_path / "none.yaml")
+
+
+def test_a_kind_that_comes_twice_in_one_actor_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "taxonomy.yaml"
+    lines = A2D_TAXONOMY_FILE.read_text().splitlines()
+    (adult,) = [line for line in lines if line.strip().startswith("adult:")]
+    path.write_text("\n".join(line for line in lines for line in ([line, adult] if line == adult else [line])))
+    with pytest.raises(TaxonomyError, match="the key 'adult' comes twice"):
+        load_taxonomy(path)
+
+
+def test_two_kinds_of_one_id_are_refused_even_if_their_labels_differ(tmp_path: Path) -> None:
+    path = tmp_path / "taxonomy.yaml"
+    text = A2D_TAXONOMY_FILE.read_text()
+    path.write_text(text.replace("dog: {id: 7, actions: [crawling,", "dog: {id: 3, actions: [crawling,"))
+    with pytest.raises(TaxonomyError, match="kind id 3 is used twice: by 'ball' and by 'dog'"):
+        load_taxonomy(path)
