@@ -1,13 +1,15 @@
 """Kept detections: nothing is detected twice.
 
 An entry's name is a hash of all that decides its contents: the clip's bytes, the detector's bytes, the settings and the
-detector classes that feed each actor. So no entry is ever wrong, only unused.
+detector classes that feed each actor. So another question never gets this one's answer.
 """
 
 import hashlib
 import io
 import json
+import logging
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +43,8 @@ class DetectionCache:
                 return ClipDetections(
                     **arrays, duration_seconds=float(entry["duration_seconds"]), truncated=str(entry["truncated"])
                 )
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-            return None
+        except (OSError, KeyError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+            return None  # whatever zipfile, zlib and numpy make of damaged bytes
 
     def save(self, key: str, detections: ClipDetections) -> None:
         """Keep an entry."""
@@ -51,7 +53,10 @@ class DetectionCache:
         content = {name: getattr(detections, name) for name in (*ARRAYS, "duration_seconds", "truncated")}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **content)
-        write_atomically(self._path(key), buffer.getvalue())
+        try:
+            write_atomically(self._path(key), buffer.getvalue())
+        except OSError as reason:
+            logging.getLogger(__name__).warning("detections cannot be kept in %s: %s", self.folder, reason.strerror)
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None

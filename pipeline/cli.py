@@ -111,7 +111,7 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--force",
         action="store_true",
-        help="use gates made for another detector or other settings; start over in a folder of other results",
+        help="use gates made for another detector or other settings",
     )
 
 

@@ -33,20 +33,18 @@ def tag_clips(
     Raises:
         UserError: If `out` holds results of other weights or settings.
     """
-    files = ResultsFolder(out, tagger.weights, tagger.settings, tagger.config.force) if out else None
-    results = []
+    files = ResultsFolder(out, tagger.weights, tagger.settings) if out else None
     try:
         for clip in progress(clips):
-            result = files.finished.get(str(clip)) if files else None
+            result = files.find(str(clip)) if files else None
             if result is None or _has_changed(clip, result):
                 result = tagger.tag_or_explain(clip)
                 if files:
                     files.add(result)
-            results.append(result)
             yield result
     finally:
         if files:
-            files.write_csv(results)
+            files.write_csv()
 
 
 def _has_changed(clip: Path, result: ClipResult) -> bool:

@@ -1,4 +1,4 @@
-"""The files of a folder run: `results.jsonl`, flushed clip by clip, and `results.csv` for spreadsheets."""
+"""The files of a folder run: `results.jsonl`, flushed clip by clip, `results.csv` for spreadsheets, and `run.json`."""
 
 import csv
 import io
@@ -16,76 +16,75 @@ from pipeline.results import ClipResult, Weights
 
 @dataclass
 class ResultsFolder:
-    """A folder of results that survives being killed: a second run keeps what the first finished.
+    """A folder of results that survives being killed: every clip has one row, and a second run adds to what is there.
 
     Attributes:
         folder: Made if it is missing.
         weights: What the run uses.
         settings: What else decides its results, by name.
-        force: Start over where the folder holds results of other weights or settings; they are never mixed.
 
     Raises:
-        UserError: If the folder holds results of other weights or settings, or something that is no result.
+        UserError: If the folder holds results of other weights or settings, which are never mixed, or something that
+            is no result.
     """
 
     folder: Path
     weights: Weights
     settings: Mapping[str, Any]
-    force: bool = False
-    finished: dict[str, ClipResult] = field(init=False, default_factory=dict)
+    rows: dict[str, ClipResult] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Read what an earlier run finished and drop its failures and its half-written last row."""
+        """Read what earlier runs wrote, and drop a last row that was half written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         run = json.loads(json.dumps({"weights": asdict(self.weights), "settings": dict(self.settings)}))
         rows = _read_rows(self.jsonl) if self.jsonl.exists() else []
         if rows and (difference := self._difference(run)):
-            if not self.force:
-                raise UserError(
-                    f"{self.folder}: holds results of another run ({difference}); name another --out, or start over "
-                    "with --force"
-                )
-            rows = []
-        self.finished = {row.video: row for row in rows if row.status == "ok"}
-        write_atomically(self.jsonl, "".join(map(_line, self.finished.values())))
-        write_atomically(self.run_json, json.dumps(run, indent=2) + "\n")
-
-    @property
-    def run_json(self) -> Path:
-        """What the results were made with."""
-        return self.folder / "run.json"
+            raise UserError(f"{self.folder}: holds results of another run ({difference}); name another --out")
+        self.rows = {_key(row.video): row for row in rows}
+        self._rewrite()
+        write_atomically(self.folder / "run.json", json.dumps(run, indent=2) + "\n")
 
     @property
     def jsonl(self) -> Path:
         """One JSON row a clip."""
         return self.folder / "results.jsonl"
 
-    @property
-    def csv(self) -> Path:
-        """One line a clip, for spreadsheets."""
-        return self.folder / "results.csv"
-
-    def _difference(self, run: Mapping[str, Any]) -> str:
-        """Name the first thing in which the run that filled the folder differs from this one, or nothing."""
-        try:
-            there = _flatten(json.loads(self.run_json.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            return f"{self.run_json.name} cannot be read"
-        now = _flatten(run)
-        for name in {**there, **now}:
-            if there.get(name) != now.get(name):
-                return f"{name} was {there.get(name)}, is {now.get(name)}"
-        return ""
+    def find(self, video: str) -> ClipResult | None:
+        """Find the row of a clip that an earlier run could read; one that failed is to be tried again."""
+        row = self.rows.get(_key(video))
+        return row if row and row.status != "error" else None
 
     def add(self, result: ClipResult) -> None:
-        """Write one more row to the disk, whole, before the next clip is begun."""
+        """Write a clip's row to the disk, whole, before the next clip is begun; an old row of the clip goes."""
+        key = _key(result.video)
+        if key in self.rows:
+            self.rows[key] = result
+            self._rewrite()
+            return
+        self.rows[key] = result
         with self.jsonl.open("a", encoding="utf-8") as file:
             file.write(_line(result))
             file.flush()
             os.fsync(file.fileno())
 
-    def write_csv(self, results: Iterable[ClipResult]) -> None:
-        """Write the spreadsheet of a finished run."""
-        write_atomically(self.csv, format_csv(results))
+    def write_csv(self) -> None:
+        """Write the spreadsheet of all rows."""
+        write_atomically(self.folder / "results.csv", format_csv(self.rows.values()))
+
+    def _rewrite(self) -> None:
+        write_atomically(self.jsonl, "".join(map(_line, self.rows.values())))
+
+    def _difference(self, run: Mapping[str, Any]) -> str:
+        """Name the first thing in which the run that filled the folder differs from this one, or nothing."""
+        try:
+            there = _flatten(json.loads((self.folder / "run.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return "its run.json cannot be read"
+        now = _flatten(run)
+        for name in {**there, **now}:
+            if there.get(name) != now.get(name):
+                return f"{name} was {there.get(name)}, is {now.get(name)}"
+        return ""
 
 
 def format_csv(results: Iterable[ClipResult]) -> str:
@@ -103,17 +102,20 @@ def format_csv(results: Iterable[ClipResult]) -> str:
     return buffer.getvalue()
 
 
+def _key(video: str) -> str:
+    """Tell clips apart by where they lie, however their paths are spelled."""
+    return os.path.abspath(video)  # noqa: PTH100 - Path.resolve would follow links, and two links are two clips
+
+
 def _line(result: ClipResult) -> str:
-    return json.dumps(result.to_dict(), ensure_ascii=False) + "\n"
+    # ASCII only: some characters of file names count as line breaks elsewhere, and some cannot be encoded at all.
+    return json.dumps(result.to_dict()) + "\n"
 
 
 def _read_rows(path: Path) -> list[ClipResult]:
-    """Read the rows of a results file; a last line without its line break was being written when the run died."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    """Read the rows of a results file; what follows the last line break was being written when the run died."""
     rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.endswith("\n"):
-            break
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1], start=1):
         try:
             rows.append(ClipResult.from_dict(json.loads(line)))
         except ValueError as reason:

@@ -34,6 +34,26 @@ def test_a_damaged_entry_counts_as_absent(tmp_path, detections, damage):
     assert cache.load("ab" * 32) is None
 
 
+def test_no_damage_of_a_few_bytes_goes_further_than_the_cache(tmp_path, detections):
+    cache = DetectionCache(tmp_path)
+    cache.save("ab" * 32, detections)
+    (entry,) = tmp_path.rglob("*.npz")
+    whole = entry.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(whole), size=3):
+            damaged[place] = rng.integers(256)
+        entry.write_bytes(damaged)
+        cache.load("ab" * 32)
+
+
+def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path, detections, caplog):
+    (tmp_path / "file").write_text("")
+    DetectionCache(tmp_path / "file").save("ab" * 32, detections)
+    assert "detections cannot be kept" in caplog.text
+
+
 def test_without_a_folder_nothing_is_kept(detections):
     cache = DetectionCache(None)
     cache.save("ab" * 32, detections)

@@ -73,6 +73,8 @@ def test_tagging_a_folder_goes_on_after_a_failure_and_says_so(stages, kit, tmp_p
     cli.run(run_pipeline.main, command)
     third = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert third[0]["frames"] != printed[0]["frames"], "a clip that has changed is tagged again"
+    written = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    assert [row["frames"] for row in written] == [row["frames"] for row in third], "and has one row"
 
 
 def test_tuning_prints_the_comparison_and_writes_gates(small_kit, yolo, cache, tmp_path, capsys):

@@ -98,8 +98,8 @@ def test_a_person_reads_the_reasons(taxonomy):
     assert describe(failed("no.mp4"), taxonomy, 0.5) == "no.mp4\n  not tagged: no.mp4: no such file"
 
 
-def folder(path: Path, weights: Weights = WEIGHTS, force: bool = False, **settings: object) -> ResultsFolder:
-    return ResultsFolder(path, weights, {"label_threshold": 0.5, **settings}, force)
+def folder(path: Path, weights: Weights = WEIGHTS, **settings: object) -> ResultsFolder:
+    return ResultsFolder(path, weights, {"label_threshold": 0.5, **settings})
 
 
 def test_a_second_run_goes_on_where_the_first_was_killed(tmp_path):
@@ -109,10 +109,43 @@ def test_a_second_run_goes_on_where_the_first_was_killed(tmp_path):
     with first.jsonl.open("a") as file:
         file.write('{"schema": 1, "video": "c.m')  # killed in the middle of a line
     second = folder(tmp_path)
-    assert list(second.finished) == ["a.mp4"], "a failure is tried again"
-    second.add(row("b.mp4"))
+    assert second.find("a.mp4") == row("a.mp4")
+    assert second.find("b.mp4") is None, "a failure is tried again"
+    assert second.find("c.mp4") is None
+    assert [entry["status"] for entry in rows_of(second.jsonl)] == ["ok", "error"], "and kept until it is"
     second.add(row("c.mp4"))
+    second.add(row("b.mp4"))
     assert [entry["video"] for entry in rows_of(second.jsonl)] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert {entry["status"] for entry in rows_of(second.jsonl)} == {"ok"}
+
+
+@pytest.mark.parametrize("name", ["b\u2028.mp4", "b\u0085.mp4", "b\udcff.mp4", "b c.mp4", "ünï.mp4"], ids=ascii)
+def test_no_file_name_breaks_a_row(tmp_path, name):
+    first = folder(tmp_path)
+    for video in ("a.mp4", name, "c.mp4"):
+        first.add(row(video))
+    first.write_csv()
+    second = folder(tmp_path)
+    assert [second.find(video) for video in ("a.mp4", name, "c.mp4")] == [row("a.mp4"), row(name), row("c.mp4")]
+    assert len(rows_of(second.jsonl)) == 3
+
+
+def test_a_clip_has_one_row_however_its_path_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results = folder(tmp_path / "out")
+    results.add(row("a.mp4"))
+    results.add(row(str(tmp_path / "a.mp4"), frames=75))
+    assert [entry["frames"] for entry in rows_of(results.jsonl)] == [75]
+
+
+def test_the_spreadsheet_holds_what_the_rows_hold(tmp_path):
+    first = folder(tmp_path)
+    first.add(row("a.mp4"))
+    second = folder(tmp_path)
+    second.add(row("b.mp4"))
+    second.write_csv()
+    lines = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
+    assert [line["video"] for line in lines] == ["a.mp4", "b.mp4"]
 
 
 OTHER_HEAD = replace(WEIGHTS, heads={**WEIGHTS.heads, "dog": "e" * 64})
@@ -128,12 +161,9 @@ OTHER_HEAD = replace(WEIGHTS, heads={**WEIGHTS.heads, "dog": "e" * 64})
 )
 def test_results_of_different_runs_are_never_mixed(tmp_path, change, message):
     folder(tmp_path).add(row("a.mp4"))
-    with pytest.raises(UserError, match=rf"another run .{message}.*--force"):
+    with pytest.raises(UserError, match=rf"another run .{message}.*name another --out"):
         folder(tmp_path, **change)
-    assert list(folder(tmp_path).finished) == ["a.mp4"], "refusing must not lose anything"
-    forced = folder(tmp_path, force=True, **change)
-    assert forced.finished == {}
-    assert rows_of(forced.jsonl) == []
+    assert folder(tmp_path).find("a.mp4"), "refusing must not lose anything"
 
 
 def test_a_file_that_is_no_result_is_left_alone(tmp_path):
