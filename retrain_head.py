@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         device=find_device(arguments.device),
     )
+    cli.make_folder(arguments.out)
     print(plan.describe(), file=sys.stderr)
     report = retrain_head(
         plan,

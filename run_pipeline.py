@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="exit code: 0 all clips tagged, 1 some clip failed (the others are done), 2 wrong usage",
+        epilog="exit code: 0 all clips tagged, 1 some clip failed or breaks off (the others are done), 2 wrong usage",
     )
     parser.add_argument(
         "--video",
@@ -41,16 +42,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = cli.config_from(arguments)
     tagger = ActorActionTagger.from_config(config)
     print(tagger.describe_weights(), file=sys.stderr)
-    failed = 0
+    statuses = Counter[str]()
     for result in tag_clips(tagger, clips, arguments.out, lambda c: cli.progress_bar(c, "tagging", "clip")):
-        failed += result.status != "ok"
+        statuses[result.status] += 1
         if arguments.json:
-            print(json.dumps(result.to_dict(), ensure_ascii=False), flush=True)
+            cli.show(json.dumps(result.to_dict()))
         else:
-            print(describe(result, tagger.taxonomy, config.label_threshold), end="\n\n", flush=True)
-    if failed:
-        print(f"{failed} of {len(clips)} clips failed", file=sys.stderr)
-    return cli.SOME_FAILED if failed else cli.DONE
+            cli.show(describe(result, tagger.taxonomy, config.label_threshold) + "\n")
+    if statuses["ok"] == len(clips):
+        return cli.DONE
+    failed, cut = statuses["error"], statuses["truncated"]
+    print(f"of {len(clips)} clips, {failed} could not be read and {cut} break off", file=sys.stderr)
+    return cli.SOME_FAILED
 
 
 if __name__ == "__main__":

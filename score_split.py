@@ -12,12 +12,13 @@ from pipeline import cli
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog="exit code: 0 all samples scored, 1 some clip could not be read, 2 wrong usage"
+        description=__doc__,
+        epilog="exit code: 0 all samples scored, 1 some clip could not be read to its end, 2 wrong usage",
     )
     parser.add_argument("--data", type=Path, required=True, help="A2D, its course layout, or a CSV file,labels,split")
     parser.add_argument("--split", default="test", help="score this split (default: test)")
     parser.add_argument(
-        "--baseline-split", default="train", metavar="SPLIT", help="where common labels are counted (default: train)"
+        "--baseline-split", metavar="SPLIT", help="where the commonest labels are counted (default: train)"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write scores.json and scores.txt there")
     cli.add_tagger_arguments(parser)
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pipeline.scoring import score_split
     from pipeline.tagger import ActorActionTagger
 
+    cli.make_folder(arguments.out)
     tagger = ActorActionTagger.from_config(cli.config_from(arguments))
     print(tagger.describe_weights(), file=sys.stderr)
     report = score_split(
@@ -41,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.baseline_split,
         lambda samples: cli.progress_bar(samples, "scoring", "sample"),
     )
-    write_atomically(arguments.out / "scores.json", json.dumps(report.to_dict(), indent=2) + "\n")
-    write_atomically(arguments.out / "scores.txt", report.table() + "\n")
     print(report.table())
     for failure in report.failures:
-        print(f"not scored, counts as nothing said: {failure}", file=sys.stderr)
+        print(f"warning: {failure}", file=sys.stderr)
+    write_atomically(arguments.out / "scores.json", json.dumps(report.to_dict(), indent=2) + "\n")
+    write_atomically(arguments.out / "scores.txt", report.table() + "\n")
     return cli.SOME_FAILED if report.failures else cli.DONE
 
 

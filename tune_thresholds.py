@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     from pipeline.gate_tuning import SwarmSettings, tune_on_data
 
+    cli.make_folder(arguments.out.parent)
     settings = SwarmSettings(
         arguments.optimizer,
         arguments.particles,
@@ -56,10 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings,
         lambda clips: cli.progress_bar(clips, "detecting", "clip"),
     )
-    gates = report.save(arguments.out)
     print(report.table())
     for warning in report.warnings():
         print(f"warning: {warning}", file=sys.stderr)
+    gates = report.save(arguments.out)
     print(f"\nwrote {arguments.out} (sha256 {gates.sha256}) for {gates.detector}")
     return cli.DONE
 

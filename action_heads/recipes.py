@@ -1,5 +1,6 @@
 """The ways to train a head: as published, and ours."""
 
+import math
 from dataclasses import dataclass, replace
 
 from a2d.errors import TrainingError
@@ -92,10 +93,10 @@ def adjust(recipe: Recipe, **changes: int | float | None) -> Recipe:
         changes: New values by field; None keeps the recipe's.
 
     Raises:
-        TrainingError: If a number is not above 0.
+        TrainingError: If a number is not above 0, or not finite.
     """
     given = {name: value for name, value in changes.items() if value is not None}
     for name, value in given.items():
-        if value <= 0:
+        if not 0 < value < math.inf:
             raise TrainingError(f"{name.replace('_', ' ')} {value} was given, more than 0 is allowed")
     return replace(recipe, **given)  # type: ignore[arg-type]

@@ -1,7 +1,9 @@
 """What the commands share: arguments, the way they end, and progress bars. Importing it is cheap."""
 
 import argparse
+import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
@@ -15,7 +17,8 @@ from pipeline.config import KNOWN_DETECTORS, TaggerConfig, default_cache
 
 T = TypeVar("T")
 
-DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
+INTERRUPTED, BROKEN_PIPE = 130, 141  # as shells report the signals SIGINT and SIGPIPE
 
 
 def positive(text: str) -> int:
@@ -132,19 +135,44 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         The exit code.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to stop
     try:
         return main(argv)
-    except UserError as reason:
-        print(f"error: {reason}", file=sys.stderr)  # noqa: T201
-        return WRONG_USAGE
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has had enough
-        return DONE
+        # Whoever read our output has had enough; Python would complain again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except UserError as reason:
+        return _complain(str(reason))
+    except OSError as reason:
+        return _complain(f"{reason.filename}: {reason.strerror}" if reason.filename else str(reason))
+    except KeyboardInterrupt:
+        print("interrupted; what was written before is whole", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder that results will go to, so that a wrong one is known before the work is done.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def show(text: str) -> None:
+    """Print a result at once, on a line of its own even where a progress bar is drawn."""
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
 
 
 def progress_bar(items: Sequence[T], description: str, unit: str) -> Iterable[T]:
     """Show progress with rate and time left on stderr; silent where stderr is no terminal."""
     return tqdm(items, desc=description, unit=unit, disable=None, file=sys.stderr)
+
+
+def _complain(reason: str) -> int:
+    print(f"error: {reason}", file=sys.stderr)  # noqa: T201
+    return WRONG_USAGE

@@ -87,7 +87,9 @@ def find_device(name: str) -> str:
         UserError: If there is no such device.
     """
     kind, _, number = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (number and (kind != "cuda" or not number.isdigit())):
+    if kind not in ("auto", "cpu", "cuda") or (
+        number and (kind != "cuda" or not (number.isascii() and number.isdecimal()))
+    ):
         raise UserError(f"device {name!r} was given, allowed: auto, cpu, cuda, cuda:N")
     if kind == "cpu":
         return "cpu"

@@ -144,7 +144,7 @@ def tune_on_data(
     detector = CachedDetector.from_config(config, taxonomy)
     tables = {}
     held_out = find_held_out(data, split, held_out)
-    for name in filter(None, (split, held_out)):
+    for name in [split] + ([held_out] if held_out else []):
         samples = read_samples(data, name, taxonomy)
         tables[name] = presence_table(detector, samples, taxonomy, progress)
     other = tables[held_out] if held_out else None

@@ -1,7 +1,8 @@
 """Batch scoring of a labelled split: the whole pipeline against the truth, with what costs nothing beside it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from a2d.dataset import Sample, read_samples, split_names
 from a2d.errors import ClipError
 from a2d.labels import Taxonomy
 from a2d.metrics import MultilabelCounts, Scores, count
+from actor_detector.detections import ClipDetections
 from pipeline.results import Weights
 from pipeline.tagger import ActorActionTagger
 
@@ -28,7 +30,8 @@ class SplitPredictions:
         said: Labels said, shape (samples, labels).
         gated: Actors that passed their gate, shape (samples, actors).
         actual: Labels that hold, shape (samples, labels).
-        failures: One line for every sample that could not be read; nothing is said of it.
+        failures: One line for every sample whose clip could not be read (nothing is said of it) or breaks off (what is
+            said comes from the part that could be decoded).
     """
 
     said: BoolArray
@@ -38,26 +41,43 @@ class SplitPredictions:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What scores speak of, and what decided them.
+
+    Attributes:
+        data: The data set's name.
+        split: The split scored.
+        baseline_split: Where the commonest labels were counted.
+        level: `frame` where the labels speak of frames, `clip` where they speak of clips, `mixed` for both.
+        weights: SHA-256 of detector, gates and heads.
+        settings: What else decided, by name.
+    """
+
+    data: str
+    split: str
+    baseline_split: str
+    level: str
+    weights: Weights
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class SplitReport:
     """The scores of one split.
 
     Attributes:
-        split: Its name.
-        level: `frame` where the labels speak of frames, `clip` where they speak of clips, `mixed` for both.
+        origin: What they speak of, and what decided them.
         taxonomy: The run's.
         systems: Label counts by system: the pipeline first, then what costs nothing.
         gates: Actor counts of the gates.
-        failures: One line for every sample that could not be read.
-        weights: What decided.
+        failures: One line for every sample whose clip could not be read, or not to its end.
     """
 
-    split: str
-    level: str
+    origin: Origin
     taxonomy: Taxonomy
     systems: Mapping[str, MultilabelCounts]
     gates: MultilabelCounts
     failures: tuple[str, ...]
-    weights: Weights
 
     @property
     def pipeline(self) -> MultilabelCounts:
@@ -69,8 +89,7 @@ class SplitReport:
         counts = self.pipeline
         return {
             "schema": 1,
-            "split": self.split,
-            "level": self.level,
+            **asdict(self.origin),
             "samples": counts.samples,
             "failures": list(self.failures),
             "systems": {name: _averages(system) for name, system in self.systems.items()},
@@ -80,16 +99,14 @@ class SplitReport:
                 actor.name: counts.of_labels(actor.label_indices.tolist()).to_dict() for actor in self.taxonomy.actors
             },
             "per_label": _by_name(self.taxonomy.label_names, counts.per_label, counts),
-            "weights": {
-                "detector": self.weights.detector,
-                "thresholds": self.weights.thresholds,
-                "heads": dict(self.weights.heads),
-            },
         }
 
     def table(self) -> str:
         """Lay the scores out as text, in percent."""
-        title = f"split '{self.split}': {self.pipeline.samples} samples, {self.level} level"
+        title = (
+            f"{self.origin.data}, split '{self.origin.split}': {self.pipeline.samples} samples, {self.origin.level} "
+            f"level; commonest labels counted on '{self.origin.baseline_split}'"
+        )
         systems = [
             [name, *_percent(c.sample_averaged), *_percent(c.micro), *_percent(c.macro)]
             for name, c in self.systems.items()
@@ -127,7 +144,7 @@ def score_split(
     tagger: ActorActionTagger,
     data: Path,
     split: str,
-    baseline_split: str,
+    baseline_split: str | None = None,
     progress: Progress = lambda samples: samples,
 ) -> SplitReport:
     """Score the pipeline on one split of a labelled data set.
@@ -136,8 +153,8 @@ def score_split(
         tagger: The pipeline.
         data: The data set.
         split: What to score.
-        baseline_split: Where the commonest labels are counted for the trivial answers; `split` itself where the data
-            set has no such split.
+        baseline_split: Where the commonest labels are counted for the trivial answers; None takes `train`, or `split`
+            itself where there is no such split.
         progress: Wraps the samples, for a progress bar.
 
     Returns:
@@ -147,12 +164,13 @@ def score_split(
         DatasetError: If the data set is wrong.
     """
     samples = read_samples(data, split, tagger.taxonomy)
-    counted = baseline_split if baseline_split in split_names(data) else split
-    common = read_samples(data, counted, tagger.taxonomy)
+    if baseline_split is None:
+        baseline_split = "train" if "train" in split_names(data) else split
+    common = read_samples(data, baseline_split, tagger.taxonomy)
     training_labels = np.stack([tagger.taxonomy.encode(sample.labels) for sample in common])
     predictions = predict_split(tagger, samples, progress)
-    level = _level(samples)
-    return report_split(split, level, predictions, training_labels, tagger.taxonomy, tagger.weights)
+    origin = Origin(data.name, split, baseline_split, _level(samples), tagger.weights, tagger.settings)
+    return report_split(origin, predictions, training_labels, tagger.taxonomy)
 
 
 def predict_split(
@@ -177,32 +195,31 @@ def predict_split(
     said = np.zeros((len(samples), len(taxonomy.labels)), dtype=bool)
     gated = np.zeros((len(samples), len(taxonomy.actors)), dtype=bool)
     failures = []
+    detect = lru_cache(maxsize=1)(tagger.detector.detect)  # the frames of a clip come one after the other
     for row, sample in enumerate(progress(samples)):
         try:
-            gated[row], said[row] = _predict(tagger, sample)
+            detections = detect(sample.clip).detections
+            gated[row] = tagger.present_actors(detections)
+            said[row] = _say(tagger, sample, detections)
         except ClipError as reason:
-            failures.append(str(reason))
+            failures.append(f"{reason}; nothing is said of it")
+            continue
+        if detections.truncated:
+            failures.append(f"{sample.clip}: {detections.truncated}; scored as far as it goes")
     actual = np.stack([taxonomy.encode(sample.labels) for sample in samples])
     return SplitPredictions(said, gated, actual, tuple(failures))
 
 
 def report_split(
-    split: str,
-    level: str,
-    predictions: SplitPredictions,
-    training_labels: BoolArray,
-    taxonomy: Taxonomy,
-    weights: Weights,
+    origin: Origin, predictions: SplitPredictions, training_labels: BoolArray, taxonomy: Taxonomy
 ) -> SplitReport:
     """Count the predictions, and beside them what costs nothing.
 
     Args:
-        split: Its name.
-        level: What the labels speak of: `frame`, `clip` or `mixed`.
+        origin: What is scored, and what decided.
         predictions: What was said of its samples, and what is true.
         training_labels: Truth of the samples that the commonest labels are taken from, shape (samples, labels).
         taxonomy: The run's.
-        weights: What decided.
 
     Returns:
         The report.
@@ -220,25 +237,20 @@ def report_split(
         "all labels": np.ones_like(actual),
     }
     return SplitReport(
-        split,
-        level,
+        origin,
         taxonomy,
         {name: count(said, actual) for name, said in rows.items()},
         count(gated, taxonomy.actors_of(actual)),
         predictions.failures,
-        weights,
     )
 
 
-def _predict(tagger: ActorActionTagger, sample: Sample) -> tuple[BoolArray, BoolArray]:
-    """Give the actors that pass (actors,) and the labels said (labels,) of one sample."""
-    detections = tagger.detector.detect(sample.clip).detections
-    present = tagger.present_actors(detections)
-    if sample.frame_index is None:
-        frames = tagger.choose_frames(detections)
-    else:
-        frames = {actor.name: (sample.frame_index,) for actor in tagger.taxonomy.actors if present[actor.index]}
-    return present, tagger.say(tagger.score_actions(sample.clip, frames))
+def _say(tagger: ActorActionTagger, sample: Sample, detections: ClipDetections) -> BoolArray:
+    """Give the labels said of one sample, shape (labels,)."""
+    frames = tagger.choose_frames(detections)
+    if sample.frame_index is not None:
+        frames = dict.fromkeys(frames, (sample.frame_index,))
+    return tagger.say(tagger.score_actions(sample.clip, frames))
 
 
 def _commonest_actions(present: BoolArray, frequency: NDArray[np.int64], taxonomy: Taxonomy) -> BoolArray:

@@ -61,7 +61,7 @@ def test_tagging_a_folder_goes_on_after_a_failure_and_says_so(stages, kit, tmp_p
     out, err = capsys.readouterr()
     printed = [json.loads(line) for line in out.splitlines()]
     assert [row["status"] for row in printed] == ["ok", "error", "ok"]
-    assert "1 of 3 clips failed" in err
+    assert "of 3 clips, 1 could not be read and 0 break off" in err
     written = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     assert written == printed
     assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 4

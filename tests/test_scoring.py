@@ -8,7 +8,7 @@ from fake_a2d import write_clips_csv, write_release
 
 from a2d.errors import DatasetError
 from pipeline.results import Weights
-from pipeline.scoring import SplitPredictions, report_split, score_split
+from pipeline.scoring import Origin, SplitPredictions, report_split, score_split
 from pipeline.tagger import ActorActionTagger
 
 
@@ -19,7 +19,8 @@ def report(taxonomy):
     said = np.stack([taxonomy.encode(["dog-running"])] * 2)
     training = np.stack([taxonomy.encode([name]) for name in ("dog-none", "dog-none", "dog-running", "adult-walking")])
     predictions = SplitPredictions(said, taxonomy.actors_of(said), actual, ())
-    return report_split("test", "clip", predictions, training, taxonomy, Weights("d", "t", {}))
+    origin = Origin("clips.csv", "test", "train", "clip", Weights("d", "t", {}), {"image_size": 224})
+    return report_split(origin, predictions, training, taxonomy)
 
 
 def f1(report, name):
@@ -42,7 +43,7 @@ def test_trivial_answers(report):
 
 def test_the_report_can_be_read_by_people_and_programs(report):
     table = report.table()
-    assert "split 'test': 2 samples, clip level" in table
+    assert "clips.csv, split 'test': 2 samples, clip level; commonest labels counted on 'train'" in table
     assert "adult-walking" in table
     assert "cat-eating" not in table, "labels that were neither said nor true only fill the table"
     content = json.loads(json.dumps(report.to_dict()))
@@ -57,8 +58,8 @@ def tagger(config):
 
 
 def test_frames_of_a_release_are_scored_at_frame_level(tagger, tmp_path):
-    report = score_split(tagger, write_release(tmp_path), "train", "train")
-    assert report.level == "frame"
+    report = score_split(tagger, write_release(tmp_path), "train")
+    assert (report.origin.level, report.origin.baseline_split) == ("frame", "train")
     assert report.pipeline.samples == 4
     assert report.failures == ()
 
@@ -67,13 +68,16 @@ def test_clips_of_a_csv_are_scored_at_clip_level_and_an_unreadable_one_counts_as
     root = write_clips_csv(tmp_path)
     broken = next(tmp_path.rglob("walker-01*"))
     broken.write_bytes(b"damaged")
-    report = score_split(tagger, root, "train", "train")
-    assert report.level == "clip"
+    report = score_split(tagger, root, "train")
+    assert report.origin.level == "clip"
     assert report.pipeline.samples == 2
     assert len(report.failures) == 1
     assert "walker-01" in report.failures[0]
 
 
 def test_an_unknown_split_is_refused(tagger, tmp_path):
+    data = write_clips_csv(tmp_path)
     with pytest.raises(DatasetError, match="split 'tset'"):
-        score_split(tagger, write_clips_csv(tmp_path), "tset", "train")
+        score_split(tagger, data, "tset")
+    with pytest.raises(DatasetError, match="split 'trian'"):
+        score_split(tagger, data, "test", "trian")
