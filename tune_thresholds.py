@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import cli
+from pipeline.gate_tuning import SwarmSettings, tune_on_data
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -15,17 +16,24 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", default="train", help="tune on this split (default: train)")
     parser.add_argument("--held-out", metavar="SPLIT", help="report on this one too (default: val or test)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the gates' YAML file")
-    search = parser.add_argument_group("search")
+    defaults = SwarmSettings()
+    search = parser.add_argument_group("search; the defaults are the published settings")
     search.add_argument("--objective", choices=["prf", "precision", "f1"], default="prf", help="default: prf, −P·R·F1")
-    search.add_argument("--optimizer", choices=["spso2011", "gbest"], default="spso2011", help="default: spso2011")
-    search.add_argument("--particles", type=cli.positive, default=40, help="default: 40")
-    search.add_argument("--iterations", type=cli.positive, default=10, help="of each run (default: 10)")
-    search.add_argument("--runs", type=cli.positive, default=4, help="of which the best counts (default: 4)")
+    search.add_argument(
+        "--optimizer", choices=["spso2011", "gbest"], default=defaults.optimizer, help="default: %(default)s"
+    )
+    search.add_argument("--particles", type=cli.positive, default=defaults.particles, help="default: %(default)s")
+    search.add_argument(
+        "--iterations", type=cli.positive, default=defaults.iterations, help="of each run (default: %(default)s)"
+    )
+    search.add_argument(
+        "--runs", type=cli.positive, default=defaults.runs, help="of which the best counts (default: %(default)s)"
+    )
     search.add_argument(
         "--bounds",
         type=cli.fraction,
         nargs=2,
-        default=[0.1, 0.4],
+        default=defaults.bounds,
         metavar=("LOW", "HIGH"),
         help="of every gate (default: 0.1 0.4)",
     )
@@ -37,8 +45,6 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Tune, print the comparison, write the file."""
     arguments = build_parser().parse_args(argv)
-    from pipeline.gate_tuning import SwarmSettings, tune_on_data
-
     cli.make_folder(arguments.out.parent)
     settings = SwarmSettings(
         arguments.optimizer,

@@ -24,7 +24,8 @@ def find_clips(arguments: Iterable[str]) -> list[Path]:
             a video file, whatever its suffix (if it does not exist, reading it will say so);
             a folder, searched to its depths for videos and for folders of `%05d.png` frames, each of which is a clip;
             a glob, `**` included, for shells that do not expand it;
-            `@list.txt`, a file with one path a line, relative to its own folder; blank lines and `#` lines are skipped.
+            `@list.txt`, a file with a file, folder or glob on each line, relative to its own folder; blank lines and
+            `#` lines are skipped.
 
     Returns:
         The clips in the order of the arguments, sorted within a folder or glob, each once.
@@ -89,14 +90,14 @@ def _read_list(path: Path) -> list[Path]:
         raise ClipError(f"{path}: no such list of clips") from None
     except (OSError, UnicodeDecodeError) as reason:
         raise ClipError(f"{path}: not a readable list of clips ({reason})") from None
-    clips = [path.parent / line for line in _listed(text)]
+    clips = [clip for line in _listed(text) for clip in _expand(str(path.parent / line))]
     if not clips:
         raise ClipError(f"{path}: the list names no clip; one path a line was expected")
     return clips
 
 
 def _listed(text: str) -> Iterator[str]:
-    for line in text.splitlines():
+    for line in text.split("\n"):
         entry = line.strip()
         if entry and not entry.startswith("#"):
             yield entry

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 FORMAT = "actor-action-head/1"
+WHOLE_FRAMES = "frame"  # the one kind of input that heads are fed
+MANIFEST_TYPES = {
+    **dict.fromkeys(("actor", "backbone", "tuned", "input"), str),
+    **dict.fromkeys(("preprocessing", "trunk", "recipe", "data", "scores"), dict),
+    "labels": list,
+    "seed": int,
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class HeadManifest:
         preprocessing: Fields of `action_heads.preprocessing.Preprocessing`.
         trunk: What it started from: source and sha256.
         recipe: Fields of `action_heads.recipes.Recipe`.
-        data: Summary of the training data: file, split, samples, images, images per label.
+        data: Summary of the training data: name, split, samples, sources, images, samples per label.
         seed: Of the training.
         scores: Measured after training, by split: number of images, precision, recall, F1 (sample-averaged).
     """
@@ -95,6 +102,9 @@ def read_manifest(path: Path) -> HeadManifest:
     if found != FORMAT:
         raise CheckpointError(f"{path}: format {found!r} was found, {FORMAT!r} was expected")
     check_keys(content, f"{path}: manifest", CheckpointError, [field.name for field in fields(HeadManifest)])
+    for name, kind in MANIFEST_TYPES.items():
+        if not isinstance(content[name], kind):
+            raise CheckpointError(f"{path}: manifest: {name}: {kind.__name__} was expected, found {content[name]!r}")
     return HeadManifest(**{**content, "labels": tuple(content["labels"])})
 
 
@@ -102,12 +112,13 @@ def check_manifest(path: Path, manifest: HeadManifest, actor: Actor, backbone: s
     """Check that a head is the one wanted.
 
     Raises:
-        CheckpointError: If its actor, labels or backbone differ, naming both sides.
+        CheckpointError: If its actor, labels, backbone or input differ, naming both sides.
     """
     pairs = [
         ("actor", manifest.actor, actor.name),
-        ("labels", " ".join(manifest.labels), " ".join(actor.label_names)),
+        ("labels", " ".join(map(str, manifest.labels)), " ".join(actor.label_names)),
         ("backbone", manifest.backbone, backbone),
+        ("input", manifest.input, WHOLE_FRAMES),
     ]
     for what, found, wanted in pairs:
         if found != wanted:

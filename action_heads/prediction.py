@@ -54,10 +54,14 @@ class ActionHeads:
         self.taxonomy = taxonomy
         self.device = torch.device(device)
         self.sha256: dict[str, str] = {}
+        self._preprocessing: dict[str, Preprocessing] = {}
         self._loaded: dict[str, LoadedHead] = {}
         for actor in taxonomy.actors:
             path = head_path(folder, actor.name)
-            check_manifest(path, read_manifest(path), actor, BACKBONE)
+            manifest = read_manifest(path)
+            check_manifest(path, manifest, actor, BACKBONE)
+            where = f"{path}: preprocessing"
+            self._preprocessing[actor.name] = Preprocessing.from_dict(manifest.preprocessing, where)
             self.sha256[actor.name] = sha256_file(path)
 
     def predict(self, actor_name: str, images: NDArray[np.uint8], batch_size: int = 16) -> NDArray[np.float32]:
@@ -86,8 +90,6 @@ class ActionHeads:
 
     def _head(self, actor_name: str) -> LoadedHead:
         if actor_name not in self._loaded:
-            path = head_path(self.folder, actor_name)
-            network, manifest = load_head(path, self.taxonomy.actor(actor_name))
-            preprocessing = Preprocessing.from_dict(manifest.preprocessing, f"{path}: preprocessing")
-            self._loaded[actor_name] = LoadedHead(network.to(self.device), manifest, preprocessing)
+            network, manifest = load_head(head_path(self.folder, actor_name), self.taxonomy.actor(actor_name))
+            self._loaded[actor_name] = LoadedHead(network.to(self.device), manifest, self._preprocessing[actor_name])
         return self._loaded[actor_name]

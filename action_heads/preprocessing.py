@@ -41,10 +41,18 @@ class Preprocessing:
         """Read the fields from a manifest.
 
         Raises:
-            CheckpointError: If a key is missing or unknown.
+            CheckpointError: If a key is missing or unknown, or a value cannot be.
         """
         found = check_keys(content, where, CheckpointError, ["size", "mean", "std"])
-        return cls(int(found["size"]), tuple(found["mean"]), tuple(found["std"]))
+        if type(found["size"]) is not int or found["size"] < 1:
+            raise CheckpointError(f"{where}: size: a whole number from 1 was expected, found {found['size']!r}")
+        for name in ("mean", "std"):
+            value = found[name]
+            if not isinstance(value, list | tuple) or len(value) != 3 or not all(type(x) is float for x in value):
+                raise CheckpointError(f"{where}: {name}: three fractions were expected, found {value!r}")
+        if min(found["std"]) <= 0:
+            raise CheckpointError(f"{where}: std: three fractions above 0 were expected, found {found['std']!r}")
+        return cls(found["size"], tuple(found["mean"]), tuple(found["std"]))
 
     @property
     def stored_size(self) -> int:

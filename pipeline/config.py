@@ -1,11 +1,14 @@
 """Every default of a run, in one place."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from a2d.errors import DetectorError, UserError
 from a2d.labels import A2D_TAXONOMY_FILE
 from a2d.places import PROJECT, cache_folder, kit_folder, weights_folder
+from action_heads.readout import LABEL_THRESHOLD
+from actor_detector.yolo import PUBLISHED_CONFIDENCE, PUBLISHED_IMAGE_SIZE
 
 KNOWN_DETECTORS = ("yolo26n", "yolo11n", "yolov8n")
 
@@ -33,12 +36,12 @@ class TaggerConfig:
     heads: Path = PROJECT / "models" / "heads"
     thresholds: Path = PROJECT / "thresholds" / "yolo26n.yaml"
     taxonomy: Path = A2D_TAXONOMY_FILE
-    image_size: int = 224
-    confidence: float = 0.5
+    image_size: int = PUBLISHED_IMAGE_SIZE
+    confidence: float = PUBLISHED_CONFIDENCE
     device: str = "auto"
     batch_size: int = 32
     frames_per_actor: int = 8
-    label_threshold: float = 0.5
+    label_threshold: float = LABEL_THRESHOLD
     cache: Path | None = None
     force: bool = False
 
@@ -86,11 +89,9 @@ def find_device(name: str) -> str:
     Raises:
         UserError: If there is no such device.
     """
-    kind, _, number = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (
-        number and (kind != "cuda" or not (number.isascii() and number.isdecimal()))
-    ):
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", name):
         raise UserError(f"device {name!r} was given, allowed: auto, cpu, cuda, cuda:N")
+    kind, _, number = name.partition(":")
     if kind == "cpu":
         return "cpu"
     import torch

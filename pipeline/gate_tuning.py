@@ -15,11 +15,11 @@ from a2d.metrics import Scores
 from pipeline.config import TaggerConfig
 from pipeline.splits import find_held_out
 from pipeline.stage1 import CachedDetector
+from thresholds.exact import UNIFORM_GATE
 from thresholds.fitness import OBJECTIVES, PresenceTable, score_gates
 from thresholds.gates import Gates, save_gates
-from thresholds.tuning import TunedGates, gates_on_bound, tune
+from thresholds.tuning import PUBLISHED_BOUNDS, TunedGates, gates_on_bound, tune
 
-UNIFORM_GATE = 0.15  # the published one for all actors
 Progress = Callable[[Sequence[Path]], Iterable[Path]]
 
 OBJECTIVE_NAMES = {"precision": "−P", "prf": "−P·R·F1", "f1": "−F1"}
@@ -42,7 +42,7 @@ class SwarmSettings:
     particles: int = 40
     iterations: int = 10
     runs: int = 4
-    bounds: tuple[float, float] = (0.1, 0.4)
+    bounds: tuple[float, float] = PUBLISHED_BOUNDS
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -239,5 +239,4 @@ def _search(table: PresenceTable, objective: str, settings: SwarmSettings) -> Tu
 
 
 def _score(table: PresenceTable, gates: NDArray[np.float64]) -> Scores:
-    scores = score_gates(table.ratios, table.truth, gates[None])
-    return Scores(float(scores.precision[0]), float(scores.recall[0]), float(scores.f1[0]))
+    return score_gates(table.ratios, table.truth, gates[None]).of_particle(0)

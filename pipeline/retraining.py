@@ -12,12 +12,12 @@ from tabulate import tabulate
 from a2d.dataset import Sample, read_samples
 from a2d.errors import TrainingError
 from a2d.labels import Actor, Taxonomy
-from action_heads.checkpoint import HeadManifest, hash_heads, head_path, save_head
+from action_heads.checkpoint import WHOLE_FRAMES, HeadManifest, hash_heads, head_path, save_head
 from action_heads.frames import LabelledFrames, read_labelled_frames, samples_of
 from action_heads.model import BACKBONE, Trunk
 from action_heads.preprocessing import Preprocessing
 from action_heads.readout import LABEL_THRESHOLD
-from action_heads.recipes import Recipe
+from action_heads.recipes import PAPER, Recipe
 from action_heads.training import EpochReport, predict_frames, score_frames, train_head
 from pipeline.splits import find_held_out
 
@@ -58,6 +58,8 @@ class RetrainingPlan:
         start = f"trunk {self.trunk.source} ({self.trunk.sha256[:8]})"
         if self.trunk.source == "random":
             start += ": it has learned nothing before, so expect weak scores from few clips"
+            if self.recipe == PAPER:
+                start += " (the published heads started from --trunk imagenet)"
         return f"training the {self.actor.name} head, recipe {self.recipe.name}, on {self.device}, {start}"
 
 
@@ -115,51 +117,55 @@ def retrain_head(
         UserError: If the data set is wrong, has nothing of this actor, or training fails.
     """
     preprocessing = Preprocessing()
-    size = preprocessing.stored_size if plan.recipe.augment else preprocessing.size
     samples = read_samples(plan.data, plan.split, taxonomy)
     if not samples_of(plan.actor, samples):
         raise TrainingError(f"{plan.data}: no sample of split {plan.split!r} shows the actor {plan.actor.name!r}")
-    splits = {plan.split: samples}
-    if held_out := find_held_out(plan.data, plan.split, plan.held_out):
-        splits[held_out] = read_samples(plan.data, held_out, taxonomy)
-    frames = {
-        name: read_labelled_frames(plan.actor, chosen, size, plan.frames_per_clip, clip_progress)
-        for name, chosen in splits.items()
-    }
+    held_out = find_held_out(plan.data, plan.split, plan.held_out)
+    others = read_samples(plan.data, held_out, taxonomy) if held_out else []
+    # What is augmented is kept a little larger than the input; what is only scored is kept as prediction would see it.
+    size = preprocessing.stored_size if plan.recipe.augment else preprocessing.size
+    frames = read_labelled_frames(plan.actor, samples, size, plan.frames_per_clip, clip_progress)
+    unseen = read_labelled_frames(plan.actor, others, preprocessing.size, plan.frames_per_clip, clip_progress)
     before = hash_heads(plan.out)
     log = _EpochLog(plan.out / f"{plan.actor.name}.jsonl")
-    network = train_head(
-        frames[plan.split], plan.trunk, plan.recipe, preprocessing, plan.seed, plan.device, log, epoch_progress
-    )
-    scores = {name: _score(network, shown, preprocessing, plan.device) for name, shown in frames.items() if len(shown)}
+    network = train_head(frames, plan.trunk, plan.recipe, preprocessing, plan.seed, plan.device, log, epoch_progress)
+    scores = {plan.split: _score(network, frames, preprocessing, plan.device)}
+    if held_out and len(unseen):
+        scores[held_out] = _score(network, unseen, preprocessing, plan.device)
     manifest = HeadManifest(
         actor=plan.actor.name,
         labels=plan.actor.label_names,
         backbone=BACKBONE,
         tuned="all",
-        input="frame",
+        input=WHOLE_FRAMES,
         preprocessing=preprocessing.to_dict(),
         trunk={"source": plan.trunk.source, "sha256": plan.trunk.sha256},
         recipe=asdict(plan.recipe),
-        data=_summarise(plan, samples, frames[plan.split]),
+        data=_summarise(plan, samples, frames),
         seed=plan.seed,
         scores=scores,
     )
     save_head(head_path(plan.out, plan.actor.name), network, manifest)
+    log.finish()
     return RetrainingReport(manifest, before, hash_heads(plan.out))
 
 
 class _EpochLog:
-    """Writes one JSON line an epoch."""
+    """Writes one JSON line an epoch; an earlier training's log is replaced when the head is, not before."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.growing = path.with_suffix(".jsonl.part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
+        self.growing.write_text("")
 
     def __call__(self, report: EpochReport) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
+        with self.growing.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(report)) + "\n")
+
+    def finish(self) -> None:
+        """Put the log beside its head."""
+        self.growing.replace(self.path)
 
 
 def _score(network: Any, frames: LabelledFrames, preprocessing: Preprocessing, device: str) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import torch
 
 from a2d.errors import CheckpointError
 from a2d.labels import A2D_TAXONOMY_FILE, load_taxonomy
-from action_heads.checkpoint import hash_heads, head_path, load_head, read_manifest, save_head
+from action_heads.checkpoint import MANIFEST_TYPES, hash_heads, head_path, load_head, read_manifest, save_head
 from action_heads.model import build_head
+from action_heads.preprocessing import Preprocessing
 
 
 def test_round_trip(heads, taxonomy, tmp_path):
@@ -52,6 +53,26 @@ def foreign(metadata):
     return safetensors.torch.save({"x": torch.zeros(1)}, metadata=metadata)
 
 
+def with_change(**change):
+    manifest = {name: kind() for name, kind in MANIFEST_TYPES.items()}
+    return foreign({"manifest": json.dumps({"format": "actor-action-head/1", **manifest, **change})})
+
+
+def test_a_head_that_wants_other_input_is_refused(heads, taxonomy, tmp_path):
+    network, manifest = load_head(head_path(heads, "dog"), taxonomy.actor("dog"))
+    save_head(tmp_path / "dog.safetensors", network, dataclasses.replace(manifest, input="crop"))
+    with pytest.raises(CheckpointError, match="the file's input is 'crop', this run wants 'frame'"):
+        load_head(tmp_path / "dog.safetensors", taxonomy.actor("dog"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"size": "big"}, {"size": 0}, {"std": [0.0, 1.0, 1.0]}, {"mean": [0.5]}, {"mean": "abc"}], ids=str
+)
+def test_preprocessing_that_cannot_be_is_refused(change):
+    with pytest.raises(CheckpointError, match=f"dog: {next(iter(change))}: "):
+        Preprocessing.from_dict(Preprocessing().to_dict() | change, "dog")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -66,6 +87,8 @@ def foreign(metadata):
             "unknown key 'actors'; did you mean 'actor'",
             id="unknown key",
         ),
+        pytest.param(with_change(labels=None), "labels: list was expected, found None", id="labels no list"),
+        pytest.param(with_change(scores=[]), "scores: dict was expected", id="scores no mapping"),
     ],
 )
 def test_wrong_files_are_one_clear_line(tmp_path, content, message):

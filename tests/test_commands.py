@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,7 +91,8 @@ def test_tuning_prints_the_comparison_and_writes_gates(small_kit, yolo, cache, t
     assert gates.sha256 in printed
     assert (gates.values >= 0.1).all()
     assert (gates.values <= 0.4).all()
-    assert "sits on its bound" in warnings or not ((gates.values == 0.1) | (gates.values == 0.4)).any()
+    on_bound = {actor for actor, value in zip(gates.actors, gates.values, strict=True) if value in (0.1, 0.4)}
+    assert {line.split()[4] for line in warnings.splitlines() if "sits on its bound" in line} == on_bound
     before = out.read_bytes()
     assert cli.run(tune_thresholds.main, [*command, "--seed", "3"]) == 0
     assert out.read_bytes() == before, "the same seed gives the same file"
@@ -203,18 +206,24 @@ def test_wrong_use_of_retraining_is_one_clear_line(tmp_path, capsys, change, mes
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--bounds", "0.4", "0.1"], ["--bounds", "0.1", "1.5"], ["--particles", "0"], ["--seed", "-1"], ["--conf", "2"]],
-    ids=" ".join,
+    ("arguments", "message"),
+    [
+        (["--bounds", "0.4", "0.1"], "bounds 0.4 0.1 were given"),
+        (["--bounds", "0.1", "1.5"], "1.5 was given, 0 to 1 is allowed"),
+        (["--particles", "0"], "0 was given, a whole number from 1 is allowed"),
+        (["--seed", "-1"], "-1 was given"),
+        (["--conf", "2"], "2 was given, 0 to 1 is allowed"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_numbers_out_of_range_are_refused_before_any_work(tmp_path, capsys, arguments):
+def test_numbers_out_of_range_are_refused_before_any_work(tmp_path, capsys, arguments, message):
     command = ["--data", str(write_clips_csv(tmp_path)), "--out", str(tmp_path / "g.yaml"), *arguments]
     try:
         code = cli.run(tune_thresholds.main, command)
     except SystemExit as end:  # argparse's own way
         code = int(str(end.code))
     assert code == cli.WRONG_USAGE
-    assert "Traceback" not in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_known_detectors_are_looked_for_in_two_places(kit, tmp_path, monkeypatch, capsys):
@@ -226,3 +235,40 @@ def test_known_detectors_are_looked_for_in_two_places(kit, tmp_path, monkeypatch
 
     (tmp_path / "yolo26n.pt").symlink_to(kit / "weights" / "yolo26n.pt")
     assert find_detector("yolo26n") == Path(tmp_path / "yolo26n.pt")
+
+
+@pytest.mark.parametrize("command", ["tag", "tune", "retrain", "score"])
+def test_a_place_that_cannot_be_written_is_known_before_the_work(stages, small_kit, kit, tmp_path, capsys, command):
+    file = tmp_path / "file"
+    file.write_text("")
+    data = ["--data", str(small_kit)]
+    main, arguments = {
+        "tag": (run_pipeline.main, ["--video", str(kit / "clips" / DOG), "--out", str(file), *stages]),
+        "tune": (tune_thresholds.main, [*data, "--out", str(file / "gates.yaml"), "--no-cache"]),
+        "retrain": (retrain_head.main, [*data, "--actor", "dog", "--out", str(file)]),
+        "score": (score_split.main, [*data, "--out", str(file), *stages]),
+    }[command]
+    code = cli.run(main, arguments)
+    assert_one_line(code, capsys.readouterr().err, str(file))
+
+
+def test_an_interrupt_ends_without_a_traceback(capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    assert cli.run(interrupted, []) == cli.INTERRUPTED
+    assert capsys.readouterr().err == "interrupted; what was written before is whole\n"
+
+
+def test_a_reader_who_has_had_enough_is_no_error(stages, kit):
+    """`run_pipeline.py … | head` must not end in a traceback, nor say that all was done."""
+    project = Path(run_pipeline.__file__).parent
+    command = [sys.executable, "run_pipeline.py", "--video", str(kit / "clips" / DOG), "--json", *stages]
+    done = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert done.stdout is not None
+    assert done.stderr is not None
+    done.stdout.close()
+    error = done.stderr.read()
+    assert done.wait() == cli.BROKEN_PIPE
+    assert "Traceback" not in error
+    assert "Exception" not in error

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from a2d.clips import read_frames_at
+from a2d.dataset import Sample
 from a2d.errors import TrainingError
-from action_heads.frames import LabelledFrames
+from action_heads.checkpoint import head_path, load_head
+from action_heads.frames import LabelledFrames, read_labelled_frames
 from action_heads.model import load_trunk
+from action_heads.prediction import ActionHeads
 from action_heads.preprocessing import Preprocessing, evaluation_transform, resize_frame, to_tensor
 from action_heads.readout import say_labels
 from action_heads.recipes import DEFAULT, PAPER, RECIPES, adjust, recipe_from_name
@@ -130,7 +134,17 @@ def test_unknown_recipes_and_numbers_are_refused():
     assert adjust(DEFAULT, epochs=None) == DEFAULT
 
 
-def test_training_and_prediction_see_the_same_picture():
+def test_a_head_is_scored_on_what_the_pipeline_would_show_it(kit, taxonomy, heads):
+    clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
+    sample = Sample(clip, None, ("dog-walking",), "test", "a source")
+    frames = read_labelled_frames(taxonomy.actor("dog"), [sample], Preprocessing().size, frames_per_clip=2)
+    network, _ = load_head(head_path(heads, "dog"), taxonomy.actor("dog"))
+    scored = predict_frames(network, frames, Preprocessing())
+    tagged = ActionHeads(heads, taxonomy).predict("dog", read_frames_at(clip, [2, 6]).images)
+    np.testing.assert_allclose(scored, tagged, atol=1e-6)
+
+
+def test_an_input_is_rgb_and_normalised():
     image = np.zeros((90, 160, 3), np.uint8)
     image[..., 2] = 255  # red, in BGR
     resized = resize_frame(image, 32)

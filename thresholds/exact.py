@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from thresholds.fitness import GateScores, Objective, PresenceTable, score_gates, video_scores
 
-FIRST_START = 0.15  # the uniform gate that the challenge report starts from
+UNIFORM_GATE = 0.15  # the uniform gate that the challenge report starts from
 LEAST_GAIN = 1e-12  # below it, a difference of two averages is rounding
 
 
@@ -119,7 +119,7 @@ def search(
         raise ValueError(f"at least 1 start and bounds within [0, 1] were expected, found {starts = }, {bounds = }")
     rng = np.random.default_rng(seed)
     places = rng.uniform(lower, upper, (starts, table.actors))
-    places[0] = np.clip(FIRST_START, lower, upper)
+    places[0] = np.clip(UNIFORM_GATE, lower, upper)
     results = [coordinate_search(table, objective, place, bounds) for place in places]
     values = np.array([result.value for result in results])
     best = results[int(values.argmin())]

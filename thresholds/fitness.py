@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.metrics import EPSILON
+from a2d.metrics import EPSILON, Scores
 
 # Particles x videos worked on at once: scratch arrays of some 100 kB, which stay in the processor's cache and are not
 # given back to the system after each operation. Twice as fast as larger ones, and memory does not grow with particles.
@@ -67,6 +67,10 @@ class GateScores:
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
     f1: NDArray[np.float64]
+
+    def of_particle(self, index: int) -> Scores:
+        """Give the scores of one set of gates, by its place from 0."""
+        return Scores(float(self.precision[index]), float(self.recall[index]), float(self.f1[index]))
 
 
 Objective = Callable[[GateScores], NDArray[np.float64]]

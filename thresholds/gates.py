@@ -28,7 +28,7 @@ class DetectorIdentity:
 
     Attributes:
         sha256: Of the weights, 64 hexadecimal digits; None when they are not known, which matches no detector.
-        image_size: Side of the square that the detector looks at, in pixels.
+        image_size: Long side in pixels of what the detector looks at.
         confidence: Least confidence of a box that counts, in [0, 1].
         name: For people.
     """
@@ -211,7 +211,8 @@ def check_gates(
     """
     if set(gates.actors) != set(actor_names):
         raise GatesError(
-            f"{where}: made for the actors {', '.join(gates.actors)}; this taxonomy has {', '.join(actor_names)}"
+            f"{where}: made for the actors {', '.join(gates.actors)}; this taxonomy has "
+            f"{', '.join(actor_names)}: tune gates for it with tune_thresholds.py --taxonomy"
         )
     if not force and not gates.detector.matches(detector):
         raise GatesError(

@@ -102,6 +102,5 @@ def gates_on_bound(values: NDArray[np.float64], bounds: tuple[float, float]) -> 
 def _describe(
     table: PresenceTable, values: NDArray[np.float64], value: float, run_values: NDArray[np.float64]
 ) -> TunedGates:
-    scores = score_gates(table.ratios, table.truth, values[None])
-    reached = Scores(float(scores.precision[0]), float(scores.recall[0]), float(scores.f1[0]))
+    reached = score_gates(table.ratios, table.truth, values[None]).of_particle(0)
     return TunedGates(values, value, reached, run_values)
