@@ -13,7 +13,8 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from a2d.errors import UserError
-from pipeline.config import KNOWN_DETECTORS, TaggerConfig, default_cache
+from a2d.places import cache_folder
+from pipeline.config import KNOWN_DETECTORS, TaggerConfig
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--batch-size", type=positive, default=defaults.batch_size, help="frames in one pass (default: %(default)s)"
     )
-    group.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="where detections are kept")
+    group.add_argument("--cache", type=Path, default=cache_folder(), metavar="DIR", help="where detections are kept")
     group.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="keep no detections")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from a2d.errors import DetectorError, UserError
 from a2d.labels import A2D_TAXONOMY_FILE
-from a2d.places import PROJECT, cache_folder, kit_folder, weights_folder
+from a2d.places import PROJECT, kit_folder, weights_folder
 from action_heads.readout import LABEL_THRESHOLD
 from actor_detector.yolo import PUBLISHED_CONFIDENCE, PUBLISHED_IMAGE_SIZE
 
@@ -44,11 +44,6 @@ class TaggerConfig:
     label_threshold: float = LABEL_THRESHOLD
     cache: Path | None = None
     force: bool = False
-
-
-def default_cache() -> Path:
-    """Where the commands keep detections unless told otherwise."""
-    return cache_folder()
 
 
 def find_detector(spec: str) -> Path:
