@@ -1,5 +1,6 @@
 """Stage 1 on one clip: decode, detect, keep every frame."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,9 +13,9 @@ from actor_detector.detections import ClipDetections, FrameDetections, join_fram
 
 
 class Detector(Protocol):
-    """Anything that finds actors in a batch of frames (B, H, W, 3), uint8, BGR."""
+    """Anything that finds actors in a batch of frames, each (H, W, 3), uint8, BGR."""
 
-    def detect(self, images: NDArray[np.uint8]) -> list[FrameDetections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[FrameDetections]:
         """Give one entry a frame, in order."""
 
 

@@ -1,6 +1,7 @@
 """What stage 1 says of one clip: every box of every frame, and from them how much of the clip each actor is in."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,35 @@ class ClipDetections:
     def frames_with(self, actor_index: int) -> NDArray[np.int64]:
         """List the numbers of the frames that show an actor, rising, from 0, shape (K,)."""
         return self.frame_index[np.unique(self.frame_row[self.actor_index == actor_index])]
+
+    def at_confidence(self, confidence: float) -> "ClipDetections":
+        """Leave out the boxes below a confidence in [0, 1]; every frame stays."""
+        kept = self.confidence >= confidence
+        return replace(
+            self,
+            frame_row=self.frame_row[kept],
+            boxes=self.boxes[kept],
+            confidence=self.confidence[kept],
+            actor_index=self.actor_index[kept],
+        )
+
+    def best_boxes(self, actor_index: int, frame_indices: Sequence[int]) -> NDArray[np.float32]:
+        """Give an actor's most confident box in each of some frames.
+
+        Args:
+            actor_index: Place of the actor in the taxonomy, from 0.
+            frame_indices: Numbers of frames, from 0.
+
+        Returns:
+            Corners x1 y1 x2 y2 in pixels, shape (K, 4), float32; NaN where the frame has no box of the actor.
+        """
+        boxes = np.full((len(frame_indices), 4), np.nan, np.float32)
+        numbers = self.frame_index[self.frame_row]
+        for place, number in enumerate(frame_indices):
+            rows = np.flatnonzero((numbers == number) & (self.actor_index == actor_index))
+            if len(rows):
+                boxes[place] = self.boxes[rows[self.confidence[rows].argmax()]]
+        return boxes
 
 
 def join_frames(

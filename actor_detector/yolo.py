@@ -6,9 +6,10 @@ challenge report, section 3.1); any Ultralytics detection model whose class name
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from a2d.errors import DetectorError
 from a2d.files import sha256_file
 from a2d.labels import Taxonomy
+from a2d.places import ultralytics_folder
 from actor_detector.detections import FrameDetections
+from actor_detector.weights import architecture_path, load_detector
 
 PUBLISHED_IMAGE_SIZE = 224
 PUBLISHED_CONFIDENCE = 0.5
@@ -60,11 +63,11 @@ class YoloActorDetector:
         self._model = _load(self.path)
         self._actor_by_class = self.taxonomy.match_detector_classes(self._model.names)
 
-    def detect(self, images: NDArray[np.uint8]) -> list[FrameDetections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[FrameDetections]:
         """Find the actors in a batch of frames.
 
         Args:
-            images: Shape (B, H, W, 3), uint8, BGR.
+            images: Each of shape (H, W, 3), uint8, BGR; together (B, H, W, 3) where all have one size.
 
         Returns:
             One entry a frame, in order.
@@ -76,6 +79,7 @@ class YoloActorDetector:
                 conf=self.confidence,
                 classes=list(self._actor_by_class),
                 device=self.device,
+                nms=None if self.path.suffix == ".pt" else False,  # ours have a head that needs no suppression
                 verbose=False,
             )
         return [self._adapt(result.boxes) for result in results]
@@ -90,19 +94,89 @@ class YoloActorDetector:
         )
 
 
-def _load(path: Path) -> Any:
-    """Open an Ultralytics detection model without running code from the file and without asking the network."""
-    # Ultralytics reads these once, when it is imported; it would set the last one to 1 for the whole process.
-    os.environ.setdefault("YOLO_OFFLINE", "true")
+def build_network(architecture: Path, class_names: Sequence[str], epochs: int = 1) -> Any:
+    """Make an untrained Ultralytics detection model, ready to be trained.
+
+    Args:
+        architecture: Its model YAML.
+        class_names: One an output.
+        epochs: Over which its loss, `criterion`, moves from the one-to-many to the one-to-one head.
+
+    Returns:
+        The model, a torch module.
+
+    Raises:
+        DetectorError: If the YAML is no detection model.
+    """
+    _import_ultralytics()
+    from ultralytics.cfg import get_cfg
+    from ultralytics.nn.tasks import DetectionModel
+
+    try:
+        network = DetectionModel(str(architecture), nc=len(class_names), verbose=False)
+    except Exception as reason:  # Ultralytics raises whatever evaluating the YAML raises
+        raise DetectorError(f"{architecture}: not an Ultralytics detection model ({_first_line(reason)})") from None
+    network.names = dict(enumerate(class_names))
+    network.end2end = True  # at work it reads the one-to-one head, which needs no non-maximum suppression
+    network.args = get_cfg()
+    network.args.epochs = epochs
+    network.criterion = network.init_criterion()
+    return network
+
+
+def _import_ultralytics() -> None:
+    """Import Ultralytics so that it asks nobody, installs nothing, and leaves stdout and torch's threads alone."""
+    # It reads these once, when it is imported; it would set the last one to 1 for the whole process.
+    os.environ["YOLO_OFFLINE"] = "true"
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_VERBOSE", "false")
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(ultralytics_folder()))
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     with redirect_stdout(sys.stderr):  # it logs to what stdout is at its import, and stdout is for results
-        from ultralytics import YOLO
-        from ultralytics.nn.tasks import torch_safe_load
+        import ultralytics  # noqa: F401
 
-    if path.suffix != ".pt":
-        raise DetectorError(f"{path}: an Ultralytics .pt file was expected")
+
+def _load(path: Path) -> Any:
+    """Open a detection model without running code from the file and without asking the network."""
+    if path.suffix == ".safetensors":
+        return _load_own(path)
+    if path.suffix == ".pt":
+        return _load_checkpoint(path)
+    raise DetectorError(f"{path}: an Ultralytics .pt file or a .safetensors file of this project was expected")
+
+
+def _load_own(path: Path) -> Any:
+    """Open a detector that this project trained."""
+    import torch
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    state, manifest = load_detector(path)
+    network = build_network(architecture_path(path), manifest.class_names)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as reason:
+        raise DetectorError(f"{path}: does not fit its model YAML ({_first_line(reason)})") from None
+    network.eval()
+    # Ultralytics folds batch normalisation into its own convolutions only; the backbone is torchvision's.
+    for block in network.model[0].modules():
+        children = list(getattr(block, "_modules", {}).items())
+        for (name, conv), (next_name, norm) in pairwise(children):
+            if isinstance(conv, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
+                setattr(block, name, fuse_conv_bn_eval(conv, norm))
+                setattr(block, next_name, torch.nn.Identity())
+    from ultralytics import YOLO
+
+    model = YOLO(str(architecture_path(path)), task="detect")
+    model.model = network
+    return model
+
+
+def _load_checkpoint(path: Path) -> Any:
+    """Open an Ultralytics `.pt` file."""
+    _import_ultralytics()
+    from ultralytics import YOLO
+    from ultralytics.nn.tasks import torch_safe_load
+
     try:
         torch_safe_load(str(path), safe_only=True)  # YOLO itself would unpickle anything
         model = YOLO(str(path))

@@ -100,6 +100,25 @@ def test_another_detector_needs_force(gates: Gates, other: dict[str, Any]) -> No
     check_gates(gates, ACTORS, detector, "gates.yaml", force=True)
 
 
+def test_another_build_of_a_published_network_needs_no_force(gates: Gates, caplog: pytest.LogCaptureFixture) -> None:
+    rebuilt = replace(DETECTOR, sha256="ab" * 32)
+    assert check_gates(gates, ACTORS, rebuilt, "gates.yaml", published=True).actors == ACTORS
+    (warning,) = caplog.messages
+    assert warning.startswith("gates.yaml: tuned with another build of yolo26n (fb15fb15…, this one is abababab…)")
+    assert "\n" not in warning
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"name": "yolo11n"}, {"name": ""}, {"sha256": None}, {"image_size": 640}, {"confidence": 0.25}],
+    ids=str,
+)
+def test_another_published_network_or_setting_needs_force(gates: Gates, other: dict[str, Any]) -> None:
+    detector = replace(DETECTOR, **({"sha256": "ab" * 32} | other))
+    with pytest.raises(GatesError, match="made for detector yolo26n fb15fb15"):
+        check_gates(gates, ACTORS, detector, "gates.yaml", published=True)
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_other_actors_are_refused_even_with_force(gates: Gates, force: bool) -> None:
     with pytest.raises(GatesError, match=r"made for the actors person, .*, dog; this taxonomy has person, horse"):

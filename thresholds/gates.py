@@ -1,5 +1,6 @@
 """Gate files: one gate per actor, with how it was found and for which detector; a YAML file that a person can read."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +47,14 @@ class DetectorIdentity:
     def matches(self, other: "DetectorIdentity") -> bool:
         """Say whether both give the same ratios; the name does not count, and unknown weights match nothing."""
         return self.sha256 is not None and self._settings == other._settings
+
+    def is_rebuilt(self, other: "DetectorIdentity") -> bool:
+        """Say whether both bear one name, at the same settings, and only the bytes of the weights differ."""
+        return (
+            self.name == other.name != ""
+            and None not in (self.sha256, other.sha256)
+            and ((self.image_size, self.confidence) == (other.image_size, other.confidence))
+        )
 
     @property
     def _settings(self) -> tuple[str | None, int, float]:
@@ -192,7 +201,13 @@ def load_gates(path: Path = PAPER_GATES_FILE) -> Gates:
 
 
 def check_gates(
-    gates: Gates, actor_names: tuple[str, ...], detector: DetectorIdentity, where: str, *, force: bool = False
+    gates: Gates,
+    actor_names: tuple[str, ...],
+    detector: DetectorIdentity,
+    where: str,
+    *,
+    force: bool = False,
+    published: bool = False,
 ) -> Gates:
     """Check that gates are for these actors and this detector, and bring them into the actors' order.
 
@@ -202,6 +217,8 @@ def check_gates(
         detector: The detector of this run.
         where: The gate file, for the message.
         force: Take gates made for another detector; never those of other actors.
+        published: The detector's name stands for one published network, so that gates that name it are for the same
+            one although its file was rebuilt; they are taken with a warning.
 
     Returns:
         The gates in the order of `actor_names`.
@@ -214,11 +231,17 @@ def check_gates(
             f"{where}: made for the actors {', '.join(gates.actors)}; this taxonomy has "
             f"{', '.join(actor_names)}: tune gates for it with tune_thresholds.py --taxonomy"
         )
-    if not force and not gates.detector.matches(detector):
+    if force or gates.detector.matches(detector):
+        return gates.in_order(tuple(actor_names))
+    if not (published and gates.detector.is_rebuilt(detector)):
         raise GatesError(
             f"{where}: made for detector {gates.detector}; this run uses {detector}: "
             "tune gates for it with tune_thresholds.py, or pass --force"
         )
+    logging.getLogger(__name__).warning(
+        "%s: tuned with another build of %s (%.8s…, this one is %.8s…); tune_thresholds.py makes gates for this one",
+        *(where, detector.name, gates.detector.sha256, detector.sha256),
+    )
     return gates.in_order(tuple(actor_names))
 
 
