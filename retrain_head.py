@@ -5,7 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from action_heads.crops import INPUT_KINDS
+from action_heads.recipes import TUNINGS
 from pipeline import cli
+
+BACKBONE, TUNING, INPUT = "efficientnet_lite0", "classifier", "frame"
+PAPER_BACKBONE, PAPER_TUNING, PAPER_INPUT = "resnet34", "all", "frame"  # what --recipe paper means besides
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -16,19 +21,38 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", default="train", help="train on this split (default: train)")
     parser.add_argument("--held-out", metavar="SPLIT", help="report on this one too (default: val or test)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of heads")
-    parser.add_argument(
+    network = parser.add_argument_group("network")
+    network.add_argument("--backbone", help=f"efficientnet_lite0 or resnet34 (default: {BACKBONE})")
+    network.add_argument(
         "--trunk",
-        default="random",
-        help="what to start from: a ResNet-34 file, imagenet (downloaded by torchvision), or random (default)",
+        default="embedded",
+        help="what to start from: embedded (default), imagenet (downloaded, or an installed package's), random, or a "
+        "file of weights",
     )
-    recipe = parser.add_argument_group("recipe")
-    recipe.add_argument("--recipe", default="default", help="default (all labels, augmented, balanced) or paper")
-    recipe.add_argument("--epochs", type=cli.positive, help="instead of the recipe's")
-    recipe.add_argument("--batch-size", type=cli.positive, help="instead of the recipe's")
-    recipe.add_argument("--learning-rate", type=float, help="instead of the recipe's")
+    network.add_argument(
+        "--tune",
+        choices=TUNINGS,
+        help="; ".join(f"{name}: {what}" for name, what in TUNINGS.items()) + f" (default: {TUNING})",
+    )
+    network.add_argument(
+        "--input",
+        choices=INPUT_KINDS,
+        help=f"crop: a square around the actor; frame: the whole frame (default: {INPUT})",
+    )
+    recipe = parser.add_argument_group("recipe, for all tunings but classifier")
     recipe.add_argument(
-        "--frames-per-clip", type=cli.positive, default=4, help="of clips whose labels hold for all of it (default: 4)"
+        "--recipe",
+        default="default",
+        help=f"default (all labels, augmented, balanced) or paper (which means --backbone {PAPER_BACKBONE} "
+        f"--tune {PAPER_TUNING} --input {PAPER_INPUT} too, where they are not given)",
     )
+    recipe.add_argument("--epochs", type=cli.positive, help="instead of the recipe's")
+    recipe.add_argument("--training-batch-size", type=cli.positive, help="instead of the recipe's")
+    recipe.add_argument("--learning-rate", type=float, help="instead of the recipe's")
+    parser.add_argument(
+        "--frames-per-clip", type=cli.positive, default=8, help="of clips whose labels hold for all of it (default: 8)"
+    )
+    cli.add_detector_arguments(parser)
     cli.add_run_arguments(parser)
     return parser
 
@@ -37,37 +61,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train the head, then print every head's hash before and after."""
     arguments = build_parser().parse_args(argv)
     from a2d.labels import load_taxonomy
+    from action_heads.backbones import find_backbone
     from action_heads.model import load_trunk
-    from action_heads.recipes import adjust, recipe_from_name
+    from action_heads.recipes import PAPER, adjust, recipe_from_name
     from pipeline.config import find_device
-    from pipeline.retraining import RetrainingPlan, retrain_head
+    from pipeline.retraining import Progress, RetrainingPlan, retrain_head
+    from pipeline.stage1 import CachedDetector
 
     taxonomy = load_taxonomy(arguments.taxonomy)
     recipe = recipe_from_name(arguments.recipe)
+    paper = recipe == PAPER
+    backbone = find_backbone(arguments.backbone or (PAPER_BACKBONE if paper else BACKBONE))
     plan = RetrainingPlan(
         actor=taxonomy.actor(arguments.actor),
         data=arguments.data,
         split=arguments.split,
         held_out=arguments.held_out,
         out=arguments.out,
-        trunk=load_trunk(arguments.trunk, arguments.seed),
+        trunk=load_trunk(arguments.trunk, backbone, arguments.seed),
+        tuning=arguments.tune or (PAPER_TUNING if paper else TUNING),
+        input=arguments.input or (PAPER_INPUT if paper else INPUT),
         recipe=adjust(
             recipe,
             epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
+            batch_size=arguments.training_batch_size,
             learning_rate=arguments.learning_rate,
         ),
         frames_per_clip=arguments.frames_per_clip,
         seed=arguments.seed,
         device=find_device(arguments.device),
+        cache=arguments.cache / "features" if arguments.cache else None,
     )
+    detector = CachedDetector.from_config(cli.config_from(arguments), taxonomy)
     cli.make_folder(arguments.out)
     print(plan.describe(), file=sys.stderr)
     report = retrain_head(
         plan,
         taxonomy,
-        lambda clips: cli.progress_bar(list(clips), "decoding", "clip"),
-        lambda epochs: cli.progress_bar(list(epochs), "training", "epoch"),
+        detector,
+        Progress(
+            lambda samples: cli.progress_bar(list(samples), "finding the actor", "sample"),
+            lambda clips: cli.progress_bar(list(clips), "decoding", "clip"),
+            lambda epochs: cli.progress_bar(list(epochs), "training", "epoch"),
+        ),
     )
     print(report.table())
     return cli.DONE

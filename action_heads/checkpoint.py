@@ -1,19 +1,28 @@
-"""Head files: safetensors with a manifest in the header that says what the head is, how to feed it and what made it."""
+"""Head files: safetensors with a manifest in the header that says what the head is, how to feed it and what made it.
 
-import json
+A head that started from an embedded trunk holds only the tensors that its training was allowed to move; the rest is
+that trunk's. A head that started from anything else holds all of its tensors.
+"""
+
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a2d.errors import CheckpointError
-from a2d.files import check_keys, sha256_file, write_atomically
-from a2d.labels import Actor
+from a2d.files import check_keys, sha256_file
+from a2d.labels import Actor, Taxonomy
+from action_heads.crops import INPUT_KINDS
+from action_heads.recipes import ALL, TUNINGS
+from action_heads.tensor_files import read_header, read_tensors, write_tensors
+from action_heads.trunk_files import EMBEDDED, trunk_path
 
 if TYPE_CHECKING:
     from torch import nn
 
-FORMAT = "actor-action-head/1"
-WHOLE_FRAMES = "frame"  # the one kind of input that heads are fed
+    from action_heads.model import Trunk
+
+FORMAT = "actor-action-head/2"
 MANIFEST_TYPES = {
     **dict.fromkeys(("actor", "backbone", "tuned", "input"), str),
     **dict.fromkeys(("preprocessing", "trunk", "recipe", "data", "scores"), dict),
@@ -29,12 +38,12 @@ class HeadManifest:
     Attributes:
         actor: Whose head it is.
         labels: Label names in output order.
-        backbone: Network architecture, `resnet34`.
-        tuned: What training moved: `all`.
-        input: What it was shown: `frame`, whole frames.
+        backbone: Network architecture, a name from `action_heads.backbones`.
+        tuned: What training was allowed to move, a name from `action_heads.recipes.TUNINGS`.
+        input: What it was shown, one of `action_heads.crops.INPUT_KINDS`.
         preprocessing: Fields of `action_heads.preprocessing.Preprocessing`.
         trunk: What it started from: source and sha256.
-        recipe: Fields of `action_heads.recipes.Recipe`.
+        recipe: Fields of `action_heads.recipes.Recipe`; for `classifier`, of the regression.
         data: Summary of the training data: name, split, samples, sources, images, samples per label.
         seed: Of the training.
         scores: Measured after training, by split: number of images, precision, recall, F1 (sample-averaged).
@@ -52,10 +61,43 @@ class HeadManifest:
     seed: int
     scores: dict[str, Any]
 
+    @property
+    def needs_trunk(self) -> bool:
+        """Whether some of the head's tensors are those of the embedded trunk."""
+        return self.trunk.get("source") == EMBEDDED and self.tuned != ALL
+
 
 def head_path(folder: Path, actor: str) -> Path:
     """Where an actor's head lies in a folder of heads."""
     return folder / f"{actor}.safetensors"
+
+
+def find_heads(folder: Path, taxonomy: Taxonomy, fallback: Path | None = None) -> dict[str, Path]:
+    """Find every actor's head: in a folder, or in the one that stands in for heads that it lacks.
+
+    Args:
+        folder: Holds `<actor>.safetensors` for one actor of the taxonomy at least.
+        taxonomy: Whose actors.
+        fallback: Another such folder; None for none.
+
+    Returns:
+        Paths by actor, in the taxonomy's order.
+
+    Raises:
+        CheckpointError: If a head is in neither; all missing ones are named.
+    """
+    own = {actor.name: head_path(folder, actor.name) for actor in taxonomy.actors}
+    found = {name: path for name, path in own.items() if path.is_file()}
+    if found and fallback:  # a folder without any head is a mistake, and no wish for others
+        rest = {name: head_path(fallback, name) for name in own if name not in found}
+        found |= {name: path for name, path in rest.items() if path.is_file()}
+    missing = [name for name in own if name not in found]
+    if missing:
+        raise CheckpointError(
+            f"{folder}: no head for {', '.join(missing)}; train each with "
+            f"retrain_head.py --actor NAME --data DATA --out {folder}"
+        )
+    return {name: found[name] for name in own}
 
 
 def hash_heads(folder: Path) -> dict[str, str]:
@@ -69,12 +111,13 @@ def hash_heads(folder: Path) -> dict[str, str]:
 
 def save_head(path: Path, network: "nn.Module", manifest: HeadManifest) -> None:
     """Write a head, atomically: a head that is being replaced stays whole until the new one is."""
-    import safetensors.torch
+    from action_heads.backbones import find_backbone, tensors_of
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    # One entry only: safetensors writes several in no fixed order, and the same head must give the same bytes.
-    header = {"manifest": json.dumps({"format": FORMAT, **asdict(manifest)})}
-    write_atomically(path, safetensors.torch.save(state, metadata=header))
+    tensors = tensors_of(network)
+    if manifest.needs_trunk:
+        own = find_backbone(manifest.backbone).movable(network, manifest.tuned)
+        tensors = {name: tensor for name, tensor in tensors.items() if name in own}
+    write_tensors(path, tensors, {"format": FORMAT, **asdict(manifest)})
 
 
 def read_manifest(path: Path) -> HeadManifest:
@@ -83,54 +126,57 @@ def read_manifest(path: Path) -> HeadManifest:
     Raises:
         CheckpointError: If there is no such file, it is no safetensors file, or it is no head of ours.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise CheckpointError(f"{path}: no such head; train it with retrain_head.py --actor {path.stem}")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-    except (SafetensorError, OSError) as reason:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({reason})") from None
-    if "manifest" not in header:
-        raise CheckpointError(f"{path}: no head of ours: there is no manifest in its header")
-    try:
-        content = dict(json.loads(header["manifest"]))
-    except ValueError as reason:
-        raise CheckpointError(f"{path}: the manifest in its header cannot be read ({reason})") from None
-    found = content.pop("format", None)
-    if found != FORMAT:
-        raise CheckpointError(f"{path}: format {found!r} was found, {FORMAT!r} was expected")
+    content = read_header(path, FORMAT, "head", f"train it anew with retrain_head.py --actor {path.stem}")
     check_keys(content, f"{path}: manifest", CheckpointError, [field.name for field in fields(HeadManifest)])
     for name, kind in MANIFEST_TYPES.items():
         if not isinstance(content[name], kind):
             raise CheckpointError(f"{path}: manifest: {name}: {kind.__name__} was expected, found {content[name]!r}")
+    for name, allowed in (("tuned", TUNINGS), ("input", INPUT_KINDS)):
+        if content[name] not in allowed:
+            raise CheckpointError(
+                f"{path}: manifest: {name}: one of {', '.join(allowed)} was expected, found {content[name]!r}"
+            )
     return HeadManifest(**{**content, "labels": tuple(content["labels"])})
 
 
-def check_manifest(path: Path, manifest: HeadManifest, actor: Actor, backbone: str) -> None:
-    """Check that a head is the one wanted.
+def check_manifest(path: Path, manifest: HeadManifest, actor: Actor) -> None:
+    """Check that a head is the one wanted, and that the trunk that it needs is there.
 
     Raises:
-        CheckpointError: If its actor, labels, backbone or input differ, naming both sides.
+        CheckpointError: If its actor, labels or trunk differ, naming both sides.
     """
     pairs = [
         ("actor", manifest.actor, actor.name),
         ("labels", " ".join(map(str, manifest.labels)), " ".join(actor.label_names)),
-        ("backbone", manifest.backbone, backbone),
-        ("input", manifest.input, WHOLE_FRAMES),
     ]
     for what, found, wanted in pairs:
         if found != wanted:
             raise CheckpointError(f"{path}: the file's {what} is '{found}', this run wants '{wanted}'")
+    if not manifest.needs_trunk:
+        return
+    trunk = trunk_path(manifest.backbone)
+    if not trunk.is_file():
+        raise CheckpointError(f"{path}: the trunk that it was trained on is missing: {trunk}; get it anew")
+    found, wanted = sha256_file(trunk), str(manifest.trunk.get("sha256"))
+    if found != wanted:
+        raise CheckpointError(
+            f"{path}: trained on a trunk with sha256 {wanted[:8]}…, but {trunk} has {found[:8]}…: put that trunk back, "
+            f"or train the head anew with retrain_head.py --actor {actor.name}"
+        )
 
 
-def load_head(path: Path, actor: Actor) -> tuple["nn.Module", HeadManifest]:
+def load_head(
+    path: Path, actor: Actor, trunks: "Mapping[str, Trunk] | None" = None
+) -> tuple["nn.Module", HeadManifest]:
     """Load a head for one actor, strictly.
 
     Args:
         path: The head's file.
         actor: Whose head it must be, and with which labels.
+        trunks: Embedded trunks that are loaded already, by backbone: the network then holds their very tensors, as far
+            as it has none of its own. None loads what is needed.
 
     Returns:
         The network in evaluation mode, and the manifest.
@@ -138,14 +184,22 @@ def load_head(path: Path, actor: Actor) -> tuple["nn.Module", HeadManifest]:
     Raises:
         CheckpointError: If the file is no such head; mismatches name both sides.
     """
-    import safetensors.torch
+    import torch
 
-    from action_heads.model import BACKBONE, build_head, check_tensors
+    from action_heads.backbones import find_backbone, tensors_of
+    from action_heads.model import assemble, check_tensors, load_trunk
 
     manifest = read_manifest(path)
-    check_manifest(path, manifest, actor, BACKBONE)
-    network = build_head(len(actor.labels))
-    state = safetensors.torch.load_file(path)
-    check_tensors(str(path), state, network.state_dict())
-    network.load_state_dict(state)
-    return network.eval(), manifest
+    check_manifest(path, manifest, actor)
+    backbone = find_backbone(manifest.backbone, str(path))
+    with torch.device("meta"):
+        empty = backbone.build(len(actor.labels))
+    wanted = tensors_of(empty)
+    shared: Mapping[str, torch.Tensor] = {}
+    if manifest.needs_trunk:
+        own = backbone.movable(empty, manifest.tuned)
+        wanted = {name: tensor for name, tensor in wanted.items() if name in own}
+        shared = ((trunks or {}).get(backbone.name) or load_trunk(EMBEDDED, backbone)).state
+    state = read_tensors(path)
+    check_tensors(str(path), state, wanted, backbone.name)
+    return assemble(backbone, len(actor.labels), {**shared, **state}), manifest

@@ -1,4 +1,4 @@
-"""The head network: ResNet-34 with one output per valid label of its actor, and the trunk it starts from.
+"""The head network, with one output per valid label of its actor, and the trunk that it starts from.
 
 As published (A2D challenge report, section 3.2): torchvision's ResNet-34, ImageNet weights, the last layer replaced by
 one with 4 to 13 outputs, read out through a sigmoid. The trunk is everything but that layer.
@@ -6,24 +6,20 @@ one with 4 to 13 outputs, read out through a sigmoid. The trunk is everything bu
 
 import hashlib
 import pickle
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from torchvision.models import ResNet34_Weights, resnet34
 
 from a2d.errors import CheckpointError
 from a2d.files import sha256_file
-from a2d.places import weights_folder
-
-BACKBONE = "resnet34"
-CLASSIFIER_KEYS = ("fc.weight", "fc.bias")
-IMAGENET_URL = ResNet34_Weights.IMAGENET1K_V1.url
+from action_heads.backbones import COUNTER, Backbone, tensors_of
+from action_heads.tensor_files import read_tensors
+from action_heads.trunk_files import EMBEDDED, read_trunk_manifest, trunk_path
 
 
 @dataclass(frozen=True)
@@ -31,126 +27,148 @@ class Trunk:
     """The weights that a head starts from.
 
     Attributes:
-        source: What it is, for people: `random`, `imagenet (IMAGENET1K_V1)` or a file.
+        source: What it is, for people: `embedded`, `imagenet (…)`, `random` or a file.
         sha256: Of the weights' file, or of the random tensors.
-        state: Tensors by name, without the last layer.
+        state: Tensors by name, single precision, without the last layer.
+        backbone: Which network's.
     """
 
     source: str
     sha256: str
     state: dict[str, torch.Tensor]
+    backbone: Backbone
+
+    def to(self, device: str | torch.device) -> "Trunk":
+        """Give the same trunk on a device."""
+        state = {name: tensor.to(device) for name, tensor in self.state.items()}
+        return Trunk(self.source, self.sha256, state, self.backbone)
 
 
-def build_head(outputs: int) -> nn.Module:
-    """Make an untrained head.
-
-    Args:
-        outputs: Number of valid labels of the actor.
-
-    Returns:
-        A network from (B, 3, 224, 224) float to logits (B, outputs).
-    """
-    network: nn.Module = resnet34(weights=None, num_classes=outputs)
-    return network
-
-
-def load_trunk(spec: str, seed: int = 0) -> Trunk:
+def load_trunk(spec: str, backbone: Backbone, seed: int = 0) -> Trunk:
     """Get the weights that a head starts from.
 
     Args:
-        spec: `random`; `imagenet`, torchvision's ResNet-34 weights, downloaded into `weights_folder()` if they are not
-            there; or the path of a ResNet-34 state dict, safetensors or torch.
+        spec: `embedded`, the one that the project ships; `imagenet`, downloaded into `weights_folder()` or taken from
+            an installed package; `random`; or the path of a state dict, safetensors or torch.
+        backbone: Which network's.
         seed: Of the random weights.
 
     Returns:
         The trunk.
 
     Raises:
-        CheckpointError: If the file is missing, unreadable or no ResNet-34, or the download cannot be had.
+        CheckpointError: If the file is missing, unreadable or of another network.
+        DownloadError: If a download cannot be had.
     """
+    if spec == EMBEDDED:
+        return _embedded_trunk(backbone)
     if spec == "random":
-        return _random_trunk(seed)
+        return _random_trunk(backbone, seed)
     if spec == "imagenet":
-        return _trunk_from_file(_download(IMAGENET_URL), "imagenet (IMAGENET1K_V1)")
+        weights = backbone.imagenet()
+        return _make_trunk(weights.path, weights.source, weights.rename(_read_state(weights.path)), backbone)
     path = Path(spec)
     if not path.is_file():
-        raise CheckpointError(f"trunk {spec!r}: no such file (allowed: imagenet, random, or a file)")
-    return _trunk_from_file(path, str(path))
+        raise CheckpointError(f"trunk {spec!r}: no such file (allowed: embedded, imagenet, random, or a file)")
+    return _make_trunk(path, str(path), _read_state(path), backbone)
 
 
 def start_from(network: nn.Module, trunk: Trunk) -> None:
-    """Copy a trunk into a head; its last layer stays as it is.
-
-    Raises:
-        CheckpointError: If names or shapes differ, naming both sides.
-    """
-    own = {name: tensor for name, tensor in network.state_dict().items() if name not in CLASSIFIER_KEYS}
-    check_tensors(f"trunk {trunk.source}", trunk.state, own)
+    """Copy a trunk into a head; its last layer stays as it is."""
     network.load_state_dict(trunk.state, strict=False)
 
 
-def check_tensors(where: str, found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
-    """Check that a file's tensors have the names and shapes that a network has.
+def assemble(backbone: Backbone, outputs: int, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Build a network around tensors that are there already: it holds these very ones, and copies none.
+
+    Args:
+        backbone: Which network.
+        outputs: Number of outputs.
+        tensors: All of its tensors, see `tensors_of`.
+
+    Returns:
+        The network, in evaluation mode.
+    """
+    with torch.device("meta"):
+        network = backbone.build(outputs)
+    counters = {name: torch.zeros((), dtype=torch.long) for name in network.state_dict() if name.endswith(COUNTER)}
+    network.load_state_dict({**tensors, **counters}, assign=True)
+    return network.eval()
+
+
+def check_tensors(
+    where: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], backbone: str
+) -> None:
+    """Check that a file's tensors have the names and shapes that they must have.
 
     Raises:
         CheckpointError: Naming the first difference and both sides of it.
     """
     for name, tensor in wanted.items():
         if name not in found:
-            raise CheckpointError(f"{where}: the tensor '{name}' that {BACKBONE} has is missing from the file")
+            raise CheckpointError(f"{where}: the tensor '{name}' of {backbone} is missing from the file")
         if found[name].shape != tensor.shape:
             raise CheckpointError(
-                f"{where}: '{name}' has shape {tuple(found[name].shape)} in the file, {BACKBONE} wants "
+                f"{where}: '{name}' has shape {tuple(found[name].shape)} in the file, {backbone} wants "
                 f"{tuple(tensor.shape)}"
             )
     for name in found:
         if name not in wanted:
-            raise CheckpointError(f"{where}: the file has a tensor '{name}' that {BACKBONE} does not have")
+            raise CheckpointError(f"{where}: the file has a tensor '{name}' that {backbone} does not want")
 
 
-def _random_trunk(seed: int) -> Trunk:
+def round_convolutions(network: nn.Module) -> None:
+    """Round convolution weights to half precision, as files keep them, so that a network is what its file will give."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.copy_(parameter.half())
+
+
+def _embedded_trunk(backbone: Backbone) -> Trunk:
+    path = trunk_path(backbone.name)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: the embedded trunk of {backbone.name} is missing from this copy of the project: "
+            "get it anew, or use --trunk imagenet or another --backbone"
+        )
+    manifest = read_trunk_manifest(path)
+    if manifest.backbone != backbone.name:
+        raise CheckpointError(f"{path}: the file's backbone is '{manifest.backbone}', '{backbone.name}' was expected")
+    return _make_trunk(path, EMBEDDED, read_tensors(path), backbone)
+
+
+def _random_trunk(backbone: Backbone, seed: int) -> Trunk:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        state = _without_classifier(build_head(1).state_dict())
+        state = _without_classifier(tensors_of(backbone.build(1)), backbone)
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(name.encode() + state[name].numpy().tobytes())
-    return Trunk("random", digest.hexdigest(), state)
+    return Trunk("random", digest.hexdigest(), state, backbone)
 
 
-def _trunk_from_file(path: Path, source: str) -> Trunk:
-    content = path.read_bytes()
+def _make_trunk(path: Path, source: str, state: Mapping[str, torch.Tensor], backbone: Backbone) -> Trunk:
+    with torch.device("meta"):
+        wanted = _without_classifier(tensors_of(backbone.build(1)), backbone)
+    kept = _without_classifier({name: x for name, x in state.items() if not name.endswith(COUNTER)}, backbone)
+    check_tensors(f"trunk {path}", kept, wanted, backbone.name)
+    return Trunk(source, sha256_file(path), {name: tensor.float() for name, tensor in kept.items()}, backbone)
+
+
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
-            state = safetensors.torch.load(content)
+            state = safetensors.torch.load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as reason:
+    except (SafetensorError, OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as reason:
         first_line = (str(reason).splitlines() or [type(reason).__name__])[0]
         raise CheckpointError(f"trunk {path}: not a readable weights file ({first_line})") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise CheckpointError(f"trunk {path}: a state dict (tensors by name) was expected")
-    return Trunk(source, hashlib.sha256(content).hexdigest(), _without_classifier(state))
+    return state
 
 
-def _download(url: str) -> Path:
-    """Fetch a weights file once, checked against the digits of its sha256 that torchvision puts into its name."""
-    path = weights_folder() / Path(url).name
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path), progress=sys.stderr.isatty())
-        except (URLError, OSError) as reason:
-            raise CheckpointError(
-                f"trunk imagenet: {url} cannot be had ({reason}); put the file into {path.parent} by hand, "
-                "or use --trunk FILE or --trunk random"
-            ) from None
-    expected = path.stem.rpartition("-")[2]
-    digest = sha256_file(path)
-    if not digest.startswith(expected):
-        raise CheckpointError(f"{path}: sha256 {digest[:8]}… was found, {expected}… was expected; delete the file")
-    return path
-
-
-def _without_classifier(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor for name, tensor in state.items() if name not in CLASSIFIER_KEYS}
+def _without_classifier(state: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in state.items() if name not in backbone.classifier_keys}

@@ -8,12 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from a2d.errors import CheckpointError
 from a2d.files import sha256_file
 from a2d.labels import Taxonomy
-from action_heads.checkpoint import HeadManifest, check_manifest, head_path, load_head, read_manifest
-from action_heads.model import BACKBONE
-from action_heads.preprocessing import Preprocessing, evaluation_transform, resize_frame, to_tensor
+from action_heads.backbones import find_backbone
+from action_heads.checkpoint import HeadManifest, check_manifest, find_heads, load_head, read_manifest
+from action_heads.crops import NO_BOX
+from action_heads.model import Trunk, load_trunk
+from action_heads.preprocessing import Preprocessing, to_inputs
+from action_heads.trunk_files import EMBEDDED
 
 
 @dataclass(frozen=True)
@@ -32,44 +34,64 @@ class LoadedHead:
 
 
 class ActionHeads:
-    """The action heads in one folder, one file an actor. All are checked at once, each is loaded when first needed.
+    """The action heads, one file an actor. All are checked at once, each is loaded when first needed.
+
+    Heads that were trained on an embedded trunk hold the same tensors in memory as far as their training left them
+    alone.
 
     Args:
-        folder: Holds `<actor>.safetensors` for every actor of the taxonomy.
+        folder: Holds `<actor>.safetensors` for one actor of the taxonomy at least.
         taxonomy: Whose actors and labels the heads must have.
         device: `cpu` or `cuda:N`.
+        fallback: Folder of the heads that stand in for those that `folder` lacks; None for none.
+
+    Attributes:
+        paths: Each head's file, by actor.
+        sha256: Of each head's file, by actor.
 
     Raises:
         CheckpointError: If a head is missing (all missing ones are named) or is not that actor's.
     """
 
-    def __init__(self, folder: Path, taxonomy: Taxonomy, device: str = "cpu") -> None:
-        missing = [actor.name for actor in taxonomy.actors if not head_path(folder, actor.name).is_file()]
-        if missing:
-            raise CheckpointError(
-                f"{folder}: no head for {', '.join(missing)}; train each with "
-                f"retrain_head.py --actor NAME --data DATA --out {folder}"
-            )
+    def __init__(self, folder: Path, taxonomy: Taxonomy, device: str = "cpu", fallback: Path | None = None) -> None:
         self.folder = folder
         self.taxonomy = taxonomy
         self.device = torch.device(device)
+        self.paths = find_heads(folder, taxonomy, fallback)
         self.sha256: dict[str, str] = {}
         self._preprocessing: dict[str, Preprocessing] = {}
+        self._trunks: dict[str, Trunk] = {}
         self._loaded: dict[str, LoadedHead] = {}
         for actor in taxonomy.actors:
-            path = head_path(folder, actor.name)
+            path = self.paths[actor.name]
             manifest = read_manifest(path)
-            check_manifest(path, manifest, actor, BACKBONE)
+            find_backbone(manifest.backbone, str(path))
+            check_manifest(path, manifest, actor)
             where = f"{path}: preprocessing"
             self._preprocessing[actor.name] = Preprocessing.from_dict(manifest.preprocessing, where)
             self.sha256[actor.name] = sha256_file(path)
 
-    def predict(self, actor_name: str, images: NDArray[np.uint8], batch_size: int = 16) -> NDArray[np.float32]:
+    def describe(self) -> str:
+        """Say in a few words which heads are used."""
+        own = [name for name, path in self.paths.items() if path.parent == self.folder]
+        if len(own) == len(self.paths):
+            return f"heads {self.folder} ({len(own)} files)"
+        return f"heads: {', '.join(own)} from {self.folder}, the other {len(self.paths) - len(own)} embedded"
+
+    def predict(
+        self,
+        actor_name: str,
+        images: NDArray[np.uint8],
+        boxes: NDArray[np.float32] | None = None,
+        batch_size: int = 16,
+    ) -> NDArray[np.float32]:
         """Give the probability of every valid label of an actor in every image.
 
         Args:
             actor_name: Whose head is asked.
-            images: Shape (B, H, W, 3), uint8, BGR.
+            images: Whole frames, shape (B, H, W, 3), uint8, BGR.
+            boxes: The actor's box in each, corners in pixels, shape (B, 4); NaN where there is none. A head that looks
+                at crops sees the whole frame there. None is as if there were none at all.
             batch_size: Images in one forward pass.
 
         Returns:
@@ -79,17 +101,27 @@ class ActionHeads:
             CheckpointError: If the head's weights cannot be read.
         """
         head = self._head(actor_name)
-        transform = evaluation_transform(head.preprocessing)
+        if boxes is None:
+            boxes = np.tile(NO_BOX, (len(images), 1))
         parts = [np.zeros((0, len(head.manifest.labels)), np.float32)]
         for start in range(0, len(images), batch_size):
-            resized = [resize_frame(image, head.preprocessing.size) for image in images[start : start + batch_size]]
-            inputs = transform(torch.stack([to_tensor(image) for image in resized]).to(self.device))
+            rows = slice(start, start + batch_size)
+            inputs = to_inputs(images[rows], boxes[rows], head.manifest.input, head.preprocessing)
             with torch.inference_mode():
-                parts.append(torch.sigmoid(head.network(inputs)).cpu().numpy())
+                parts.append(torch.sigmoid(head.network(inputs.to(self.device))).cpu().numpy())
         return np.concatenate(parts)
+
+    def network(self, actor_name: str) -> nn.Module:
+        """Give an actor's network, in evaluation mode, on its device."""
+        return self._head(actor_name).network
 
     def _head(self, actor_name: str) -> LoadedHead:
         if actor_name not in self._loaded:
-            network, manifest = load_head(head_path(self.folder, actor_name), self.taxonomy.actor(actor_name))
+            path = self.paths[actor_name]
+            manifest = read_manifest(path)
+            if manifest.needs_trunk and manifest.backbone not in self._trunks:
+                trunk = load_trunk(EMBEDDED, find_backbone(manifest.backbone)).to(self.device)
+                self._trunks[manifest.backbone] = trunk
+            network, manifest = load_head(path, self.taxonomy.actor(actor_name), self._trunks)
             self._loaded[actor_name] = LoadedHead(network.to(self.device), manifest, self._preprocessing[actor_name])
         return self._loaded[actor_name]

@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 
 from a2d.errors import CheckpointError
 from a2d.files import check_keys
+from action_heads.crops import show_actor
 
 STORED_MARGIN = 8 / 7  # frames to augment are kept that much larger than the input (256 for 224), to crop from
 
@@ -24,7 +25,7 @@ class Preprocessing:
 
     Attributes:
         size: Side of the square input in pixels. The whole image is stretched to it, so nothing is cut off.
-        mean: Subtracted from RGB in [0, 1]; ImageNet's, as torchvision's ResNet weights expect.
+        mean: Subtracted from RGB in [0, 1]; by default ImageNet's, as torchvision's ResNet weights expect.
         std: Divided by, likewise.
     """
 
@@ -102,3 +103,23 @@ def training_transform(preprocessing: Preprocessing) -> v2.Transform:
             v2.Normalize(preprocessing.mean, preprocessing.std),
         ]
     )
+
+
+def to_inputs(
+    images: NDArray[np.uint8], boxes: NDArray[np.float32], kind: str, preprocessing: Preprocessing
+) -> torch.Tensor:
+    """Turn whole frames into network inputs, as prediction sees them.
+
+    Args:
+        images: Shape (B, H, W, 3), uint8, BGR.
+        boxes: The actor's box in each, in pixels, shape (B, 4); NaN where there is none.
+        kind: One of `action_heads.crops.INPUT_KINDS`.
+        preprocessing: How the network is fed.
+
+    Returns:
+        Shape (B, 3, S, S), float32, normalised RGB.
+    """
+    shown = [show_actor(image, box, kind) for image, box in zip(images, boxes, strict=True)]
+    resized = [to_tensor(resize_frame(image, preprocessing.size)) for image in shown]
+    inputs: torch.Tensor = evaluation_transform(preprocessing)(torch.stack(resized))
+    return inputs

@@ -1,10 +1,18 @@
-"""The ways to train a head: as published, and ours."""
+"""The ways to train a head, as published and ours, and how much of its network may move."""
 
 import math
 from dataclasses import dataclass, replace
 
 from a2d.errors import TrainingError
 from a2d.files import nearest
+
+CLASSIFIER, NORMS, LAST_STAGE, ALL = "classifier", "norms", "layer4", "all"
+TUNINGS = {
+    CLASSIFIER: "the last layer alone, by logistic regression on kept features",
+    NORMS: "the last layer and all normalisation layers",
+    LAST_STAGE: "the last layer and the last stage",
+    ALL: "everything, as published",
+}
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler, Weight
 
 from a2d.errors import TrainingError
 from a2d.metrics import Scores, count
+from action_heads.backbones import normalisation_layers
 from action_heads.frames import LabelledFrames
-from action_heads.model import Trunk, build_head, start_from
+from action_heads.model import Trunk, round_convolutions, start_from
 from action_heads.preprocessing import Preprocessing, evaluation_transform, to_tensor, training_transform
 from action_heads.readout import say_labels
-from action_heads.recipes import Recipe
+from action_heads.recipes import ALL, Recipe
 
 STEP_EPOCHS = 7  # the published schedule: times 0.1 every 7 epochs
 
@@ -59,6 +60,7 @@ def train_head(
     preprocessing: Preprocessing,
     seed: int,
     device: str = "cpu",
+    tuning: str = ALL,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     progress: Callable[[Iterable[int]], Iterable[int]] = lambda epochs: epochs,
 ) -> nn.Module:
@@ -71,44 +73,50 @@ def train_head(
         preprocessing: How frames become inputs.
         seed: Decides the last layer's start, the order of the samples and the augmentation.
         device: `cpu` or `cuda:N`.
+        tuning: What may move, one of `action_heads.recipes.TUNINGS`; the rest stays the trunk's.
         on_epoch: Told after every epoch.
         progress: Wraps the epochs' numbers, for a progress bar.
 
     Returns:
-        The trained network, in evaluation mode, on the device.
+        The trained network, in evaluation mode, on the device, its convolutions rounded as its file keeps them.
 
     Raises:
         TrainingError: If there are no frames, or the loss stops being a number.
-        CheckpointError: If the trunk does not fit.
     """
     if not len(frames):
         raise TrainingError("no frame to train on")
     cuda = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
-        network = build_head(frames.targets.shape[1])
+        network = trunk.backbone.build(frames.targets.shape[1])
         start_from(network, trunk)
+        movable = trunk.backbone.movable(network, tuning)
         network = network.to(device).to(memory_format=torch.channels_last)
-        return _fit(network, frames, recipe, preprocessing, device, on_epoch, progress)
+        _fit(network, movable, frames, recipe, preprocessing, device, on_epoch, progress)
+    round_convolutions(network)
+    return network.eval()
 
 
 def _fit(
     network: nn.Module,
+    movable: set[str],
     frames: LabelledFrames,
     recipe: Recipe,
     preprocessing: Preprocessing,
     device: str,
     on_epoch: Callable[[EpochReport], None],
     progress: Callable[[Iterable[int]], Iterable[int]],
-) -> nn.Module:
+) -> None:
     """Run the recipe's epochs."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in movable)
     transform = (training_transform if recipe.augment else evaluation_transform)(preprocessing)
     loader = DataLoader(FrameDataset(frames, transform), recipe.batch_size, sampler=_sampler(frames, recipe))
     optimizer, scheduler = _optimizer(network, recipe)
     loss_of = LOSSES[recipe.loss]
     autocast = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=recipe.bf16 and fast_bfloat16(device))
     for epoch in progress(range(1, recipe.epochs + 1)):
-        network.train()
+        _train_mode(network, movable)
         learning_rate = optimizer.param_groups[0]["lr"]
         total = 0.0
         for inputs, targets in loader:
@@ -124,7 +132,14 @@ def _fit(
             total += loss.item() * len(inputs)
         scheduler.step()
         on_epoch(EpochReport(epoch, total / len(frames), learning_rate))
-    return network.eval()
+
+
+def _train_mode(network: nn.Module, movable: set[str]) -> None:
+    """Let a network train, but for the normalisation layers that may not move: they keep their statistics."""
+    network.train()
+    for name, layer in normalisation_layers(network).items():
+        if f"{name}.running_mean" not in movable:
+            layer.eval()
 
 
 def predict_frames(
@@ -177,13 +192,12 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> tuple[torch.optim.Optimizer, Any]:
     """Make the recipe's optimizer and its schedule, stepped once an epoch."""
+    moved = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            network.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
-        )
+        optimizer = torch.optim.SGD(moved, recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay)
     else:
-        optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        optimizer = torch.optim.AdamW(moved, recipe.learning_rate, weight_decay=recipe.weight_decay)
     if recipe.schedule == "step":
         return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, STEP_EPOCHS, gamma=0.1)
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)

@@ -7,22 +7,44 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tabulate import tabulate
+from torch import nn
 
 from a2d.dataset import Sample, read_samples
 from a2d.errors import TrainingError
 from a2d.labels import Actor, Taxonomy
-from action_heads.checkpoint import WHOLE_FRAMES, HeadManifest, hash_heads, head_path, save_head
-from action_heads.frames import LabelledFrames, read_labelled_frames, samples_of
-from action_heads.model import BACKBONE, Trunk
+from action_heads.checkpoint import HeadManifest, hash_heads, head_path, save_head
+from action_heads.classifier import LabelledFeatures, LastLayer, fit_last_layer
+from action_heads.features import FeatureCache, compute_features
+from action_heads.frames import ClipProgress, LabelledFrames, read_labelled_frames
+from action_heads.looks import Look, samples_of, targets_of
+from action_heads.model import Trunk, start_from
 from action_heads.preprocessing import Preprocessing
 from action_heads.readout import LABEL_THRESHOLD
-from action_heads.recipes import PAPER, Recipe
+from action_heads.recipes import CLASSIFIER, PAPER, Recipe
 from action_heads.training import EpochReport, predict_frames, score_frames, train_head
+from pipeline.looks import choose_looks
 from pipeline.splits import find_held_out
+from pipeline.stage1 import CachedDetector
 
-ClipProgress = Callable[[Iterable[Path]], Iterable[Path]]
 EpochProgress = Callable[[Iterable[int]], Iterable[int]]
+SampleProgress = Callable[[Sequence[Sample]], Iterable[Sample]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What shows how far a retraining is; by default nothing does.
+
+    Attributes:
+        samples: Wraps the samples that stage 1 looks at.
+        clips: Wraps the clips that are decoded.
+        epochs: Wraps the numbers of the epochs.
+    """
+
+    samples: SampleProgress = lambda samples: samples
+    clips: ClipProgress = lambda clips: clips
+    epochs: EpochProgress = lambda epochs: epochs
 
 
 @dataclass(frozen=True)
@@ -36,10 +58,13 @@ class RetrainingPlan:
         held_out: Split to report scores on beside; None takes `val` or `test`. It chooses nothing.
         out: Folder of heads.
         trunk: The weights to start from.
-        recipe: How to train.
+        tuning: How much of them may move, one of `action_heads.recipes.TUNINGS`.
+        input: What the head is shown, one of `action_heads.crops.INPUT_KINDS`.
+        recipe: How to train; `classifier` does without.
         frames_per_clip: Frames of a clip whose labels hold for all of it.
         seed: Of everything random.
         device: `cpu` or `cuda:N`.
+        cache: Folder of kept features; None keeps none.
     """
 
     actor: Actor
@@ -48,10 +73,18 @@ class RetrainingPlan:
     held_out: str | None
     out: Path
     trunk: Trunk
+    tuning: str
+    input: str
     recipe: Recipe
     frames_per_clip: int
     seed: int
     device: str
+    cache: Path | None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the head is fed."""
+        return self.trunk.backbone.preprocessing
 
     def describe(self) -> str:
         """Say in one line what will be trained from what."""
@@ -60,7 +93,11 @@ class RetrainingPlan:
             start += ": it has learned nothing before, so expect weak scores from few clips"
             if self.recipe == PAPER:
                 start += " (the published heads started from --trunk imagenet)"
-        return f"training the {self.actor.name} head, recipe {self.recipe.name}, on {self.device}, {start}"
+        how = "" if self.tuning == CLASSIFIER else f", recipe {self.recipe.name}"
+        return (
+            f"training the {self.actor.name} head, {self.trunk.backbone.name}, input {self.input}, tuning {self.tuning}"
+            f"{how}, on {self.device}, {start}"
+        )
 
 
 @dataclass(frozen=True)
@@ -96,19 +133,33 @@ class RetrainingReport:
         return "same" if self.before[actor] == self.after[actor] else "changed"
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """A head as it comes out of its training.
+
+    Attributes:
+        network: It.
+        recipe: What made it, for its manifest.
+        scores: By split.
+    """
+
+    network: nn.Module
+    recipe: dict[str, Any]
+    scores: dict[str, Any]
+
+
 def retrain_head(
-    plan: RetrainingPlan,
-    taxonomy: Taxonomy,
-    clip_progress: ClipProgress = lambda clips: clips,
-    epoch_progress: EpochProgress = lambda epochs: epochs,
+    plan: RetrainingPlan, taxonomy: Taxonomy, detector: CachedDetector, progress: Progress | None = None
 ) -> RetrainingReport:
-    """Train one actor's head and put it into its folder; the log of its epochs lies beside it as `<actor>.jsonl`.
+    """Train one actor's head and put it into its folder.
+
+    A training by epochs leaves its log beside the head as `<actor>.jsonl`.
 
     Args:
         plan: What to do.
         taxonomy: What the data set's labels mean.
-        clip_progress: Wraps the clips that are decoded, for a progress bar.
-        epoch_progress: Wraps the epochs, likewise.
+        detector: Stage 1, which says where the actor is.
+        progress: Shows how far it is.
 
     Returns:
         The report.
@@ -116,42 +167,97 @@ def retrain_head(
     Raises:
         UserError: If the data set is wrong, has nothing of this actor, or training fails.
     """
-    preprocessing = Preprocessing()
-    samples = read_samples(plan.data, plan.split, taxonomy)
-    if not samples_of(plan.actor, samples):
-        raise TrainingError(f"{plan.data}: no sample of split {plan.split!r} shows the actor {plan.actor.name!r}")
+    progress = progress or Progress()
     held_out = find_held_out(plan.data, plan.split, plan.held_out)
-    others = read_samples(plan.data, held_out, taxonomy) if held_out else []
-    # What is augmented is kept a little larger than the input; what is only scored is kept as prediction would see it.
-    size = preprocessing.stored_size if plan.recipe.augment else preprocessing.size
-    frames = read_labelled_frames(plan.actor, samples, size, plan.frames_per_clip, clip_progress)
-    unseen = read_labelled_frames(plan.actor, others, preprocessing.size, plan.frames_per_clip, clip_progress)
+    looks = {}
+    for split in filter(None, (plan.split, held_out)):
+        samples = samples_of(plan.actor, read_samples(plan.data, split, taxonomy))
+        if not samples and split == plan.split:
+            raise TrainingError(f"{plan.data}: no sample of split {plan.split!r} shows the actor {plan.actor.name!r}")
+        looks[split] = choose_looks(samples, plan.actor, detector, plan.input, plan.frames_per_clip, progress.samples)
     before = hash_heads(plan.out)
-    log = _EpochLog(plan.out / f"{plan.actor.name}.jsonl")
-    network = train_head(frames, plan.trunk, plan.recipe, preprocessing, plan.seed, plan.device, log, epoch_progress)
-    scores = {plan.split: _score(network, frames, preprocessing, plan.device)}
-    if held_out and len(unseen):
-        scores[held_out] = _score(network, unseen, preprocessing, plan.device)
+    train = _fit_classifier if plan.tuning == CLASSIFIER else _train_by_epochs
+    trained = train(plan, looks, progress)
     manifest = HeadManifest(
         actor=plan.actor.name,
         labels=plan.actor.label_names,
-        backbone=BACKBONE,
-        tuned="all",
-        input=WHOLE_FRAMES,
-        preprocessing=preprocessing.to_dict(),
+        backbone=plan.trunk.backbone.name,
+        tuned=plan.tuning,
+        input=plan.input,
+        preprocessing=plan.preprocessing.to_dict(),
         trunk={"source": plan.trunk.source, "sha256": plan.trunk.sha256},
-        recipe=asdict(plan.recipe),
-        data=_summarise(plan, samples, frames),
+        recipe=trained.recipe,
+        data=_summarise(plan, looks[plan.split]),
         seed=plan.seed,
-        scores=scores,
+        scores=trained.scores,
     )
-    save_head(head_path(plan.out, plan.actor.name), network, manifest)
-    log.finish()
+    save_head(head_path(plan.out, plan.actor.name), trained.network, manifest)
     return RetrainingReport(manifest, before, hash_heads(plan.out))
 
 
+def label_features(
+    actor: Actor,
+    looks: Sequence[Look],
+    trunk: Trunk,
+    kind: str,
+    cache: FeatureCache,
+    device: str = "cpu",
+    progress: ClipProgress = lambda clips: clips,
+) -> LabelledFeatures:
+    """Compute what a trunk makes of looks, or find it in the cache, and say what is true of them."""
+    values = compute_features(looks, trunk, kind, trunk.backbone.preprocessing, cache, device, progress)
+    number: dict[int, int] = {}
+    sample = [number.setdefault(id(look.sample), len(number)) for look in looks]
+    return LabelledFeatures(
+        values,
+        targets_of(actor, [look.sample for look in looks]),
+        np.array(sample, dtype=np.int64),
+        np.array([look.sample.group for look in looks], dtype=np.str_),
+    )
+
+
+def _fit_classifier(plan: RetrainingPlan, looks: Mapping[str, Sequence[Look]], progress: Progress) -> _Trained:
+    cache = FeatureCache(plan.cache)
+    features = {
+        split: label_features(plan.actor, own, plan.trunk, plan.input, cache, plan.device, progress.clips)
+        for split, own in looks.items()
+    }
+    layer = fit_last_layer(features[plan.split])
+    network = plan.trunk.backbone.build(len(plan.actor.labels))
+    start_from(network, plan.trunk)
+    layer.put_into(network, plan.trunk.backbone.classifier)
+    scores = {split: _score_layer(layer, own) for split, own in features.items() if len(own)}
+    return _Trained(network.eval(), layer.recipe(), scores)
+
+
+def _train_by_epochs(plan: RetrainingPlan, looks: Mapping[str, Sequence[Look]], progress: Progress) -> _Trained:
+    # What is augmented is kept a little larger than the input; what is only scored is kept as prediction would see it.
+    augmented = plan.preprocessing.stored_size if plan.recipe.augment else plan.preprocessing.size
+    frames = {
+        split: read_labelled_frames(
+            plan.actor, own, plan.input, augmented if split == plan.split else plan.preprocessing.size, progress.clips
+        )
+        for split, own in looks.items()
+    }
+    log = _EpochLog(plan.out / f"{plan.actor.name}.jsonl")
+    network = train_head(
+        frames[plan.split],
+        plan.trunk,
+        plan.recipe,
+        plan.preprocessing,
+        plan.seed,
+        plan.device,
+        plan.tuning,
+        log,
+        progress.epochs,
+    )
+    log.finish()
+    scores = {split: _score_network(network, own, plan) for split, own in frames.items() if len(own)}
+    return _Trained(network, asdict(plan.recipe), scores)
+
+
 class _EpochLog:
-    """Writes one JSON line an epoch; an earlier training's log is replaced when the head is, not before."""
+    """Writes one JSON line an epoch; an earlier training's log is replaced when this one is done, not before."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -168,21 +274,26 @@ class _EpochLog:
         self.growing.replace(self.path)
 
 
-def _score(network: Any, frames: LabelledFrames, preprocessing: Preprocessing, device: str) -> dict[str, Any]:
-    probabilities = predict_frames(network, frames, preprocessing, device)
+def _score_layer(layer: LastLayer, features: LabelledFeatures) -> dict[str, Any]:
+    scores = score_frames(layer.probabilities(features.values[:, 0]), features.targets, LABEL_THRESHOLD)
+    return {"images": len(features)} | scores.to_dict()
+
+
+def _score_network(network: nn.Module, frames: LabelledFrames, plan: RetrainingPlan) -> dict[str, Any]:
+    probabilities = predict_frames(network, frames, plan.preprocessing, plan.device)
     scores = score_frames(probabilities, frames.targets, LABEL_THRESHOLD)
     return {"images": len(frames)} | scores.to_dict()
 
 
-def _summarise(plan: RetrainingPlan, samples: Sequence[Sample], frames: LabelledFrames) -> dict[str, Any]:
+def _summarise(plan: RetrainingPlan, looks: Sequence[Look]) -> dict[str, Any]:
     """Say what a head has seen; the data's own path stays out of the file."""
-    own = samples_of(plan.actor, samples)
+    own = list({id(look.sample): look.sample for look in looks}.values())
     counts = Counter(name for sample in own for name in sample.labels if name in plan.actor.label_names)
     return {
         "name": plan.data.name,
         "split": plan.split,
         "samples": len(own),
         "sources": len({sample.group for sample in own}),
-        "images": len(frames),
+        "images": len(looks),
         "samples_per_label": {name: counts[name] for name in plan.actor.label_names},
     }

@@ -7,13 +7,16 @@ import torch
 from a2d.clips import read_frames_at
 from a2d.dataset import Sample
 from a2d.errors import TrainingError
+from action_heads.backbones import find_backbone, tensors_of
 from action_heads.checkpoint import head_path, load_head
+from action_heads.crops import NO_BOX
 from action_heads.frames import LabelledFrames, read_labelled_frames
-from action_heads.model import load_trunk
+from action_heads.looks import Look, samples_of, targets_of
+from action_heads.model import load_trunk, start_from
 from action_heads.prediction import ActionHeads
 from action_heads.preprocessing import Preprocessing, evaluation_transform, resize_frame, to_tensor
 from action_heads.readout import say_labels
-from action_heads.recipes import DEFAULT, PAPER, RECIPES, adjust, recipe_from_name
+from action_heads.recipes import DEFAULT, PAPER, RECIPES, TUNINGS, adjust, recipe_from_name
 from action_heads.training import (
     _sampler,
     first_label_cross_entropy,
@@ -32,12 +35,12 @@ def frames():
     bright = np.arange(24) % 2 == 1
     images = rng.integers(0, 80, (24, 73, 73, 3)) + 150 * bright[:, None, None, None]
     targets = np.stack([~bright, bright, np.zeros(24, bool)], axis=1)
-    return LabelledFrames(images.astype(np.uint8), targets, tuple("abcd" * 6), 24)
+    return LabelledFrames(images.astype(np.uint8), targets)
 
 
 @pytest.fixture(scope="module")
 def trunk():
-    return load_trunk("random", 0)
+    return load_trunk("random", find_backbone("resnet34"), 0)
 
 
 LEARNERS = [adjust(DEFAULT, epochs=6, batch_size=4), adjust(PAPER, epochs=6, learning_rate=0.01)]
@@ -66,7 +69,7 @@ def test_the_same_seed_gives_the_same_head(frames, trunk):
 
 
 def test_one_frame_is_enough(frames, trunk):
-    one = LabelledFrames(frames.images[:1], frames.targets[:1], ("a",), 1)
+    one = LabelledFrames(frames.images[:1], frames.targets[:1])
     assert train_head(one, trunk, adjust(DEFAULT, epochs=1), SMALL, 0) is not None
 
 
@@ -76,7 +79,7 @@ def test_a_loss_that_is_no_number_stops_the_training(frames, trunk):
 
 
 def test_no_frames_are_refused(trunk):
-    nothing = LabelledFrames(np.zeros((0, 73, 73, 3), np.uint8), np.zeros((0, 3), bool), (), 0)
+    nothing = LabelledFrames(np.zeros((0, 73, 73, 3), np.uint8), np.zeros((0, 3), bool))
     with pytest.raises(TrainingError, match="no frame to train on"):
         train_head(nothing, trunk, DEFAULT, SMALL, 0)
 
@@ -89,7 +92,7 @@ def test_the_published_recipe_is_the_published_one():
 
 def test_the_published_schedule_drops_every_seven_epochs(frames, trunk):
     rates = []
-    few = LabelledFrames(frames.images[:2], frames.targets[:2], ("a", "b"), 2)
+    few = LabelledFrames(frames.images[:2], frames.targets[:2])
     train_head(few, trunk, PAPER, SMALL, 0, on_epoch=lambda report: rates.append(report.learning_rate))
     assert rates == pytest.approx([1e-3] * 7 + [1e-4] * 7 + [1e-5])
 
@@ -103,7 +106,7 @@ def test_the_published_loss_looks_at_the_first_label_only():
 def test_balance_draws_rare_labels_more_often(frames):
     targets = np.zeros((100, 2), bool)
     targets[:96, 0], targets[96:, 1] = True, True
-    many = LabelledFrames(np.zeros((100, 4, 4, 3), np.uint8), targets, ("a",) * 100, 100)
+    many = LabelledFrames(np.zeros((100, 4, 4, 3), np.uint8), targets)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         drawn = np.array([index for _ in range(20) for index in _sampler(many, DEFAULT)])
@@ -137,11 +140,50 @@ def test_unknown_recipes_and_numbers_are_refused():
 def test_a_head_is_scored_on_what_the_pipeline_would_show_it(kit, taxonomy, heads):
     clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
     sample = Sample(clip, None, ("dog-walking",), "test", "a source")
-    frames = read_labelled_frames(taxonomy.actor("dog"), [sample], Preprocessing().size, frames_per_clip=2)
-    network, _ = load_head(head_path(heads, "dog"), taxonomy.actor("dog"))
-    scored = predict_frames(network, frames, Preprocessing())
-    tagged = ActionHeads(heads, taxonomy).predict("dog", read_frames_at(clip, [2, 6]).images)
-    np.testing.assert_allclose(scored, tagged, atol=1e-6)
+    boxes = np.stack([np.array([100, 50, 200, 150], np.float32), NO_BOX])
+    looks = [Look(sample, "", frame, box) for frame, box in zip((2, 6), boxes, strict=True)]
+    network, manifest = load_head(head_path(heads, "dog"), taxonomy.actor("dog"))
+    preprocessing = Preprocessing.from_dict(manifest.preprocessing, "dog")
+    frames = read_labelled_frames(taxonomy.actor("dog"), looks, manifest.input, preprocessing.size)
+    assert manifest.input == "crop"
+    scored = predict_frames(network, frames, preprocessing)
+    tagged = ActionHeads(heads, taxonomy).predict("dog", read_frames_at(clip, [2, 6]).images, boxes)
+    np.testing.assert_allclose(scored, tagged, atol=1e-5)
+    whole = ActionHeads(heads, taxonomy).predict("dog", read_frames_at(clip, [2, 6]).images)
+    assert np.abs(whole[0] - tagged[0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+def test_a_tuning_moves_what_it_may_and_nothing_else(frames, tuning):
+    backbone = find_backbone("efficientnet_lite0")
+    trunk = load_trunk("embedded", backbone)
+    few = LabelledFrames(frames.images[:4], frames.targets[:4])
+    recipe = adjust(DEFAULT, epochs=1, batch_size=4, learning_rate=0.01)
+    network = train_head(few, trunk, recipe, SMALL, 0, tuning=tuning)
+    start = backbone.build(3)
+    start_from(start, trunk)
+    moved = {
+        name
+        for name, tensor in tensors_of(network).items()
+        if name not in backbone.classifier_keys and not torch.equal(tensor, tensors_of(start)[name])
+    }
+    allowed = backbone.movable(network, tuning) - {*backbone.classifier_keys}
+    assert moved <= allowed
+    assert len(moved) >= 0.9 * len(allowed)
+    assert all(torch.equal(p, p.half().float()) for p in network.parameters() if p.ndim == 4), "as its file keeps it"
+
+
+def test_samples_and_targets_of_an_actor(taxonomy, tmp_path):
+    samples = [
+        Sample(tmp_path, None, labels, "train", "s")
+        for labels in (("dog-walking", "adult-walking"), ("cat-none",), (), ("dog-running", "dog-walking"))
+    ]
+    dog = taxonomy.actor("dog")
+    own = samples_of(dog, samples)
+    assert own == [samples[0], samples[3]]
+    told = [[name for name, there in zip(dog.label_names, row, strict=True) if there] for row in targets_of(dog, own)]
+    assert told == [["dog-walking"], ["dog-running", "dog-walking"]]
+    assert targets_of(dog, []).shape == (0, 7)
 
 
 def test_an_input_is_rgb_and_normalised():

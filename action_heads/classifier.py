@@ -1,0 +1,170 @@
+"""The last layer by regression: one-vs-rest logistic regression on kept features, deterministic and done in seconds.
+
+The features are standardised for the regression, which is then folded into the layer's weight and bias, so that what
+comes out is an ordinary last layer. How strongly the weights are held back is chosen by cross-validation within the
+training samples, whose groups stay together.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from torch import nn
+
+from a2d.errors import TrainingError
+from a2d.metrics import count
+from action_heads.readout import say_labels
+
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C: the smaller, the more the weights are held back
+LONE_STRENGTH = 1e-2  # where there is one group only, and nothing to choose by
+FOLDS = 5
+ITERATIONS = 2000
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """Features of looks at one actor, and what it does in each.
+
+    Attributes:
+        values: Shape (N, V, D), float32: V views of each look, the first one as prediction sees it.
+        targets: Shape (N, outputs), True where the actor's label holds.
+        sample: The sample that each look belongs to, shape (N,), from 0.
+        groups: Source of each look, shape (N,).
+    """
+
+    values: NDArray[np.float32]
+    targets: NDArray[np.bool_]
+    sample: NDArray[np.int64]
+    groups: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def at(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "LabelledFeatures":
+        """Give some of the looks."""
+        return LabelledFeatures(self.values[rows], self.targets[rows], self.sample[rows], self.groups[rows])
+
+
+@dataclass(frozen=True)
+class LastLayer:
+    """A last layer: logits are `features @ weight.T + bias`.
+
+    Attributes:
+        weight: Shape (outputs, D), float32.
+        bias: Shape (outputs,), float32.
+        strength: scikit-learn's C.
+        tried: Sample-averaged F1 by strength, in the cross-validation; empty where nothing was tried.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    strength: float
+    tried: dict[float, float]
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give each label's probability, from features (..., D) to (..., outputs), in [0, 1]."""
+        logits = features @ self.weight.T + self.bias
+        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+
+    def put_into(self, network: nn.Module, name: str) -> None:
+        """Make it a network's last layer."""
+        layer: Any = network.get_submodule(name)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(self.weight))
+            layer.bias.copy_(torch.from_numpy(self.bias))
+
+    def recipe(self) -> dict[str, Any]:
+        """Say how it was made, for a manifest."""
+        tried = {f"{strength:g}": round(f1, 4) for strength, f1 in self.tried.items()}
+        return {"name": "logistic_regression", "strength": self.strength, "f1_by_strength": tried, "folds": FOLDS}
+
+
+def fit_last_layer(features: LabelledFeatures) -> LastLayer:
+    """Fit the last layer, its strength chosen within the material.
+
+    Args:
+        features: What to learn from.
+
+    Returns:
+        The layer.
+
+    Raises:
+        TrainingError: If there is nothing to learn from.
+    """
+    if not len(features):
+        raise TrainingError("no frame to train on")
+    tried = _try_strengths(features)
+    strength = max(tried, key=lambda value: (round(tried[value], 6), -value)) if tried else LONE_STRENGTH
+    (layer,) = fit_strengths(features, [strength])
+    return LastLayer(layer.weight, layer.bias, strength, tried)
+
+
+def fit_strengths(features: LabelledFeatures, strengths: list[float]) -> list[LastLayer]:
+    """Fit one layer for each strength, rising; every sample weighs the same, however many looks it has.
+
+    Args:
+        features: What to learn from; at least one look.
+        strengths: scikit-learn's C, rising, so that each fit can start from the one before.
+    """
+    views = features.values.shape[1]
+    rows = features.values.reshape(-1, features.values.shape[2])
+    weights = 1 / np.bincount(features.sample)[features.sample]
+    weights = np.repeat(weights / views, views)
+    mean, std = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+    inputs = ((rows - mean) / std).astype(np.float64)  # in single precision the search for the optimum stalls
+    found = np.zeros((len(strengths), features.targets.shape[1], inputs.shape[1] + 1))
+    for label in range(features.targets.shape[1]):
+        target = np.repeat(features.targets[:, label], views)
+        found[:, label] = _regress(inputs, target, weights, strengths)
+    layers = []
+    for strength, solution in zip(strengths, found, strict=True):
+        weight = solution[:, :-1] / std
+        bias = solution[:, -1] - weight @ mean
+        layers.append(LastLayer(weight.astype(np.float32), bias.astype(np.float32), strength, {}))
+    return layers
+
+
+def score_samples(probabilities: NDArray[np.float32], features: LabelledFeatures) -> float:
+    """Give the sample-averaged F1 of what is said of each sample, read out as the tagger does: F1 in [0, 1].
+
+    Args:
+        probabilities: Of each look, shape (N, outputs).
+        features: The looks' samples and truth.
+    """
+    _, first, place = np.unique(features.sample, return_index=True, return_inverse=True)
+    means = np.stack([np.bincount(place, column) for column in probabilities.T], axis=1) / np.bincount(place)[:, None]
+    return count(say_labels(means), features.targets[first]).sample_averaged.f1
+
+
+def _try_strengths(features: LabelledFeatures) -> dict[float, float]:
+    """Cross-validate each strength; empty where there is one group only."""
+    folds = min(FOLDS, len(set(features.groups.tolist())))
+    if folds < 2:
+        return {}
+    said = np.zeros((len(STRENGTHS), *features.targets.shape), np.float32)
+    for train, held_out in GroupKFold(folds).split(features.values, groups=features.groups):
+        for place, layer in enumerate(fit_strengths(features.at(train), list(STRENGTHS))):
+            said[place, held_out] = layer.probabilities(features.values[held_out, 0])
+    return {strength: score_samples(said[place], features) for place, strength in enumerate(STRENGTHS)}
+
+
+def _regress(
+    inputs: NDArray[np.float64], target: NDArray[np.bool_], weights: NDArray[np.float64], strengths: list[float]
+) -> NDArray[np.float64]:
+    """Give weights and bias for each strength, shape (strengths, D + 1)."""
+    solution = np.zeros((len(strengths), inputs.shape[1] + 1))
+    if target.all() or not target.any():
+        # Nothing tells the label from the rest: say how likely it is after so many samples (Laplace).
+        samples = weights.sum()
+        solution[:, -1] = np.log(samples + 1) * (1 if target.all() else -1)
+        return solution
+    model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
+    for place, strength in enumerate(strengths):
+        model.C = strength
+        model.fit(inputs, target, sample_weight=weights)
+        solution[place] = [*model.coef_[0], model.intercept_[0]]
+    return solution

@@ -1,0 +1,45 @@
+"""What a head is shown of a frame: all of it, or a square around its actor. Training and tagging both ask here."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+WHOLE_FRAME, CROP = "frame", "crop"
+INPUT_KINDS = (CROP, WHOLE_FRAME)
+CROP_MARGIN = 1.3  # side of the square over the box's longer side; part of what `crop` means in a head's manifest
+LEAST_SIDE = 32  # pixels; around a tinier box there is too little to see
+
+NO_BOX = np.full(4, np.nan, np.float32)
+
+
+def show_actor(image: NDArray[np.uint8], box: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
+    """Cut out of a frame what a head is fed with.
+
+    Args:
+        image: Shape (H, W, 3), uint8.
+        box: The actor's corners x1 y1 x2 y2 in pixels, shape (4,); NaN where the frame has no box of it.
+        kind: One of `INPUT_KINDS`.
+
+    Returns:
+        A view of the image. For `crop` a square around the box, moved into the frame where it sticks out and clipped
+        where it is larger; all of the frame where there is no box.
+
+    >>> frame = np.zeros((100, 200, 3), np.uint8)
+    >>> show_actor(frame, np.array([10, 40, 50, 60], np.float32), "crop").shape
+    (52, 52, 3)
+    >>> show_actor(frame, NO_BOX, "crop").shape
+    (100, 200, 3)
+    """
+    if kind == WHOLE_FRAME or np.isnan(box).any():
+        return image
+    height, width = image.shape[:2]
+    side = max(CROP_MARGIN * max(box[2] - box[0], box[3] - box[1]), LEAST_SIDE)
+    left, right = _span((box[0] + box[2]) / 2, side, width)
+    top, bottom = _span((box[1] + box[3]) / 2, side, height)
+    return image[top:bottom, left:right]
+
+
+def _span(centre: float, side: float, available: int) -> tuple[int, int]:
+    """Lay a stretch of pixels around a centre, inside 0 to `available`."""
+    length = min(round(float(side)), available)
+    first = min(max(round(float(centre) - length / 2), 0), available - length)
+    return first, first + length

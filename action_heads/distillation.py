@@ -1,0 +1,354 @@
+"""Teaching a network what another one makes of images: its pooled features, without any label.
+
+Every epoch sees each image in a new random crop. Teacher and student see the same crop, the student at a smaller side
+where that is asked for, which is what makes an epoch cheap. Every epoch ends with a checkpoint, and every crop is drawn
+from the seed, the epoch and the image's number, so a training that is killed goes on from its last epoch and ends with
+the same weights as one that was not.
+"""
+
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from a2d.errors import TrainingError
+from a2d.files import write_atomically
+from action_heads.backbones import Backbone
+from action_heads.features import headless
+from action_heads.model import Trunk
+from action_heads.preprocessing import Preprocessing, to_tensor
+
+CROP_AREA = (0.2, 1.0)  # of the image
+CROP_ASPECT = (3 / 4, 4 / 3)
+WARM_UP = 0.03  # of all steps
+STATISTICS_IMAGES = 512
+LEAST_SPREAD = 1e-3  # of a feature that is next to constant
+
+
+@dataclass(frozen=True)
+class DistillationSettings:
+    """Everything that decides a distillation but its images, its teacher and the student's kind.
+
+    Attributes:
+        sizes: Side in pixels of what the student sees, and for how many epochs; one after another.
+        batch_size: Images a step.
+        learning_rate: Of AdamW, at the top of its cosine.
+        weight_decay: Of AdamW, on weights with two dimensions and more.
+        logits_weight: How much the teacher's softened 1,000 classes count beside its features; 0 leaves them out.
+        temperature: At which they are softened.
+        seed: Of the student's start, the order and the crops.
+    """
+
+    sizes: tuple[tuple[int, int], ...] = ((112, 20), (160, 4))
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    logits_weight: float = 0.0
+    temperature: float = 2.0
+    seed: int = 0
+
+    @property
+    def epochs(self) -> int:
+        """Of all sizes together."""
+        return sum(epochs for _, epochs in self.sizes)
+
+    def size_in(self, epoch: int) -> int:
+        """Give the student's side in pixels in an epoch, from 1."""
+        sides = [side for side, epochs in self.sizes for _ in range(epochs)]
+        return sides[epoch - 1]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Who teaches.
+
+    Attributes:
+        trunk: Whose pooled features are taught.
+        weight: Of its 1,000 classes, shape (1000, D); None where they are not taught.
+        bias: Likewise, shape (1000,).
+    """
+
+    trunk: Trunk
+    weight: torch.Tensor | None = None
+    bias: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch did.
+
+    Attributes:
+        epoch: From 1.
+        size: Side in pixels of what the student saw.
+        loss: Mean over the images.
+        learning_rate: At the epoch's end.
+        held_out_cosine: Mean cosine of taught and learned features (standardised) of held-out images, in [-1, 1].
+    """
+
+    epoch: int
+    size: int
+    loss: float
+    learning_rate: float
+    held_out_cosine: float
+
+
+class CropDataset(Dataset[torch.Tensor]):
+    """Serves random crops (3, S, S), uint8, RGB, of images in one epoch; epoch 0 serves the whole images."""
+
+    def __init__(self, images: Sequence[Path], size: int, seed: int, epoch: int) -> None:
+        self.images = images
+        self.size = size
+        self.seed = seed
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        image = cv2.imread(str(self.images[index]), cv2.IMREAD_COLOR)
+        if image is None:
+            raise TrainingError(f"{self.images[index]}: not an image that can be read")
+        if self.epoch:
+            image = _random_crop(image, np.random.default_rng([self.seed, self.epoch, index]))
+        shrinking = min(image.shape[:2]) > self.size
+        interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        return to_tensor(np.asarray(cv2.resize(image, (self.size, self.size), interpolation=interpolation), np.uint8))
+
+
+def distil(
+    images: Sequence[Path],
+    held_out: Sequence[Path],
+    teacher: Teacher,
+    student: Backbone,
+    settings: DistillationSettings,
+    work: Path,
+    device: str = "cpu",
+    bf16: bool = False,
+    workers: int = 0,
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    progress: Callable[..., Iterable[int]] = lambda steps, what: steps,
+) -> nn.Module:
+    """Teach a student, going on from the checkpoint in `work` where there is one.
+
+    Args:
+        images: To learn from, in a fixed order.
+        held_out: To measure on after every epoch; nothing is chosen by it.
+        teacher: Who teaches.
+        student: What kind of network learns; it starts at random.
+        settings: How.
+        work: Folder for `checkpoint.pt` and the log `epochs.jsonl`.
+        device: `cpu` or `cuda:N`.
+        bf16: Compute in bfloat16.
+        workers: Processes that read images beside this one.
+        on_epoch: Told after every epoch.
+        progress: Wraps the steps, with their name as `what`, for a progress bar.
+
+    Returns:
+        The student, whose last layer gives the teacher's features, in evaluation mode.
+
+    Raises:
+        TrainingError: If there are no images, one cannot be read, or the loss stops being a number.
+    """
+    if not images:
+        raise TrainingError("no image to learn from")
+    run = _Run(images, held_out, teacher, student, settings, device, bf16, workers)
+    run.restore(work / "checkpoint.pt")
+    for epoch in range(len(run.reports) + 1, settings.epochs + 1):
+        loss = run.train_epoch(epoch, partial(progress, what=f"epoch {epoch}/{settings.epochs}"))
+        run.reports.append(run.report(epoch, loss))
+        run.keep(work / "checkpoint.pt")
+        lines = [json.dumps(asdict(report)) + "\n" for report in run.reports]
+        write_atomically(work / "epochs.jsonl", "".join(lines))
+        on_epoch(run.reports[-1])
+    return run.student.eval()
+
+
+class _Run:
+    """The state of one distillation."""
+
+    def __init__(
+        self,
+        images: Sequence[Path],
+        held_out: Sequence[Path],
+        teacher: Teacher,
+        student: Backbone,
+        settings: DistillationSettings,
+        device: str,
+        bf16: bool,
+        workers: int,
+    ) -> None:
+        self.images, self.held_out, self.settings = images, held_out, settings
+        self.device, self.workers = device, workers
+        self.autocast = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16)
+        self.preprocessing = student.preprocessing
+        self.taught = teacher
+        self.teacher: Any = headless(teacher.trunk)
+        self.teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        features = int(
+            teacher.trunk.backbone.build(1).get_parameter(teacher.trunk.backbone.classifier_keys[0]).shape[1]
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.student: Any = student.build(features)
+        self.student.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        parameters = list(self.student.parameters())
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            settings.learning_rate,
+        )
+        # A last batch of one image would leave batch normalisation with nothing to normalise by.
+        self.steps = max(1, len(images) // settings.batch_size)
+        self.reports: list[EpochReport] = []
+        self.statistics: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def train_epoch(self, epoch: int, progress: Callable[[Iterable[int]], Iterable[int]]) -> float:
+        """Pass once over the images, in an order that the seed and the epoch decide; give the mean loss."""
+        size, batch = self.settings.size_in(epoch), self.settings.batch_size
+        order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.images)).tolist()
+        batches = [order[step * batch : (step + 1) * batch] for step in range(self.steps)]
+        crops = iter(self._load(self.images, epoch, batches))
+        self.student.train()
+        total = 0.0
+        for step in progress(range(self.steps)):
+            self._set_learning_rate((epoch - 1) * self.steps + step)
+            loss = self._loss(next(crops).to(self.device), size)
+            if not math.isfinite(loss.item()):
+                raise TrainingError(f"the loss became {loss.item()} in epoch {epoch}; try a lower learning rate")
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            total += loss.item()
+        return total / self.steps
+
+    def report(self, epoch: int, loss: float) -> EpochReport:
+        """Measure the student on the held-out images."""
+        size = self.settings.size_in(epoch)
+        self.student.eval()
+        cosines = [math.nan]
+        if self.held_out:
+            with torch.inference_mode():
+                cosines = [
+                    cosine
+                    for seen in self._load(self.held_out, 0)
+                    for cosine in functional.cosine_similarity(
+                        self._standardise(self._ask_teacher(seen.to(self.device))),
+                        self._standardise(self._ask_student(seen.to(self.device), size)),
+                    ).tolist()
+                ]
+        rate = self.optimizer.param_groups[0]["lr"]
+        return EpochReport(epoch, size, round(loss, 5), round(rate, 8), round(float(np.mean(cosines)), 5))
+
+    def keep(self, path: Path) -> None:
+        """Write the checkpoint, atomically."""
+        buffer = io.BytesIO()
+        state = {
+            "student": self.student.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "statistics": list(self._statistics()),
+            "reports": [asdict(report) for report in self.reports],
+        }
+        torch.save(state, buffer)
+        write_atomically(path, buffer.getvalue())
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint, where there is one."""
+        if not path.is_file():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.student.load_state_dict(state["student"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        mean, spread = state["statistics"]
+        self.statistics = (mean, spread)
+        self.reports = [EpochReport(**report) for report in state["reports"]]
+
+    def _loss(self, seen: torch.Tensor, size: int) -> torch.Tensor:
+        """Mean squared distance of the standardised features, and the divergence of the softened classes beside it."""
+        with torch.inference_mode():
+            taught = self._ask_teacher(seen)
+        taught = taught.clone()
+        learned = self._ask_student(seen, size)
+        loss = functional.mse_loss(self._standardise(learned), self._standardise(taught))
+        if self.taught.weight is None or self.taught.bias is None or not self.settings.logits_weight:
+            return loss
+        weight, bias = self.taught.weight.to(self.device), self.taught.bias.to(self.device)
+        soft = [functional.linear(x, weight, bias) / self.settings.temperature for x in (learned, taught)]
+        divergence = functional.kl_div(
+            functional.log_softmax(soft[0], 1),
+            functional.log_softmax(soft[1], 1),
+            log_target=True,
+            reduction="batchmean",
+        )
+        return loss + self.settings.logits_weight * self.settings.temperature**2 * divergence
+
+    def _ask_teacher(self, seen: torch.Tensor) -> torch.Tensor:
+        with self.autocast:
+            features: torch.Tensor = self.teacher(_normalise(seen, self.taught.trunk.backbone.preprocessing))
+        return features.float()
+
+    def _ask_student(self, seen: torch.Tensor, size: int) -> torch.Tensor:
+        inputs = _normalise(seen, self.preprocessing)
+        if size != seen.shape[-1]:
+            inputs = functional.interpolate(inputs, size=(size, size), mode="bilinear", antialias=True)
+        with self.autocast:
+            features: torch.Tensor = self.student(inputs.contiguous(memory_format=torch.channels_last))
+        return features.float()
+
+    def _standardise(self, features: torch.Tensor) -> torch.Tensor:
+        mean, spread = self._statistics()
+        return (features - mean) / spread
+
+    def _statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and spread of the teacher's features, from some of the images, shapes (D,)."""
+        if self.statistics is None:
+            chosen = np.random.default_rng(self.settings.seed).permutation(len(self.images))[:STATISTICS_IMAGES]
+            few = [self.images[place] for place in sorted(chosen.tolist())]
+            with torch.inference_mode():
+                found = torch.cat([self._ask_teacher(seen.to(self.device)) for seen in self._load(few, 0)])
+                mean, spread = found.mean(dim=0), found.std(dim=0, unbiased=False) + LEAST_SPREAD
+            self.statistics = (mean.clone(), spread.clone())
+        return self.statistics
+
+    def _load(
+        self, images: Sequence[Path], epoch: int, batches: list[list[int]] | None = None
+    ) -> "DataLoader[torch.Tensor]":
+        crops = CropDataset(images, self.taught.trunk.backbone.preprocessing.size, self.settings.seed, epoch)
+        if batches is None:
+            return DataLoader(crops, self.settings.batch_size, num_workers=self.workers)
+        return DataLoader(crops, batch_sampler=batches, num_workers=self.workers)
+
+    def _set_learning_rate(self, step: int) -> None:
+        steps = self.steps * self.settings.epochs
+        warm = min(1.0, (step + 1) / max(1.0, WARM_UP * steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def _random_crop(image: Any, rng: np.random.Generator) -> Any:
+    """Cut a random part out of an image (H, W, 3): some of its area, at an aspect near 1, mirrored every other time."""
+    height, width = image.shape[:2]
+    area = rng.uniform(*CROP_AREA) * height * width
+    aspect = math.exp(rng.uniform(math.log(CROP_ASPECT[0]), math.log(CROP_ASPECT[1])))
+    wide, high = min(width, round(math.sqrt(area * aspect))), min(height, round(math.sqrt(area / aspect)))
+    left, top = int(rng.integers(0, width - wide + 1)), int(rng.integers(0, height - high + 1))
+    crop = image[top : top + max(high, 1), left : left + max(wide, 1)]
+    return crop[:, ::-1] if rng.random() < 0.5 else crop
+
+
+def _normalise(seen: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+    """Scale and normalise uint8 RGB (B, 3, S, S)."""
+    mean, std = (torch.tensor(x, device=seen.device).view(3, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+    return (seen.float() / 255 - mean) / std

@@ -1,0 +1,39 @@
+"""Looks at one actor: which frame of which sample, where the actor is in it, and what it does there."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a2d.dataset import Sample
+from a2d.labels import Actor
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at an actor of a sample.
+
+    Attributes:
+        sample: Whose labels hold.
+        clip_sha256: Of the clip's contents.
+        frame_index: The frame looked at, from 0.
+        box: The actor's box in it, corners in pixels, shape (4,), float32; NaN where there is none.
+    """
+
+    sample: Sample
+    clip_sha256: str
+    frame_index: int
+    box: NDArray[np.float32]
+
+
+def samples_of(actor: Actor, samples: Iterable[Sample]) -> list[Sample]:
+    """Keep the samples in which an actor does something."""
+    own = set(actor.label_names)
+    return [sample for sample in samples if own.intersection(sample.labels)]
+
+
+def targets_of(actor: Actor, samples: Sequence[Sample]) -> NDArray[np.bool_]:
+    """Say which of an actor's labels hold for each sample, shape (samples, outputs)."""
+    rows = [[name in sample.labels for name in actor.label_names] for sample in samples]
+    return np.array(rows, dtype=bool).reshape(len(samples), len(actor.labels))

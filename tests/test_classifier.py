@@ -1,0 +1,109 @@
+"""The last layer by regression: right, repeatable, and chosen without a look at what is held out."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from a2d.errors import TrainingError
+from action_heads.backbones import find_backbone
+from action_heads.classifier import (
+    LONE_STRENGTH,
+    STRENGTHS,
+    LabelledFeatures,
+    fit_last_layer,
+    fit_strengths,
+    score_samples,
+)
+
+
+def material(samples=40, looks=3, features=12, seed=0, spread=0.5):
+    """Three labels, each with a direction of its own in the features; samples come in pairs of one source."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat(np.arange(samples) % 3, looks)
+    directions = rng.normal(size=(3, features)) * 2
+    values = directions[label][:, None] + rng.normal(size=(len(label), 2, features)) * spread + 5
+    sample = np.repeat(np.arange(samples), looks)
+    groups = np.array([f"source {number // 2}" for number in sample])
+    return LabelledFeatures(values.astype(np.float32), np.eye(3, dtype=bool)[label], sample, groups)
+
+
+def test_it_learns_and_does_so_again():
+    features = material()
+    layer, again = fit_last_layer(features), fit_last_layer(features)
+    np.testing.assert_array_equal(layer.weight, again.weight)
+    np.testing.assert_array_equal(layer.bias, again.bias)
+    assert set(layer.tried) == set(STRENGTHS)
+    assert layer.tried[layer.strength] == max(layer.tried.values())
+    unseen = material(seed=0, samples=12)
+    assert score_samples(layer.probabilities(unseen.values[:, 0]), unseen) == 1.0
+
+
+def test_standardising_is_folded_into_the_layer():
+    """The layer on plain features says what scikit-learn's says on standardised ones."""
+    features = material(spread=3.0)
+    rows = features.values.reshape(-1, 12)
+    mean, std = rows.mean(axis=0), rows.std(axis=0)
+    target = np.repeat(features.targets[:, 1], 2)
+    reference = LogisticRegression(C=0.1, max_iter=1000, tol=1e-8)
+    reference.fit((rows - mean) / std, target, sample_weight=np.full(len(rows), 1 / 6))
+    expected = reference.predict_proba((features.values[:, 0] - mean) / std)[:, 1]
+    (layer,) = fit_strengths(features, [0.1])
+    np.testing.assert_allclose(layer.probabilities(features.values[:, 0])[:, 1], expected, atol=2e-3)
+
+
+def test_a_sample_weighs_the_same_however_many_looks_it_has():
+    few = material(looks=1, spread=2.0)
+    doubled = np.concatenate([np.arange(len(few)), np.flatnonzero(few.sample < 10)])
+    (once,), (more,) = fit_strengths(few, [0.01]), fit_strengths(few.at(doubled), [0.01])
+    np.testing.assert_allclose(once.probabilities(few.values[:, 0]), more.probabilities(few.values[:, 0]), atol=0.05)
+    heavier = LabelledFeatures(few.values[doubled], few.targets[doubled], np.arange(len(doubled)), few.groups[doubled])
+    (other,) = fit_strengths(heavier, [0.01])
+    assert np.abs(other.weight - once.weight).max() > np.abs(more.weight - once.weight).max()
+
+
+def test_a_source_is_never_on_both_sides_of_a_fold():
+    """Features that name the source, and nothing else, are worth nothing when sources stay together."""
+    rng = np.random.default_rng(1)
+    sample = np.repeat(np.arange(40), 2)
+    label = rng.integers(0, 2, 20)[sample // 2]
+    values = np.repeat(np.eye(20, dtype=np.float32)[sample // 2][:, None] * 9, 2, axis=1)
+    targets = np.eye(2, dtype=bool)[label]
+    layer = fit_last_layer(LabelledFeatures(values, targets, sample, np.array([f"s{n // 2}" for n in sample])))
+    assert max(layer.tried.values()) < 0.75
+    leaky = fit_last_layer(LabelledFeatures(values, targets, sample, np.array([f"s{n}" for n in sample])))
+    assert max(leaky.tried.values()) > 0.95
+
+
+def test_labels_that_never_or_always_hold_get_a_constant():
+    features = material()
+    targets = np.concatenate([features.targets, np.zeros((120, 1), bool), np.ones((120, 1), bool)], axis=1)
+    layer = fit_last_layer(LabelledFeatures(features.values, targets, features.sample, features.groups))
+    probabilities = layer.probabilities(features.values[:, 0])
+    assert not layer.weight[3:].any()
+    np.testing.assert_allclose(probabilities[:, 3], 1 / 42, rtol=1e-4)
+    np.testing.assert_allclose(probabilities[:, 4], 41 / 42, rtol=1e-4)
+
+
+def test_one_source_is_enough_and_none_is_refused():
+    features = material(samples=2)
+    layer = fit_last_layer(features)
+    assert (layer.strength, layer.tried) == (LONE_STRENGTH, {})
+    with pytest.raises(TrainingError, match="no frame to train on"):
+        fit_last_layer(features.at(np.zeros(len(features), bool)))
+
+
+def test_it_becomes_the_networks_own_last_layer():
+    rng = np.random.default_rng(0)
+    features = LabelledFeatures(
+        rng.normal(size=(9, 2, 1280)).astype(np.float32),
+        np.eye(3, dtype=bool)[np.arange(9) % 3],
+        np.arange(9),
+        np.array([*"aabbccdde"]),
+    )
+    layer = fit_last_layer(features)
+    network = find_backbone("efficientnet_lite0").build(3)
+    layer.put_into(network, "classifier")
+    with torch.inference_mode():
+        logits = network.classifier(torch.from_numpy(features.values[:, 0]))
+    np.testing.assert_allclose(torch.sigmoid(logits).numpy(), layer.probabilities(features.values[:, 0]), atol=1e-5)

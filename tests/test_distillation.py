@@ -1,0 +1,130 @@
+"""Teaching a trunk on a handful of images: it learns, and being killed changes nothing."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import distil_trunk
+from a2d.errors import TrainingError
+from action_heads.backbones import find_backbone
+from action_heads.distillation import CropDataset, DistillationSettings, Teacher, distil
+from action_heads.model import load_trunk
+from action_heads.trunk_files import read_trunk_manifest
+from pipeline import cli
+
+SETTINGS = DistillationSettings(sizes=((32, 3), (48, 1)), batch_size=6, learning_rate=2e-3)
+STUDENT = find_backbone("resnet34")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Twelve pictures of noise in different colours and grains, of different shapes."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        grain = rng.integers(0, 256, (4 + number, 5, 3)).astype(np.uint8) // (1 + number % 3)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), cv2.resize(grain, (60 + 4 * number, 64)))
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    trunk = load_trunk("embedded", find_backbone("efficientnet_lite0"))
+    return Teacher(trunk, torch.eye(1280)[:10], torch.zeros(10))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(images, teacher, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    network = distil(images[:10], images[10:], teacher, STUDENT, SETTINGS, folder)
+    return network, [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
+
+
+def test_it_learns_and_logs(uninterrupted):
+    network, log = uninterrupted
+    assert [line["epoch"] for line in log] == [1, 2, 3, 4]
+    assert [line["size"] for line in log] == [32, 32, 32, 48]
+    assert log[2]["loss"] < log[0]["loss"]
+    assert log[-1]["learning_rate"] < log[0]["learning_rate"]
+    assert not network.training
+    assert network.fc.out_features == 1280
+
+
+def test_one_that_is_killed_goes_on_and_ends_the_same(images, teacher, uninterrupted, tmp_path):
+    class KilledError(Exception):
+        pass
+
+    def kill(steps, what):
+        for step in steps:
+            if what == "epoch 3/4":
+                raise KilledError
+            yield step
+
+    with pytest.raises(KilledError):
+        distil(images[:10], images[10:], teacher, STUDENT, SETTINGS, tmp_path, progress=kill)
+    assert len((tmp_path / "epochs.jsonl").read_text().splitlines()) == 2
+    (tmp_path / "epochs.jsonl").unlink()
+    seen = []
+    network = distil(images[:10], images[10:], teacher, STUDENT, SETTINGS, tmp_path, on_epoch=seen.append)
+    assert [report.epoch for report in seen] == [3, 4]
+    expected, log = uninterrupted
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+    assert [json.loads(line) for line in (tmp_path / "epochs.jsonl").read_text().splitlines()] == log
+
+
+def test_the_classes_can_be_taught_too(images, teacher, tmp_path):
+    with_classes = DistillationSettings(sizes=((32, 1),), batch_size=6, logits_weight=1.0)
+    without = DistillationSettings(sizes=((32, 1),), batch_size=6)
+    reports = []
+    for number, settings in enumerate((with_classes, without)):
+        distil(images, [], teacher, STUDENT, settings, tmp_path / str(number), on_epoch=reports.append)
+    assert reports[0].loss > reports[1].loss
+
+
+def test_crops_are_new_in_every_epoch_and_the_same_for_one_seed(images):
+    first, again, later, other = (
+        CropDataset(images, 32, seed, epoch)[3] for seed, epoch in ((0, 1), (0, 1), (0, 2), (1, 1))
+    )
+    assert first.shape == (3, 32, 32)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+    assert not torch.equal(first, other)
+
+
+def test_what_cannot_be_used_is_refused(images, teacher, tmp_path):
+    with pytest.raises(TrainingError, match="no image to learn from"):
+        distil([], [], teacher, STUDENT, SETTINGS, tmp_path)
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(TrainingError, match="not an image that can be read"):
+        distil([tmp_path / "text.png"], [], teacher, STUDENT, SETTINGS, tmp_path)
+
+
+def test_the_command_writes_a_trunk_and_goes_on_only_when_asked(images, tmp_path, capsys):
+    out = tmp_path / "trunk.safetensors"
+    command = ["--images", str(images[0].parent), "--out", str(out), "--device", "cpu", "--sizes", "32:1"]
+    command += ["--training-batch-size", "6", "--held-out", "0.2"]
+    assert cli.run(distil_trunk.main, command) == 0
+    manifest = read_trunk_manifest(out)
+    assert manifest.backbone == "resnet34"
+    assert "taught by efficientnet_lite0" in manifest.source
+    trunk = load_trunk(str(out), STUDENT)
+    assert "fc.weight" not in trunk.state
+    assert out.stat().st_size < 43_000_000
+    before = out.read_bytes()
+    assert cli.run(distil_trunk.main, command) == cli.WRONG_USAGE
+    assert "--resume goes on with it" in capsys.readouterr().err
+    assert cli.run(distil_trunk.main, [*command, "--resume"]) == 0
+    assert out.read_bytes() == before
+    assert cli.run(distil_trunk.main, [*command, "--resume", "--seed", "1"]) == cli.WRONG_USAGE
+    assert "holds a training with settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["112", "x:1", "112:0", "8:1"])
+def test_sizes_that_cannot_be_are_refused(images, tmp_path, capsys, size):
+    command = ["--images", str(images[0].parent), "--out", str(tmp_path / "t"), "--sizes", size]
+    assert cli.run(distil_trunk.main, command) == cli.WRONG_USAGE
+    assert f"size '{size}' was given, SIDE:EPOCHS" in capsys.readouterr().err

@@ -1,0 +1,73 @@
+"""Where a head looks, in training as in tagging."""
+
+import numpy as np
+import pytest
+
+from a2d.dataset import Sample
+from a2d.labels import load_taxonomy
+from actor_detector.detections import ClipDetections
+from pipeline.cache import DetectionCache
+from pipeline.looks import choose_frames, choose_looks
+from pipeline.stage1 import CachedDetector
+from pipeline.tagger import ActorActionTagger
+
+PERSON, DOG = 0, 5
+
+
+@pytest.fixture
+def detections():
+    """Ten frames, numbered from 0: the dog in 2, 3 (twice), 7 and 9, a person in 3."""
+    rows = [2, 3, 3, 3, 7, 9]
+    boxes = np.arange(24, dtype=np.float32).reshape(6, 4)
+    return ClipDetections(
+        frame_index=np.arange(10),
+        time_seconds=np.arange(10) / 10,
+        frame_row=np.array(rows),
+        boxes=boxes,
+        confidence=np.array([0.5, 0.6, 0.8, 0.9, 0.5, 0.5], np.float32),
+        actor_index=np.array([DOG, DOG, DOG, PERSON, DOG, DOG]),
+        duration_seconds=1.0,
+    )
+
+
+def test_frames_are_chosen_among_those_that_show_the_actor(detections):
+    assert choose_frames(detections, DOG, 2) == (3, 9)
+    assert choose_frames(detections, DOG, 8) == (2, 3, 7, 9)
+    assert choose_frames(detections, 1, 2) == (2, 7), "never seen: of the whole clip"
+
+
+def test_the_most_confident_box_counts(detections):
+    found = detections.best_boxes(DOG, [3, 4, 9])
+    np.testing.assert_array_equal(found, [[8, 9, 10, 11], [np.nan] * 4, [20, 21, 22, 23]])
+    assert detections.best_boxes(DOG, []).shape == (0, 4)
+
+
+@pytest.fixture
+def detector(yolo, cache):
+    return CachedDetector("yolo26n", yolo, load_taxonomy(), 224, 0.5, "cpu", 32, DetectionCache(cache))
+
+
+def test_training_looks_where_tagging_looks(config, detector, kit, taxonomy):
+    clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
+    samples = [
+        Sample(clip, None, ("dog-walking",), "train", "a source"),
+        Sample(clip, 3, ("dog-walking",), "train", "a source"),
+    ]
+    tagged = ActorActionTagger.from_config(config).tag(clip)
+    looks = choose_looks(samples, taxonomy.actor("dog"), detector, "crop", config.frames_per_actor)
+    assert tuple(look.frame_index for look in looks[:-1]) == tagged.actors["dog"].frames
+    assert [look.sample for look in looks] == [samples[0], samples[0], samples[1]]
+    assert looks[-1].frame_index == 3, "the frame that the labels speak of"
+    assert {look.clip_sha256 for look in looks} == {tagged.sha256}
+    for look in looks:
+        expected = detector.detect(clip).detections.best_boxes(DOG, [look.frame_index])[0]
+        np.testing.assert_array_equal(look.box, expected)
+        assert not np.isnan(look.box).any()
+
+
+def test_labelled_frames_shown_whole_need_no_detector(kit, taxonomy, tmp_path):
+    detector = CachedDetector("none", tmp_path / "none.pt", taxonomy, 224, 0.5, "cpu", 32, DetectionCache(None))
+    sample = Sample(kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4", 3, ("dog-walking",), "train", "s")
+    (look,) = choose_looks([sample], taxonomy.actor("dog"), detector, "frame", 4)
+    assert look.frame_index == 3
+    assert np.isnan(look.box).all()

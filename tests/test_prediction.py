@@ -1,0 +1,83 @@
+"""Six heads in memory: their trunk is one, and each is retrained alone."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from a2d.files import sha256_file
+from action_heads.backbones import tensors_of
+from action_heads.checkpoint import hash_heads, head_path, load_head, save_head
+from action_heads.model import load_trunk
+from action_heads.prediction import ActionHeads
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (3, 90, 160, 3)).astype(np.uint8)
+
+
+def addresses(heads, actor):
+    return {name: tensor.data_ptr() for name, tensor in tensors_of(heads.network(actor)).items()}
+
+
+def test_heads_share_what_their_training_left_alone(heads, taxonomy):
+    loaded = ActionHeads(heads, taxonomy)
+    found = {actor: addresses(loaded, actor) for actor in taxonomy.actor_names}
+    own = {"classifier.weight", "classifier.bias"}
+    shared = set(found["cat"]) - own
+    assert len(shared) == 245
+    for name in shared:
+        assert len({found[actor][name] for actor in found}) == 1, f"{name} is there more than once"
+    for name in own:
+        assert len({found[actor][name] for actor in found}) == 6
+    parameters = {id(parameter) for actor in found for name, parameter in loaded.network(actor).named_parameters()}
+    assert len(parameters) == 6 * len(list(loaded.network("cat").parameters())), "six true networks"
+
+
+def test_retraining_one_head_changes_one_file_and_no_other_heads_answers(heads, taxonomy, images, tmp_path):
+    for path in heads.glob("*.safetensors"):
+        shutil.copy(path, tmp_path)
+    trunk = load_trunk("embedded", load_backbone())
+    before = hash_heads(tmp_path)
+    said = {actor: ActionHeads(tmp_path, taxonomy).predict(actor, images) for actor in taxonomy.actor_names}
+    network, manifest = load_head(head_path(tmp_path, "cat"), taxonomy.actor("cat"))
+    with torch.no_grad():
+        network.classifier.weight.mul_(-3)
+    save_head(head_path(tmp_path, "cat"), network, manifest)
+    after = hash_heads(tmp_path)
+    assert [actor for actor in before if before[actor] != after[actor]] == ["cat"]
+    assert load_trunk("embedded", load_backbone()).sha256 == trunk.sha256
+    again = ActionHeads(tmp_path, taxonomy)
+    for actor, probabilities in said.items():
+        same = np.array_equal(again.predict(actor, images), probabilities)
+        assert same == (actor != "cat"), actor
+
+
+def load_backbone():
+    from action_heads.backbones import find_backbone
+
+    return find_backbone("efficientnet_lite0")
+
+
+def test_a_head_is_fed_as_it_was_trained(heads, taxonomy, images):
+    loaded = ActionHeads(heads, taxonomy)
+    boxes = np.array([[10, 10, 50, 60], [np.nan] * 4, [80, 20, 120, 60]], np.float32)
+    frames, crops = loaded.predict("person", images), loaded.predict("dog", images)
+    np.testing.assert_array_equal(loaded.predict("person", images, boxes), frames)
+    seen = loaded.predict("dog", images, boxes)
+    assert (np.abs(seen - crops).max(axis=1) > 1e-4).tolist() == [True, False, True], "no box: the whole frame"
+
+
+def test_a_folder_with_one_head_is_filled_up_and_says_so(heads, taxonomy, images, tmp_path):
+    shutil.copy(head_path(heads, "cat"), tmp_path)
+    mixed = ActionHeads(tmp_path, taxonomy, fallback=heads)
+    assert mixed.describe() == f"heads: cat from {tmp_path}, the other 5 embedded"
+    assert ActionHeads(heads, taxonomy, fallback=heads).describe() == f"heads {heads} (6 files)"
+    assert mixed.sha256 == {actor: sha256_file(head_path(heads, actor)) for actor in taxonomy.actor_names}
+    np.testing.assert_array_equal(mixed.predict("dog", images), ActionHeads(heads, taxonomy).predict("dog", images))
+
+
+def test_no_images_give_no_probabilities(heads, taxonomy, images):
+    assert ActionHeads(heads, taxonomy).predict("ball", images[:0]).shape == (0, 4)
