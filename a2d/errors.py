@@ -35,3 +35,11 @@ class CheckpointError(UserError):
 
 class TrainingError(UserError):
     """Training cannot start or go on."""
+
+
+class DownloadError(UserError):
+    """A file of others cannot be had, or is not the one that is known."""
+
+
+class ManifestError(UserError):
+    """A file that the project ships is missing, damaged or changed, or the manifest that lists it is wrong."""

@@ -18,6 +18,11 @@ def cache_folder() -> Path:
     return _folder("ACTOR_ACTION_CACHE", platformdirs.user_cache_path("actor-action") / "detections")
 
 
+def ultralytics_folder() -> Path:
+    """Where Ultralytics keeps its settings: `YOLO_CONFIG_DIR`, or a folder in the user's cache."""
+    return _folder("YOLO_CONFIG_DIR", platformdirs.user_cache_path("actor-action") / "ultralytics")
+
+
 def kit_folder() -> Path:
     """Where the development kit lies: `ACTOR_ACTION_KIT`, or `shared/data` beside the checkout."""
     return _folder("ACTOR_ACTION_KIT", PROJECT.parent / "shared" / "data")

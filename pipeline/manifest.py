@@ -1,0 +1,195 @@
+"""The manifest of what the project ships: for every file in `models/` its sha256 and what made it.
+
+    python -m pipeline.manifest record models/heads/dog.safetensors --made-by "…" --data "…" --seed 0
+
+adds a file, or brings its entry up to date.
+"""
+
+import argparse
+import datetime
+import fnmatch
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from a2d.errors import ManifestError
+from a2d.files import check_keys, read_yaml, sha256_file, write_atomically
+from a2d.places import PROJECT
+from pipeline import cli
+
+MANIFEST_FILE = PROJECT / "models" / "manifest.yaml"
+
+HEADER = """\
+# What the project ships: each file's sha256, checked when it is loaded, and what made it.
+# Written by python -m pipeline.manifest record.
+"""
+
+
+@dataclass(frozen=True)
+class ManifestEntry:
+    """What is known of one file.
+
+    Attributes:
+        sha256: Of its contents, 64 hexadecimal digits.
+        bytes: Its size.
+        made_by: The command that made it.
+        data: Summary of what it was made from.
+        seed: Of the making.
+        date: When it was recorded, as YYYY-MM-DD.
+        source: Licence, and what it derives from; may be empty.
+    """
+
+    sha256: str
+    bytes: int
+    made_by: str
+    data: str
+    seed: int
+    date: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files that the project ships.
+
+    Attributes:
+        file: The manifest's own path; paths in it are relative to the folder above its own.
+        entries: By path.
+    """
+
+    file: Path
+    entries: Mapping[str, ManifestEntry]
+
+    @property
+    def root(self) -> Path:
+        """What the listed paths are relative to."""
+        return self.file.resolve().parent.parent
+
+    def listed(self, path: Path) -> str | None:
+        """Give a file's path as the manifest lists it; None where it does not."""
+        try:
+            name = path.resolve().relative_to(self.root).as_posix()
+        except ValueError:
+            return None
+        return name if name in self.entries else None
+
+    def verify(self, path: Path, sha256: str | None = None) -> None:
+        """Check that a file which the manifest lists is there, and is what was recorded; other files are not looked at.
+
+        Args:
+            path: A file that is about to be loaded.
+            sha256: Of its contents, where they have been hashed already.
+
+        Raises:
+            ManifestError: If it is missing, damaged or changed, naming both hashes and what to do.
+        """
+        name = self.listed(path)
+        if name is None:
+            return
+        expected = self.entries[name]
+        if not path.is_file():
+            raise ManifestError(f"{path}: missing, though {self.file.name} lists it; {_restore(name)}")
+        found = sha256 or sha256_file(path)
+        if found != expected.sha256:
+            size = path.stat().st_size
+            raise ManifestError(
+                f"{path}: damaged or changed: {size} bytes with sha256 {found[:8]}…, {self.file.name} says "
+                f"{expected.bytes} and {expected.sha256[:8]}…; {_restore(name)}, or keep your own in another folder"
+            )
+
+    def verify_matching(self, pattern: str) -> None:
+        """Check every listed file whose path matches a pattern like `models/heads/*`.
+
+        Raises:
+            ManifestError: As `verify`.
+        """
+        for name in fnmatch.filter(self.entries, pattern):
+            self.verify(self.root / name)
+
+    def record(self, path: Path, *, made_by: str, data: str, seed: int, source: str = "") -> "Manifest":
+        """Give a manifest in which a file is listed as it is now, with today's date.
+
+        Raises:
+            ManifestError: If the file is missing, or not below the manifest's root.
+        """
+        if not path.is_file():
+            raise ManifestError(f"{path}: no such file")
+        if not path.resolve().is_relative_to(self.root):
+            raise ManifestError(f"{path}: only files below {self.root} can be listed")
+        name = path.resolve().relative_to(self.root).as_posix()
+        today = datetime.date.today().isoformat()
+        entry = ManifestEntry(sha256_file(path), path.stat().st_size, made_by, data, seed, today, source)
+        return Manifest(self.file, dict(sorted({**self.entries, name: entry}.items())))
+
+    def save(self) -> None:
+        """Write the manifest."""
+        content = {"files": {name: asdict(entry) for name, entry in self.entries.items()}}
+        write_atomically(self.file, HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
+
+
+def load_manifest(file: Path = MANIFEST_FILE) -> Manifest:
+    """Read a manifest; where there is none, nothing is listed.
+
+    Raises:
+        ManifestError: If it is not readable, a key is missing or unknown, or a value is of the wrong kind.
+    """
+    if not file.exists():
+        return Manifest(file, {})
+    content = check_keys(read_yaml(file, ManifestError), str(file), ManifestError, ["files"])["files"]
+    if not isinstance(content, dict):
+        raise ManifestError(f"{file}: files: a mapping by path was expected, found {content!r}")
+    return Manifest(file, {str(name): _read_entry(entry, f"{file}: {name}") for name, entry in content.items()})
+
+
+def _read_entry(found: object, where: str) -> ManifestEntry:
+    content: Mapping[str, Any] = check_keys(found, where, ManifestError, [f.name for f in fields(ManifestEntry)])
+    for field in fields(ManifestEntry):
+        if type(content[field.name]) is not field.type:
+            raise ManifestError(
+                f"{where}: {field.name}: {getattr(field.type, '__name__', field.type)} was expected, "
+                f"found {content[field.name]!r}"
+            )
+    if len(content["sha256"]) != 64 or not set(content["sha256"]) <= set("0123456789abcdef"):
+        raise ManifestError(f"{where}: sha256: 64 lower-case hexadecimal digits were expected")
+    return ManifestEntry(**content)
+
+
+def _restore(name: str) -> str:
+    return f"restore it with git checkout -- {name}"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.manifest", description=__doc__.partition("\n")[0])
+    record = parser.add_subparsers(required=True).add_parser("record", help="list a file as it is now")
+    record.add_argument("file", type=Path, metavar="FILE")
+    record.add_argument("--made-by", required=True, metavar="COMMAND", help="the command that made it")
+    record.add_argument("--data", required=True, metavar="TEXT", help="what it was made from, in short")
+    record.add_argument("--seed", type=cli.seed, required=True, help="of the making")
+    record.add_argument("--source", default="", metavar="TEXT", help="licence, and what it derives from")
+    record.add_argument("--manifest", type=Path, default=MANIFEST_FILE, metavar="FILE", help="default: %(default)s")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Record a file."""
+    arguments = build_parser().parse_args(argv)
+    manifest = load_manifest(arguments.manifest).record(
+        arguments.file,
+        made_by=arguments.made_by,
+        data=arguments.data,
+        seed=arguments.seed,
+        source=arguments.source,
+    )
+    manifest.save()
+    name = manifest.listed(arguments.file)
+    cli.show(f"recorded {name} in {manifest.file}: sha256 {manifest.entries[str(name)].sha256}")
+    return cli.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
