@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pipeline import cli
 
+DEMO_FOLDER = Path("out") / "demo"
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
@@ -16,14 +18,23 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__,
         epilog="exit code: 0 all clips tagged, 1 some clip failed or breaks off (the others are done), 2 wrong usage",
     )
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
         "--video",
         nargs="+",
-        required=True,
         metavar="PATH",
         help="video files, folders of them, globs, or @list.txt with a path on each line",
     )
+    what.add_argument(
+        "--demo",
+        action="store_true",
+        help=f"make a short clip from photographs that installed packages ship, tag and annotate it, in --out "
+        f"(default there: {DEMO_FOLDER})",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write results.jsonl and results.csv there")
+    parser.add_argument(
+        "--annotate", type=Path, metavar="DIR", help="write copies of the clips there, with what was found drawn in"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
     cli.add_tagger_arguments(parser)
     cli.add_run_arguments(parser)
@@ -34,21 +45,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Tag what the command line names and print it clip by clip."""
     arguments = build_parser().parse_args(argv)
     from a2d.clip_paths import find_clips
+    from pipeline.annotation import annotated_names
+    from pipeline.demo import write_demo
     from pipeline.folder_run import tag_clips
     from pipeline.table import describe
     from pipeline.tagger import ActorActionTagger
 
-    clips = find_clips(arguments.video)
+    out, annotate = arguments.out, arguments.annotate
+    if arguments.demo:
+        folder = out or DEMO_FOLDER
+        clips, annotate, out = [folder / "demo.mp4"], annotate or folder, None
+    else:
+        clips = find_clips(arguments.video)
+    if annotate:
+        cli.make_folder(annotate)
     config = cli.config_from(arguments)
     tagger = ActorActionTagger.from_config(config)
     print(tagger.describe_weights(), file=sys.stderr)
+    if arguments.demo:
+        write_demo(clips[0])
     statuses = Counter[str]()
-    for result in tag_clips(tagger, clips, arguments.out, lambda c: cli.progress_bar(c, "tagging", "clip")):
+    for result in tag_clips(tagger, clips, out, lambda c: cli.progress_bar(c, "tagging", "clip"), annotate):
         statuses[result.status] += 1
         if arguments.json:
             cli.show(json.dumps(result.to_dict()))
         else:
             cli.show(describe(result, tagger.taxonomy, config.label_threshold) + "\n")
+    if arguments.demo:
+        print(f"wrote {clips[0]} and {annotate / annotated_names(clips)[clips[0]]}", file=sys.stderr)
     if statuses["ok"] == len(clips):
         return cli.DONE
     failed, cut = statuses["error"], statuses["truncated"]

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from a2d.errors import UserError
 from a2d.places import cache_folder
-from pipeline.config import KNOWN_DETECTORS, TaggerConfig
+from pipeline.config import TaggerConfig
+from pipeline.known_detectors import EMBEDDED, KNOWN_DETECTORS, DetectorDefaults
 
 T = TypeVar("T")
 
@@ -61,24 +62,23 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--detector",
         default=defaults.detector,
-        metavar="FILE",
-        help=f"an Ultralytics .pt file, or {', '.join(KNOWN_DETECTORS)} in the weights folder (default: %(default)s)",
+        metavar="NAME",
+        help=f"{', '.join(KNOWN_DETECTORS)} (looked for in the weights folder, else downloaded), or a .pt or "
+        ".safetensors file (default: %(default)s)",
     )
     group.add_argument(
         "--imgsz",
         dest="image_size",
         type=positive,
-        default=defaults.image_size,
         metavar="PIXELS",
-        help="long side of what the detector sees (default: %(default)s)",
+        help=f"long side of what the detector sees (default: {_own('image_size')})",
     )
     group.add_argument(
         "--conf",
         dest="confidence",
         type=fraction,
-        default=defaults.confidence,
         metavar="C",
-        help="from which confidence a box counts (default: %(default)s)",
+        help=f"from which confidence a box counts (default: {_own('confidence')})",
     )
     group.add_argument(
         "--batch-size", type=positive, default=defaults.batch_size, help="frames in one pass (default: %(default)s)"
@@ -92,8 +92,12 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
     add_detector_arguments(parser)
     defaults = TaggerConfig()
     group = parser.add_argument_group("gate and stage 2: the action heads")
+    gates = [f"{name}: {own.thresholds.name}" for name, own in KNOWN_DETECTORS.items() if own.thresholds]
     group.add_argument(
-        "--thresholds", type=Path, default=defaults.thresholds, metavar="FILE", help="the gates (default: %(default)s)"
+        "--thresholds",
+        type=Path,
+        metavar="FILE",
+        help=f"the gates (default: those tuned for the detector; {', '.join(gates)})",
     )
     group.add_argument(
         "--heads", type=Path, default=defaults.heads, metavar="DIR", help="one head an actor (default: %(default)s)"
@@ -117,6 +121,12 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use gates made for another detector or other settings",
     )
+
+
+def _own(setting: str) -> str:
+    """Say what a setting of the detector is unless it is given."""
+    embedded, other = KNOWN_DETECTORS[EMBEDDED], DetectorDefaults()
+    return f"{getattr(embedded, setting)} of the {EMBEDDED} one, {getattr(other, setting)} of others"
 
 
 def config_from(arguments: argparse.Namespace) -> TaggerConfig:

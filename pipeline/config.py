@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2d.errors import DetectorError, UserError
+from a2d.errors import GatesError, UserError
 from a2d.labels import A2D_TAXONOMY_FILE
-from a2d.places import PROJECT, kit_folder, weights_folder
+from a2d.places import PROJECT
 from action_heads.readout import LABEL_THRESHOLD
-from actor_detector.yolo import PUBLISHED_CONFIDENCE, PUBLISHED_IMAGE_SIZE
+from pipeline.known_detectors import EMBEDDED, detector_defaults
 
-KNOWN_DETECTORS = ("yolo26n", "yolo11n", "yolov8n")
+EMBEDDED_HEADS = PROJECT / "models" / "heads"
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class TaggerConfig:
     """What a run uses.
 
     Attributes:
-        detector: A `.pt` file, or a known name that is looked for in the weights folder and then in the kit.
-        heads: Folder with one `<actor>.safetensors` an actor.
-        thresholds: The gates' file.
+        detector: A `.pt` or `.safetensors` file, or one of `pipeline.known_detectors.KNOWN_DETECTORS`.
+        heads: Folder with one `<actor>.safetensors` an actor; the embedded ones stand in for those that it lacks.
+        thresholds: The gates' file; None takes those that were tuned for the detector.
         taxonomy: The taxonomy's file.
-        image_size: Long side in pixels of what the detector sees; published: 224.
-        confidence: From which confidence a box counts, in [0, 1]; published: 0.5.
+        image_size: Long side in pixels of what the detector sees; None takes the detector's own, published: 224.
+        confidence: From which confidence a box counts, in [0, 1]; None takes the detector's own, published: 0.5.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         batch_size: Frames in one forward pass of the detector.
         frames_per_actor: Frames of a clip that a present actor's head looks at.
@@ -32,12 +32,12 @@ class TaggerConfig:
         force: Use gates that were made for another detector or other settings.
     """
 
-    detector: str = "yolo26n"
-    heads: Path = PROJECT / "models" / "heads"
-    thresholds: Path = PROJECT / "thresholds" / "yolo26n.yaml"
+    detector: str = EMBEDDED
+    heads: Path = EMBEDDED_HEADS
+    thresholds: Path | None = None
     taxonomy: Path = A2D_TAXONOMY_FILE
-    image_size: int = PUBLISHED_IMAGE_SIZE
-    confidence: float = PUBLISHED_CONFIDENCE
+    image_size: int | None = None
+    confidence: float | None = None
     device: str = "auto"
     batch_size: int = 32
     frames_per_actor: int = 8
@@ -45,31 +45,29 @@ class TaggerConfig:
     cache: Path | None = None
     force: bool = False
 
+    @property
+    def detector_settings(self) -> tuple[int, float]:
+        """The image size and the confidence that the detector runs with: what was asked for, or its own."""
+        own = detector_defaults(self.detector)
+        return (
+            own.image_size if self.image_size is None else self.image_size,
+            own.confidence if self.confidence is None else self.confidence,
+        )
 
-def find_detector(spec: str) -> Path:
-    """Find the detector's weights.
+    @property
+    def gates_file(self) -> Path:
+        """The gates' file: what was asked for, or the detector's own.
 
-    Args:
-        spec: A file, or one of `KNOWN_DETECTORS`.
-
-    Returns:
-        The file.
-
-    Raises:
-        DetectorError: If there is none, naming the places that were looked into. Nothing is downloaded.
-    """
-    if spec not in KNOWN_DETECTORS:
-        if not Path(spec).is_file():
-            raise DetectorError(f"detector {spec!r}: no such file (known names: {', '.join(KNOWN_DETECTORS)})")
-        return Path(spec)
-    places = [weights_folder() / f"{spec}.pt", kit_folder() / "weights" / f"{spec}.pt"]
-    for place in places:
-        if place.is_file():
-            return place
-    raise DetectorError(
-        f"detector {spec!r}: not found as {' or '.join(map(str, places))}; copy Ultralytics' {spec}.pt there, "
-        "or name a file with --detector FILE"
-    )
+        Raises:
+            GatesError: If none was asked for and none was tuned for the detector.
+        """
+        path = self.thresholds or detector_defaults(self.detector).thresholds
+        if path is None:
+            raise GatesError(
+                f"no gates were tuned for detector {self.detector!r}: name their file with --thresholds, "
+                "or tune some with tune_thresholds.py"
+            )
+        return path
 
 
 def find_device(name: str) -> str:

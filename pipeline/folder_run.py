@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from actor_detector.detections import ClipDetections
+from pipeline.annotation import annotate_clip, annotated_names
 from pipeline.cache import clip_sha256
 from pipeline.results import ClipResult
 from pipeline.results_files import ResultsFolder
@@ -16,6 +18,7 @@ def tag_clips(
     clips: Sequence[Path],
     out: Path | None = None,
     progress: Progress = lambda clips: clips,
+    annotate: Path | None = None,
 ) -> Iterator[ClipResult]:
     """Tag clips in order.
 
@@ -25,6 +28,7 @@ def tag_clips(
         out: Folder for `results.jsonl` and `results.csv`; what an earlier run with the same weights and settings
             finished there is kept and not done again.
         progress: Wraps the clips, for a progress bar.
+        annotate: Folder for copies of the clips with what was found drawn into them, see `pipeline.annotation`.
 
     Yields:
         One result a clip, those kept from an earlier run among them. A clip that cannot be read gives a row with a
@@ -34,13 +38,20 @@ def tag_clips(
         UserError: If `out` holds results of other weights or settings.
     """
     files = ResultsFolder(out, tagger.weights, tagger.settings) if out else None
+    names = annotated_names(clips) if annotate else {}
     try:
         for clip in progress(clips):
             result = files.find(str(clip)) if files else None
+            detections: ClipDetections | None = None
             if result is None or _has_changed(clip, result):
-                result = tagger.tag_or_explain(clip)
+                tagged = tagger.tag_or_explain(clip)
+                result, detections = tagged.result, tagged.detections
                 if files:
                     files.add(result)
+            if annotate and result.status != "error":
+                if detections is None:  # of a result that was kept
+                    detections = tagger.detector.detect(clip).detections
+                annotate_clip(clip, result, detections, tagger.taxonomy, annotate / names[clip])
             yield result
     finally:
         if files:

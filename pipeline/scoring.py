@@ -225,17 +225,7 @@ def report_split(
         The report.
     """
     actual, gated = predictions.actual, predictions.gated
-    frequency = training_labels.sum(axis=0)
-    commonest = int(frequency.argmax())
-    always = np.zeros_like(actual)
-    always[:, commonest] = True
-    rows = {
-        "pipeline": predictions.said,
-        "gates, then each actor's commonest action": _commonest_actions(gated, frequency, taxonomy),
-        "true actors, each one's commonest action": _commonest_actions(taxonomy.actors_of(actual), frequency, taxonomy),
-        f"always {taxonomy.labels[commonest].name}": always,
-        "all labels": np.ones_like(actual),
-    }
+    rows = {"pipeline": predictions.said, **trivial_answers(gated, actual, training_labels, taxonomy)}
     return SplitReport(
         origin,
         taxonomy,
@@ -245,12 +235,38 @@ def report_split(
     )
 
 
+def trivial_answers(
+    gated: BoolArray, actual: BoolArray, training_labels: BoolArray, taxonomy: Taxonomy
+) -> dict[str, BoolArray]:
+    """Give the answers that cost nothing and show what a score is worth.
+
+    Args:
+        gated: Actors that passed their gate, shape (samples, actors).
+        actual: Labels that hold, shape (samples, labels).
+        training_labels: Where the commonest labels are counted, shape (training samples, labels).
+        taxonomy: The run's.
+
+    Returns:
+        Labels said, shape (samples, labels), by what says them.
+    """
+    frequency = training_labels.sum(axis=0)
+    commonest = int(frequency.argmax())
+    always = np.zeros_like(actual)
+    always[:, commonest] = True
+    return {
+        "gates, then each actor's commonest action": _commonest_actions(gated, frequency, taxonomy),
+        "true actors, each one's commonest action": _commonest_actions(taxonomy.actors_of(actual), frequency, taxonomy),
+        f"always {taxonomy.labels[commonest].name}": always,
+        "all labels": np.ones_like(actual),
+    }
+
+
 def _say(tagger: ActorActionTagger, sample: Sample, detections: ClipDetections) -> BoolArray:
     """Give the labels said of one sample, shape (labels,)."""
     frames = tagger.choose_frames(detections)
     if sample.frame_index is not None:
         frames = dict.fromkeys(frames, (sample.frame_index,))
-    return tagger.say(tagger.score_actions(sample.clip, frames))
+    return tagger.say(tagger.score_actions(sample.clip, detections, frames))
 
 
 def _commonest_actions(present: BoolArray, frequency: NDArray[np.int64], taxonomy: Taxonomy) -> BoolArray:

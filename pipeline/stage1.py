@@ -10,11 +10,14 @@ from a2d.files import sha256_file
 from a2d.labels import Taxonomy
 from actor_detector.detections import ClipDetections
 from pipeline.cache import DetectionCache, clip_sha256, detection_key
-from pipeline.config import TaggerConfig, find_detector, find_device
+from pipeline.config import TaggerConfig, find_device
+from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
 from thresholds.gates import DetectorIdentity
 
 if TYPE_CHECKING:
     from actor_detector.yolo import YoloActorDetector
+
+KEPT_CONFIDENCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class CachedDetector:
     """A detector that is loaded when the first clip is not in the cache, and never if all are.
 
     Attributes:
+        name: What it is known as, for people.
         path: The detector's weights.
         taxonomy: Whose actors it finds.
         image_size: Long side in pixels of what it sees.
@@ -46,6 +50,7 @@ class CachedDetector:
         cache: Kept detections.
     """
 
+    name: str
     path: Path
     taxonomy: Taxonomy
     image_size: int
@@ -59,13 +64,16 @@ class CachedDetector:
         """Find the weights that a configuration names, without loading them.
 
         Raises:
-            DetectorError: If there are none.
+            UserError: If there are none, or they cannot be downloaded.
         """
+        path = find_detector(config.detector)
+        image_size, confidence = config.detector_settings
         return cls(
-            find_detector(config.detector),
+            config.detector if config.detector in KNOWN_DETECTORS else path.stem,
+            path,
             taxonomy,
-            config.image_size,
-            config.confidence,
+            image_size,
+            confidence,
             config.device,
             config.batch_size,
             DetectionCache(config.cache),
@@ -74,15 +82,24 @@ class CachedDetector:
     @cached_property
     def identity(self) -> DetectorIdentity:
         """What gates must have been made for to fit."""
-        return DetectorIdentity(sha256_file(self.path), self.image_size, self.confidence, self.path.stem)
+        return DetectorIdentity(sha256_file(self.path), self.image_size, self.confidence, self.name)
+
+    @property
+    def kept_confidence(self) -> float:
+        """From which confidence on boxes are kept, so that a run with another confidence detects nothing again.
+
+        Leaving out afterwards what is below a confidence changes nothing: non-maximum suppression lets a box be
+        suppressed by more confident ones alone.
+        """
+        return min(self.confidence, KEPT_CONFIDENCE)
 
     @cached_property
     def model(self) -> "YoloActorDetector":
-        """The loaded network."""
+        """The loaded network, which hands out every box that is worth keeping."""
         from actor_detector.yolo import YoloActorDetector
 
         device = find_device(self.device)
-        return YoloActorDetector(self.path, self.taxonomy, self.image_size, self.confidence, device)
+        return YoloActorDetector(self.path, self.taxonomy, self.image_size, self.kept_confidence, device)
 
     def detect(self, clip: Path) -> DetectedClip:
         """Find the actors in every frame of a clip, or in the cache.
@@ -95,12 +112,12 @@ class CachedDetector:
             digest = clip_sha256(clip)
         except OSError as reason:
             raise ClipError(f"{clip}: {(reason.strerror or str(reason)).lower()}") from None
-        key = detection_key(digest, self.identity.sha256 or "", self.image_size, self.confidence, self.taxonomy)
+        key = detection_key(digest, self.identity.sha256 or "", self.image_size, self.kept_confidence, self.taxonomy)
         kept = self.cache.load(key)
         if kept is not None:
-            return DetectedClip(kept, digest, from_cache=True)
+            return DetectedClip(kept.at_confidence(self.confidence), digest, from_cache=True)
         from actor_detector.clip_detection import detect_clip
 
         detections = detect_clip(self.model, clip, self.batch_size)
         self.cache.save(key, detections)
-        return DetectedClip(detections, digest, from_cache=False)
+        return DetectedClip(detections.at_confidence(self.confidence), digest, from_cache=False)

@@ -3,7 +3,7 @@
 from pipeline.config import TaggerConfig
 from pipeline.tagger import ActorActionTagger
 
-tagger = ActorActionTagger.from_config(TaggerConfig(heads=Path("models/heads")))
+tagger = ActorActionTagger.from_config(TaggerConfig())
 result = tagger.tag("clip.mp4")
 """
 
@@ -17,19 +17,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.clips import read_frames_at
+from a2d.downloads import KNOWN_WEIGHTS
 from a2d.errors import ClipError
 from a2d.files import sha256_file
 from a2d.labels import Taxonomy, load_taxonomy
-from a2d.sampling import spaced_places
 from action_heads.readout import say_labels
 from actor_detector.detections import ClipDetections
-from pipeline.config import TaggerConfig, find_device
+from pipeline.config import EMBEDDED_HEADS, TaggerConfig, find_device
+from pipeline.known_detectors import BETTER_EYE, EMBEDDED
+from pipeline.looks import choose_frames
+from pipeline.manifest import MANIFEST_FILE, load_manifest
 from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Weights
 from pipeline.stage1 import CachedDetector
 from thresholds.gates import Gates, check_gates, load_gates
 
 if TYPE_CHECKING:
     from action_heads.prediction import ActionHeads
+
+
+@dataclass(frozen=True)
+class TaggedClip:
+    """What a clip shows, and what stage 1 saw in it.
+
+    Attributes:
+        result: Of any status.
+        detections: Every box of every frame; None where the clip cannot be read.
+    """
+
+    result: ClipResult
+    detections: ClipDetections | None
 
 
 @dataclass(frozen=True)
@@ -55,16 +71,30 @@ class ActorActionTagger:
         """Load everything that a configuration names, and check that it fits together.
 
         Raises:
-            UserError: If a file is missing or wrong, or the gates were made for another detector (see
-                `TaggerConfig.force`); one line that says what and what to do.
+            UserError: If a file is missing or wrong, one that the project ships was changed, or the gates were made
+                for another detector (see `TaggerConfig.force`); one line that says what and what to do.
         """
         taxonomy = load_taxonomy(config.taxonomy)
-        gates = load_gates(config.thresholds)
+        manifest = load_manifest(MANIFEST_FILE)
         detector = CachedDetector.from_config(config, taxonomy)
-        gates = check_gates(gates, taxonomy.actor_names, detector.identity, str(config.thresholds), force=config.force)
+        manifest.verify(detector.path, detector.identity.sha256)
+        manifest.verify(detector.path.with_suffix(".yaml"))
+        gates_file = config.gates_file
+        manifest.verify(gates_file)
+        gates = load_gates(gates_file)
+        gates = check_gates(
+            gates,
+            taxonomy.actor_names,
+            detector.identity,
+            str(gates_file),
+            force=config.force,
+            published=config.detector in KNOWN_WEIGHTS,
+        )
+        for pattern in ("models/heads/*", "models/trunk_*"):
+            manifest.verify_matching(pattern)
         from action_heads.prediction import ActionHeads
 
-        heads = ActionHeads(config.heads, taxonomy, find_device(config.device))
+        heads = ActionHeads(config.heads, taxonomy, find_device(config.device), EMBEDDED_HEADS)
         return cls(detector, gates, heads, taxonomy, config)
 
     @property
@@ -76,8 +106,8 @@ class ActorActionTagger:
     def settings(self) -> dict[str, Any]:
         """What else decides a result, by name."""
         return {
-            "image_size": self.config.image_size,
-            "confidence": self.config.confidence,
+            "image_size": self.detector.image_size,
+            "confidence": self.detector.confidence,
             "frames_per_actor": self.config.frames_per_actor,
             "label_threshold": self.config.label_threshold,
             "taxonomy": sha256_file(self.config.taxonomy),
@@ -85,10 +115,14 @@ class ActorActionTagger:
 
     def describe_weights(self) -> str:
         """Say in one line what is used."""
-        return (
-            f"using detector {self.detector.path} ({self.weights.detector[:8]}), gates {self.config.thresholds} "
-            f"({self.weights.thresholds[:8]}), heads {self.config.heads} ({len(self.weights.heads)} files)"
+        line = (
+            f"using detector {self.detector.path} ({self.weights.detector[:8]}) at image size "
+            f"{self.detector.image_size}, confidence {self.detector.confidence:g}, gates {self.config.gates_file} "
+            f"({self.weights.thresholds[:8]}), {self.heads.describe()}"
         )
+        if self.config.detector == EMBEDDED:
+            line += f"; --detector {BETTER_EYE} is the better eye where it can be had"
+        return line
 
     def tag(self, clip: Path | str) -> ClipResult:
         """Say who does what in one clip.
@@ -102,6 +136,16 @@ class ActorActionTagger:
         Raises:
             ClipError: If the clip cannot be read at all.
         """
+        return self._tag(clip).result
+
+    def tag_or_explain(self, clip: Path | str) -> TaggedClip:
+        """Like `tag`, but a clip that cannot be read gives a result with status `error` and the reason."""
+        try:
+            return self._tag(clip)
+        except ClipError as reason:
+            return TaggedClip(ClipResult(str(clip), None, "error", str(reason), self.weights), None)
+
+    def _tag(self, clip: Path | str) -> TaggedClip:
         started = time.perf_counter()
         path = Path(clip)
         detected = self.detector.detect(path)
@@ -110,9 +154,9 @@ class ActorActionTagger:
         ratios = detections.presence_ratios(len(self.taxonomy.actors))
         present = self.present_actors(detections)
         frames = self.choose_frames(detections)
-        scores = self.score_actions(path, frames)
+        scores = self.score_actions(path, detections, frames)
         done = time.perf_counter()
-        return ClipResult(
+        result = ClipResult(
             video=str(clip),
             sha256=detected.sha256,
             status="truncated" if detections.truncated else "ok",
@@ -131,13 +175,7 @@ class ActorActionTagger:
                 "detections_from_cache": detected.from_cache,
             },
         )
-
-    def tag_or_explain(self, clip: Path | str) -> ClipResult:
-        """Like `tag`, but a clip that cannot be read gives a result with status `error` and the reason."""
-        try:
-            return self.tag(clip)
-        except ClipError as reason:
-            return ClipResult(str(clip), None, "error", str(reason), self.weights)
+        return TaggedClip(result, detections)
 
     def present_actors(self, detections: ClipDetections) -> NDArray[np.bool_]:
         """Apply the gates to one clip, giving shape (actors,)."""
@@ -157,17 +195,17 @@ class ActorActionTagger:
         chosen = {}
         for actor in self.taxonomy.actors:
             if present[actor.index]:
-                shown = detections.frames_with(actor.index)
-                candidates = shown if len(shown) else detections.frame_index
-                places = spaced_places(len(candidates), self.config.frames_per_actor)
-                chosen[actor.name] = tuple(int(candidates[place]) for place in places)
+                chosen[actor.name] = choose_frames(detections, actor.index, self.config.frames_per_actor)
         return chosen
 
-    def score_actions(self, clip: Path, frames: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    def score_actions(
+        self, clip: Path, detections: ClipDetections, frames: Mapping[str, Sequence[int]]
+    ) -> dict[str, float]:
         """Ask the heads of some actors about some frames of a clip.
 
         Args:
             clip: The clip.
+            detections: Of that clip; heads that look at crops see the actor's most confident box.
             frames: Frame numbers, from 0, by actor.
 
         Returns:
@@ -183,8 +221,10 @@ class ActorActionTagger:
         row = {index: place for place, index in enumerate(wanted)}
         scores: dict[str, float] = {}
         for name, indices in frames.items():
-            probabilities = self.heads.predict(name, images[[row[index] for index in indices]]).mean(axis=0)
-            scores |= dict(zip(self.taxonomy.actor(name).label_names, map(float, probabilities), strict=True))
+            actor = self.taxonomy.actor(name)
+            boxes = detections.best_boxes(actor.index, indices)
+            probabilities = self.heads.predict(name, images[[row[index] for index in indices]], boxes).mean(axis=0)
+            scores |= dict(zip(actor.label_names, map(float, probabilities), strict=True))
         return scores
 
     def say(self, scores: Mapping[str, float]) -> NDArray[np.bool_]:

@@ -70,26 +70,29 @@ def gates_file(yolo: Path, taxonomy: Taxonomy, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def heads(taxonomy: Taxonomy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six real head files whose networks have learned nothing."""
+    """Six real head files on the embedded trunk, whose last layers have learned nothing; cats and dogs see crops."""
     import torch
 
+    from action_heads.backbones import find_backbone
     from action_heads.checkpoint import HeadManifest, head_path, save_head
-    from action_heads.model import build_head
-    from action_heads.preprocessing import Preprocessing
+    from action_heads.model import load_trunk, start_from
 
     folder = tmp_path_factory.mktemp("heads")
+    backbone = find_backbone("efficientnet_lite0")
+    trunk = load_trunk("embedded", backbone)
     for actor in taxonomy.actors:
         with torch.random.fork_rng():
             torch.manual_seed(actor.index)
-            network = build_head(len(actor.labels))
+            network = backbone.build(len(actor.labels))
+        start_from(network, trunk)
         manifest = HeadManifest(
             actor=actor.name,
             labels=actor.label_names,
-            backbone="resnet34",
-            tuned="all",
-            input="frame",
-            preprocessing=Preprocessing().to_dict(),
-            trunk={"source": "random", "sha256": "0" * 64},
+            backbone=backbone.name,
+            tuned="classifier",
+            input="crop" if actor.name in ("cat", "dog") else "frame",
+            preprocessing=backbone.preprocessing.to_dict(),
+            trunk={"source": trunk.source, "sha256": trunk.sha256},
             recipe={},
             data={},
             seed=actor.index,

@@ -9,7 +9,15 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = ("a2d", "actor_detector", "thresholds", "action_heads", "pipeline")
-SCRIPTS = ("run_pipeline", "tune_thresholds", "retrain_head", "score_split")
+SCRIPTS = (
+    "run_pipeline",
+    "tune_thresholds",
+    "retrain_head",
+    "score_split",
+    "retrain_detector",
+    "download_weights",
+    "distil_trunk",
+)
 BELOW = {
     "a2d": set(),
     "actor_detector": {"a2d"},
@@ -20,16 +28,42 @@ BELOW = {
 ONE_DOOR = {
     "ultralytics": "actor_detector/yolo.py",
     "pyswarms": "thresholds/swarm.py",
+    "sklearn": "action_heads/classifier.py",
+    "timm": "action_heads/backbones.py",
 }
-HEAVY = ("torch", "torchvision", "ultralytics", "pyswarms", "openvino", "cv2", "av", "h5py", "scipy", "matplotlib")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "sklearn",
+    "ultralytics",
+    "pyswarms",
+    "openvino",
+    "cv2",
+    "av",
+    "h5py",
+    "scipy",
+    "matplotlib",
+)
 # These are the rooms behind the doors: whoever imports them wants the heavy library itself.
 HEAVY_MODULES = {
+    "action_heads.backbones",
+    "action_heads.classifier",
+    "action_heads.distillation",
+    "action_heads.features",
     "action_heads.frames",
     "action_heads.model",
     "action_heads.prediction",
     "action_heads.preprocessing",
     "action_heads.training",
+    "actor_detector.features",
+    "actor_detector.start",
+    "actor_detector.teacher",
+    "actor_detector.train",
+    "actor_detector.views",
+    "pipeline.detector_training",
     "pipeline.retraining",
+    "pipeline.trunk_distillation",
 }
 FILES = sorted(path for package in PACKAGES for path in (PROJECT / package).rglob("*.py"))
 MODULES = [".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__") for path in FILES]

@@ -1,10 +1,21 @@
 """The benchmarks run, and both ways that they time give the same answer. Nothing here is timed."""
 
+import csv
 import json
+import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from benchmarks import bench_tuning
+from a2d.dataset import Sample
+from action_heads.backbones import find_backbone
+from action_heads.features import FeatureCache
+from action_heads.frames import LabelledFrames
+from action_heads.model import load_trunk
+from action_heads.recipes import DEFAULT, adjust
+from benchmarks import bench_tuning, heads_cv
+from benchmarks.heads_cv import bootstrap_columns, bootstrap_f1
 
 
 def test_both_ways_to_tune_reach_the_same(tmp_path, capsys):
@@ -14,3 +25,99 @@ def test_both_ways_to_tune_reach_the_same(tmp_path, capsys):
     assert len(values) == 2
     assert values[0] == pytest.approx(values[1])
     assert "3782" in capsys.readouterr().out.replace(",", "")
+
+
+def test_the_interval_of_a_column_holds_its_f1_and_shrinks_with_more_sources():
+    random = np.random.default_rng(0)
+    widths = []
+    for sources in (10, 200):
+        actual = random.random((2 * sources, 2)) < 0.5
+        said = actual ^ (random.random(actual.shape) < 0.2)
+        groups = [str(row // 2) for row in range(len(actual))]
+        column = bootstrap_columns(said, actual, ["first", "second"], groups, seed=0)["first"]
+        hits = (said & actual)[:, 0].sum()
+        assert column["f1"] == pytest.approx(2 * hits / (said[:, 0].sum() + actual[:, 0].sum()))
+        low, high = column["f1_interval"]
+        assert low < column["f1"] < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2
+
+
+def test_a_column_that_never_comes_up_is_left_out():
+    nothing = np.zeros((4, 1), bool)
+    assert bootstrap_columns(nothing, nothing, ["never"], list("abcd"), seed=0) == {}
+
+
+def test_sources_are_drawn_whole():
+    said, actual = np.ones((6, 1), bool), np.array([[1], [1], [1], [0], [0], [0]], bool)
+    assert bootstrap_f1(said, actual, ["one"] * 6, seed=0) == (0.5, 0.5)  # one source: every drawing is the same
+    low, high = bootstrap_f1(said, actual, ["one"] * 3 + ["other"] * 3, seed=0)
+    assert (low, high) == (0.0, 1.0)
+
+
+def test_heads_are_cross_validated_beside_trivial_answers(kit, yolo, gates_file, cache, tmp_path, capsys):
+    clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
+    rows = [(shutil.copy(clip, tmp_path / f"{source}.mp4").name, source) for source in "abc"]
+    data = tmp_path / "clips.csv"
+    with data.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "labels", "split", "source"])
+        writer.writerows(
+            (name, "adult-walking dog-walking", "test" if source == "c" else "train", source) for name, source in rows
+        )
+    command = ["--data", str(data), "--detector", str(yolo), "--thresholds", str(gates_file), "--cache", str(cache)]
+    command += [
+        "--input",
+        "crop",
+        "--folds",
+        "2",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "cv.json"),
+    ]
+    assert heads_cv.cli.run(heads_cv.main, command) == 0
+    scores = json.loads((tmp_path / "cv.json").read_text())["scores"]
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in scores)
+    own = scores["efficientnet_lite0, crop, classifier"]
+    assert own["cv"]["f1"] == own["test"]["f1"] == 1.0, "the very clip is known from another source"
+    assert scores["all labels"]["test"]["f1"] == pytest.approx(2 * 2 / (2 + 43))
+
+
+def test_the_tunings_that_take_epochs_can_be_measured_too(taxonomy):
+    backbone = find_backbone("efficientnet_lite0")
+    small = replace(backbone, preprocessing=replace(backbone.preprocessing, size=64))
+    variant = heads_cv.Variant(replace(load_trunk("embedded", backbone), backbone=small), "crop", "norms")
+    recipe = adjust(DEFAULT, epochs=5, batch_size=4, learning_rate=0.003)
+    setting = heads_cv.Setting(
+        [], 0, np.zeros((0, 6), bool), np.zeros(0, np.int64), taxonomy, None, recipe, 8, FeatureCache(None), 0, "cpu"
+    )
+    bright = np.arange(12) % 2 == 1
+    images = np.random.default_rng(0).integers(0, 80, (12, 73, 73, 3)) + 150 * bright[:, None, None, None]
+    frames = LabelledFrames(images.astype(np.uint8), np.stack([~bright, bright], axis=1))
+    learner = heads_cv.EpochLearner(frames, frames, variant, setting)
+    probabilities = learner.learn_and_predict(np.arange(12) < 8, np.arange(12) >= 8)
+    assert (probabilities[:, 1] > probabilities[:, 0]).tolist() == [False, True, False, True]
+
+
+def test_a_source_is_in_one_fold(taxonomy, tmp_path):
+    samples = [
+        Sample(tmp_path, None, (taxonomy.label_names[number % 43],), "train", f"source {number // 4}")
+        for number in range(60)
+    ]
+    folds = heads_cv.assign_folds(samples, taxonomy, 5, seed=0)
+    assert set(folds) == {0, 1, 2, 3, 4}
+    for source in range(15):
+        assert (
+            len({fold for fold, sample in zip(folds, samples, strict=True) if sample.group == f"source {source}"}) == 1
+        )
+
+
+def test_the_interval_draws_sources_and_not_samples():
+    said = np.eye(2, dtype=bool)[np.repeat([0, 1], 50)]
+    actual = np.eye(2, dtype=bool)[np.zeros(100, int)]
+    by_sample = heads_cv.bootstrap_f1(said, actual, [str(n) for n in range(100)], seed=0)
+    by_source = heads_cv.bootstrap_f1(said, actual, ["a"] * 50 + ["b"] * 50, seed=0)
+    assert by_source == (0.0, 1.0)
+    assert 0.35 < by_sample[0] < 0.5 < by_sample[1] < 0.65

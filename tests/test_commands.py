@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ import retrain_head
 import run_pipeline
 import score_split
 import tune_thresholds
-from action_heads.checkpoint import head_path
-from pipeline import cli
+from action_heads.checkpoint import head_path, read_manifest
+from actor_detector import clip_detection
+from pipeline import cli, tagger
 from thresholds.gates import PAPER_GATES_FILE, load_gates
 
 DOG = "dog-walking__ground-a-video-dog-walking.mp4"
@@ -98,23 +100,66 @@ def test_tuning_prints_the_comparison_and_writes_gates(small_kit, yolo, cache, t
     assert out.read_bytes() == before, "the same seed gives the same file"
 
 
-def test_retraining_changes_one_head_and_shows_it(small_kit, heads, taxonomy, tmp_path, capsys):
+@pytest.fixture
+def stage_1(yolo, cache):
+    """Arguments that name the real detector."""
+    return ["--detector", str(yolo), "--cache", str(cache), "--device", "cpu"]
+
+
+@pytest.mark.parametrize("tune", ["classifier", "norms"])
+def test_retraining_changes_one_head_and_shows_it(small_kit, heads, tmp_path, capsys, stage_1, tune):
     folder = tmp_path / "heads"
     folder.mkdir()
     for actor in ("dog", "cat"):
         head_path(folder, actor).write_bytes(head_path(heads, actor).read_bytes())
     before = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
-    command = ["--actor", "dog", "--data", str(small_kit), "--out", str(folder), "--device", "cpu"]
-    assert cli.run(retrain_head.main, [*command, "--epochs", "1", "--frames-per-clip", "2"]) == 0
+    command = ["--actor", "dog", "--data", str(small_kit), "--out", str(folder), "--frames-per-clip", "2", *stage_1]
+    if tune == "norms":
+        command += ["--tune", "norms", "--trunk", "random", "--epochs", "1"]
+    assert cli.run(retrain_head.main, command) == 0
     printed, err = capsys.readouterr()
-    assert "trunk random" in err
-    assert "expect weak scores" in err
+    assert ("expect weak scores" in err) == (tune == "norms")
+    assert f"tuning {tune}" in err
+    written = {path.name for path in folder.iterdir()}
+    assert written == {"cat.safetensors", "dog.safetensors"} | ({"dog.jsonl"} if tune == "norms" else set())
     assert head_path(folder, "cat").read_bytes() == before["cat.safetensors"]
     assert head_path(folder, "dog").read_bytes() != before["dog.safetensors"]
     changes = {line.split()[0]: line.split()[-1] for line in printed.splitlines() if line.startswith(("cat ", "dog "))}
     assert changes == {"cat": "same", "dog": "changed"}
-    (epoch,) = [json.loads(line) for line in (folder / "dog.jsonl").read_text().splitlines()]
-    assert epoch["epoch"] == 1
+    if tune == "norms":
+        (epoch,) = [json.loads(line) for line in (folder / "dog.jsonl").read_text().splitlines()]
+        assert epoch["epoch"] == 1
+    manifest = read_manifest(head_path(folder, "dog"))
+    assert (manifest.backbone, manifest.tuned, manifest.input) == ("efficientnet_lite0", tune, "crop")
+    assert manifest.data["images"] == 2
+
+
+def test_a_head_retrained_from_kept_features_is_the_same_and_small(small_kit, tmp_path, stage_1):
+    command = ["--actor", "cat", "--data", str(small_kit), *stage_1]
+    for folder in ("first", "second"):
+        assert cli.run(retrain_head.main, [*command, "--out", str(tmp_path / folder)]) == 0
+    first, second = (head_path(tmp_path / folder, "cat").read_bytes() for folder in ("first", "second"))
+    assert first == second
+    assert len(first) < 50_000
+
+
+def test_a_head_of_ones_own_is_used_beside_the_embedded_ones(stages, heads, kit, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tagger, "EMBEDDED_HEADS", heads)
+    (tmp_path / "mine").mkdir()
+    shutil.copy(head_path(heads, "cat"), tmp_path / "mine")
+    command = ["--video", str(kit / "clips" / DOG), *stages, "--heads", str(tmp_path / "mine")]
+    assert cli.run(run_pipeline.main, command) == 0
+    assert f"heads: cat from {tmp_path / 'mine'}, the other 5 embedded" in capsys.readouterr().err
+
+
+def test_the_published_recipe_means_the_published_network(small_kit, tmp_path, capsys, stage_1):
+    command = ["--actor", "dog", "--data", str(small_kit), "--out", str(tmp_path), *stage_1, "--frames-per-clip", "1"]
+    command += ["--recipe", "paper", "--trunk", "random", "--epochs", "1"]
+    assert cli.run(retrain_head.main, command) == 0
+    assert "resnet34, input frame, tuning all, recipe paper" in capsys.readouterr().err
+    manifest = read_manifest(head_path(tmp_path, "dog"))
+    assert (manifest.backbone, manifest.tuned, manifest.input) == ("resnet34", "all", "frame")
+    assert head_path(tmp_path, "dog").stat().st_size < 43_000_000, "convolutions in half precision"
 
 
 def test_scoring_prints_tables_and_writes_them(small_kit, stages, tmp_path, capsys):
@@ -173,7 +218,8 @@ def test_wrong_data_is_one_clear_line(kit, yolo, tmp_path, capsys, command, cont
     path = tmp_path / "clips.csv"
     path.write_text(content.replace("{dog}", str(kit / "clips" / DOG)))
     if command == "retrain":
-        code = cli.run(retrain_head.main, ["--actor", "dog", "--data", str(path), "--out", str(tmp_path / "h")])
+        command = ["--actor", "dog", "--data", str(path), "--out", str(tmp_path / "h"), "--detector", str(yolo)]
+        code = cli.run(retrain_head.main, command)
     else:
         out = str(tmp_path / "g.yaml")
         code = cli.run(tune_thresholds.main, ["--data", str(path), "--out", out, "--detector", str(yolo), "--no-cache"])
@@ -188,6 +234,7 @@ def test_wrong_data_is_one_clear_line(kit, yolo, tmp_path, capsys, command, cont
         (["--actor", "car"], "no sample of split 'train' shows the actor 'car'"),
         (["--recipe", "papr"], "unknown recipe 'papr'; did you mean 'paper'"),
         (["--trunk", "no.pth"], "trunk 'no.pth': no such file"),
+        (["--backbone", "resnet43"], "unknown backbone 'resnet43'; did you mean 'resnet34'"),
         (["--split", "tarin"], "'tarin'"),
         (["--held-out", "tset"], "cannot hold out split 'tset'"),
         (["--held-out", "train"], "cannot hold out split 'train'"),
@@ -195,11 +242,10 @@ def test_wrong_data_is_one_clear_line(kit, yolo, tmp_path, capsys, command, cont
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_wrong_use_of_retraining_is_one_clear_line(tmp_path, capsys, change, message):
+def test_wrong_use_of_retraining_is_one_clear_line(tmp_path, capsys, yolo, change, message):
     data = write_clips_csv(tmp_path)
-    code = cli.run(
-        retrain_head.main, ["--actor", "dog", "--data", str(data), "--out", str(tmp_path / "heads"), *change]
-    )
+    command = ["--actor", "dog", "--data", str(data), "--out", str(tmp_path / "heads"), "--detector", str(yolo)]
+    code = cli.run(retrain_head.main, [*command, *change])
     err = "\n".join(line for line in capsys.readouterr().err.splitlines() if not line.startswith("training "))
     assert_one_line(code, err, message)
     assert not list(tmp_path.rglob("*.safetensors"))
@@ -226,15 +272,25 @@ def test_numbers_out_of_range_are_refused_before_any_work(tmp_path, capsys, argu
     assert message in capsys.readouterr().err
 
 
-def test_known_detectors_are_looked_for_in_two_places(kit, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("ACTOR_ACTION_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("ACTOR_ACTION_KIT", str(tmp_path / "nowhere"))
-    code = cli.run(run_pipeline.main, ["--video", "a.mp4"])
-    assert_one_line(code, capsys.readouterr().err, f"detector 'yolo26n': not found as {tmp_path / 'yolo26n.pt'}")
-    from pipeline.config import find_detector
+def test_a_detector_without_gates_of_its_own_wants_some_named(stages, capsys):
+    at = stages.index("--thresholds")
+    code = cli.run(run_pipeline.main, ["--video", "a.mp4", *stages[:at], *stages[at + 2 :]])
+    assert_one_line(code, capsys.readouterr().err, "yolo26n.pt': name their file with --thresholds, or tune some")
 
-    (tmp_path / "yolo26n.pt").symlink_to(kit / "weights" / "yolo26n.pt")
-    assert find_detector("yolo26n") == Path(tmp_path / "yolo26n.pt")
+
+def test_help_says_what_each_detector_is_used_with():
+    text = " ".join(run_pipeline.build_parser().format_help().split())
+    assert "default: 320 of the embedded one, 224 of others" in text
+    assert "0.5 of others" in text
+    assert "embedded: default.yaml, yolo26n: yolo26n.yaml" in text
+
+
+@pytest.mark.parametrize("arguments", [[], ["--demo", "--video", "a.mp4"]], ids=["neither", "both"])
+def test_either_videos_or_the_demo_are_tagged(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        run_pipeline.main(arguments)
+    assert end.value.code == cli.WRONG_USAGE
+    assert "--demo" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["tag", "tune", "retrain", "score"])
@@ -245,7 +301,7 @@ def test_a_place_that_cannot_be_written_is_known_before_the_work(stages, small_k
     main, arguments = {
         "tag": (run_pipeline.main, ["--video", str(kit / "clips" / DOG), "--out", str(file), *stages]),
         "tune": (tune_thresholds.main, [*data, "--out", str(file / "gates.yaml"), "--no-cache"]),
-        "retrain": (retrain_head.main, [*data, "--actor", "dog", "--out", str(file)]),
+        "retrain": (retrain_head.main, [*data, "--actor", "dog", "--out", str(file), *stages[:2]]),
         "score": (score_split.main, [*data, "--out", str(file), *stages]),
     }[command]
     code = cli.run(main, arguments)
@@ -272,3 +328,25 @@ def test_a_reader_who_has_had_enough_is_no_error(stages, kit):
     assert done.wait() == cli.BROKEN_PIPE
     assert "Traceback" not in error
     assert "Exception" not in error
+
+
+@pytest.mark.parametrize("cached", [True, False], ids=["cache", "no cache"])
+def test_annotating_writes_a_copy_of_every_clip_that_can_be_read(stages, kit, tmp_path, capsys, monkeypatch, cached):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").symlink_to(kit / "clips" / DOG)
+    (tmp_path / "in" / "b.mp4").write_text("no video")
+    passes = []
+    detect = clip_detection.detect_clip
+    monkeypatch.setattr(clip_detection, "detect_clip", lambda *given: passes.append(given) or detect(*given))
+    stages = [*stages, *([] if cached else ["--no-cache"])]
+    command = ["--video", str(tmp_path / "in"), "--annotate", str(tmp_path / "seen"), "--json", *stages]
+    assert cli.run(run_pipeline.main, command) == 1
+    capsys.readouterr()
+    assert [path.name for path in (tmp_path / "seen").iterdir()] == ["a.annotated.mp4"]
+    assert len([given for given in passes if given[1].name == "a.mp4"]) <= 1, "nothing is detected twice"
+    if cached:
+        (tmp_path / "seen" / "a.annotated.mp4").unlink()
+        command += ["--out", str(tmp_path / "out")]
+        for _ in range(2):  # the second time, the result is kept from the first
+            assert cli.run(run_pipeline.main, command) == 1
+            (tmp_path / "seen" / "a.annotated.mp4").unlink()

@@ -12,7 +12,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-COPIED = ("a2d", "actor_detector", "thresholds", "action_heads", "pipeline")
+COPIED = ("a2d", "actor_detector", "thresholds", "action_heads", "pipeline", "models")
 CLIPS = {
     "dog-running__aswin-dot-r-dog-running.mp4": ("dog-running", "train"),
     "bird-walking__lixirui142-flamingo.mp4": ("bird-walking", "train"),
@@ -73,10 +73,11 @@ def test_the_commands_run_in_the_order_of_the_readme(copy, environment):
     assert done.returncode == 0, done.stderr[-3000:]
     assert "who does what: " in done.stdout
     assert len((copy / "out.jsonl").read_text().splitlines()) == len(CLIPS)
+    assert (copy / "out" / "demo" / "demo.annotated.mp4").is_file()
     assert (copy / "out" / "tags" / "results.csv").is_file()
     assert (copy / "out" / "gates.yaml").is_file()
     assert (copy / "out" / "scores" / "scores.json").is_file()
-    assert len(list((copy / "models" / "heads").glob("*.safetensors"))) == 6
+    assert [path.name for path in (copy / "out" / "heads").glob("*.safetensors")] == ["dog.safetensors"]
     (python,) = blocks("python")
     (copy / "clip.mp4").symlink_to(next(Path(environment["KIT"], "clips").glob("dog-running*")))
     environment = {**environment, "ACTOR_ACTION_KIT": environment["KIT"]}
@@ -84,13 +85,14 @@ def test_the_commands_run_in_the_order_of_the_readme(copy, environment):
         [sys.executable, "-c", python], cwd=copy, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "0.3155 of the frames show a dog" in done.stdout
+    assert re.search(r"0\.\d+ of the frames show a dog", done.stdout)
 
 
 def test_every_command_is_shown():
     text = "\n".join(COMMANDS)
     for script in ("run_pipeline.py", "tune_thresholds.py", "retrain_head.py", "score_split.py"):
         assert f"python {script} " in text
+    assert "python download_weights.py " in README  # for machines with a network, so it is not run
 
 
 def test_the_readme_documents_every_key_of_a_row():

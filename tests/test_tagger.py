@@ -44,7 +44,11 @@ def test_a_score_is_the_mean_of_what_the_head_says_of_the_frames_looked_at(tagge
     clip = kit / "clips" / DOG
     result = tagger.tag(clip)
     frames = np.concatenate([batch.images for batch in read_frames(clip)])
-    expected = tagger.heads.predict("dog", frames[list(result.actors["dog"].frames)]).mean(axis=0)
+    looked_at = list(result.actors["dog"].frames)
+    boxes = tagger.detector.detect(clip).detections.best_boxes(taxonomy.actor("dog").index, looked_at)
+    expected = tagger.heads.predict("dog", frames[looked_at], boxes).mean(axis=0)
+    whole = tagger.heads.predict("dog", frames[looked_at]).mean(axis=0)
+    assert np.abs(whole - expected).max() > 1e-3, "this head was trained on crops"
     found = [result.scores[name] for name in taxonomy.actor("dog").label_names]
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -112,7 +116,7 @@ def test_what_is_no_video_gets_a_row_with_the_reason(tagger, tmp_path, name, con
         path.write_bytes(content)
     with pytest.raises(ClipError, match=reason):
         tagger.tag(path)
-    result = tagger.tag_or_explain(path)
+    result = tagger.tag_or_explain(path).result
     assert result.status == "error"
     assert name in str(result.error)
     assert ClipResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
@@ -135,7 +139,7 @@ def test_gates_of_other_settings_are_refused(config, change):
 def test_missing_parts_are_named(config, tmp_path):
     with pytest.raises(CheckpointError, match="no head for person, ball, bird, car, cat, dog; train each with"):
         ActorActionTagger.from_config(replace(config, heads=tmp_path))
-    with pytest.raises(DetectorError, match=r"detector 'no.pt': no such file .known names: yolo26n"):
+    with pytest.raises(DetectorError, match=r"detector 'no.pt': no such file .known names: embedded, yolo26n"):
         ActorActionTagger.from_config(replace(config, detector="no.pt"))
     with pytest.raises(GatesError, match="no such file"):
         ActorActionTagger.from_config(replace(config, thresholds=tmp_path / "no.yaml"))
