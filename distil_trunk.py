@@ -34,6 +34,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SIDE:EPOCHS",
         help="side in pixels of what the student sees, and for how long (default: 112:20 160:4)",
     )
+    training.add_argument(
+        "--crops",
+        type=cli.positive,
+        default=4,
+        help="different crops of each image, about each of which the teacher is asked once (default: 4)",
+    )
     training.add_argument("--training-batch-size", type=cli.positive, default=64, help="images a step (default: 64)")
     training.add_argument("--learning-rate", type=float, default=1e-3, help="at the top (default: 0.001)")
     training.add_argument("--weight-decay", type=float, default=0.02, help="default: 0.02")
@@ -61,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     settings = DistillationSettings(
         sizes=parse_sizes(arguments.sizes),
+        crops=arguments.crops,
         batch_size=arguments.training_batch_size,
         learning_rate=arguments.learning_rate,
         weight_decay=arguments.weight_decay,

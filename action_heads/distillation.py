@@ -1,9 +1,9 @@
 """Teaching a network what another one makes of images: its pooled features, without any label.
 
-Every epoch sees each image in a new random crop. Teacher and student see the same crop, the student at a smaller side
-where that is asked for, which is what makes an epoch cheap. Every epoch ends with a checkpoint, and every crop is drawn
-from the seed, the epoch and the image's number, so a training that is killed goes on from its last epoch and ends with
-the same weights as one that was not.
+Teacher and student see the same random crops of each image, the student at a smaller side where that is asked for, and
+the teacher is asked about each crop once: both make an epoch cheap. Every epoch ends with a checkpoint, and every crop
+is drawn from the seed, its number and the image's, so a training that is killed goes on from its last epoch and ends
+with the same weights as one that was not.
 """
 
 import io
@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -33,7 +34,7 @@ CROP_AREA = (0.2, 1.0)  # of the image
 CROP_ASPECT = (3 / 4, 4 / 3)
 WARM_UP = 0.03  # of all steps
 STATISTICS_IMAGES = 512
-LEAST_SPREAD = 1e-3  # of a feature that is next to constant
+LEAST_SPREAD = 0.1  # of the mean one, so that a feature that is next to constant does not outweigh the rest
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class DistillationSettings:
 
     Attributes:
         sizes: Side in pixels of what the student sees, and for how many epochs; one after another.
+        crops: Number of different crops of each image; the epochs take turns with them.
         batch_size: Images a step.
         learning_rate: Of AdamW, at the top of its cosine.
         weight_decay: Of AdamW, on weights with two dimensions and more.
@@ -51,6 +53,7 @@ class DistillationSettings:
     """
 
     sizes: tuple[tuple[int, int], ...] = ((112, 20), (160, 4))
+    crops: int = 4
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
@@ -67,6 +70,10 @@ class DistillationSettings:
         """Give the student's side in pixels in an epoch, from 1."""
         sides = [side for side, epochs in self.sizes for _ in range(epochs)]
         return sides[epoch - 1]
+
+    def crop_in(self, epoch: int) -> int:
+        """Give the number of the crop that an epoch sees, both from 1."""
+        return (epoch - 1) % self.crops + 1
 
 
 @dataclass(frozen=True)
@@ -104,13 +111,13 @@ class EpochReport:
 
 
 class CropDataset(Dataset[torch.Tensor]):
-    """Serves random crops (3, S, S), uint8, RGB, of images in one epoch; epoch 0 serves the whole images."""
+    """Serves one random crop (3, S, S), uint8, RGB, of each image; number 0 is the whole image."""
 
-    def __init__(self, images: Sequence[Path], size: int, seed: int, epoch: int) -> None:
+    def __init__(self, images: Sequence[Path], size: int, seed: int, number: int) -> None:
         self.images = images
         self.size = size
         self.seed = seed
-        self.epoch = epoch
+        self.number = number
 
     def __len__(self) -> int:
         return len(self.images)
@@ -119,8 +126,8 @@ class CropDataset(Dataset[torch.Tensor]):
         image = cv2.imread(str(self.images[index]), cv2.IMREAD_COLOR)
         if image is None:
             raise TrainingError(f"{self.images[index]}: not an image that can be read")
-        if self.epoch:
-            image = _random_crop(image, np.random.default_rng([self.seed, self.epoch, index]))
+        if self.number:
+            image = _random_crop(image, np.random.default_rng([self.seed, self.number, index]))
         shrinking = min(image.shape[:2]) > self.size
         interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         return to_tensor(np.asarray(cv2.resize(image, (self.size, self.size), interpolation=interpolation), np.uint8))
@@ -147,7 +154,7 @@ def distil(
         teacher: Who teaches.
         student: What kind of network learns; it starts at random.
         settings: How.
-        work: Folder for `checkpoint.pt` and the log `epochs.jsonl`.
+        work: Folder for `checkpoint.pt`, the log `epochs.jsonl` and the teacher's answers.
         device: `cpu` or `cuda:N`.
         bf16: Compute in bfloat16.
         workers: Processes that read images beside this one.
@@ -162,7 +169,7 @@ def distil(
     """
     if not images:
         raise TrainingError("no image to learn from")
-    run = _Run(images, held_out, teacher, student, settings, device, bf16, workers)
+    run = _Run(images, held_out, teacher, student, settings, work, device, bf16, workers)
     run.restore(work / "checkpoint.pt")
     for epoch in range(len(run.reports) + 1, settings.epochs + 1):
         loss = run.train_epoch(epoch, partial(progress, what=f"epoch {epoch}/{settings.epochs}"))
@@ -184,6 +191,7 @@ class _Run:
         teacher: Teacher,
         student: Backbone,
         settings: DistillationSettings,
+        work: Path,
         device: str,
         bf16: bool,
         workers: int,
@@ -212,6 +220,7 @@ class _Run:
         )
         # A last batch of one image would leave batch normalisation with nothing to normalise by.
         self.steps = max(1, len(images) // settings.batch_size)
+        self.answers = _open_answers(work / "taught.npy", (settings.crops, len(images), features))
         self.reports: list[EpochReport] = []
         self.statistics: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -220,12 +229,14 @@ class _Run:
         size, batch = self.settings.size_in(epoch), self.settings.batch_size
         order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.images)).tolist()
         batches = [order[step * batch : (step + 1) * batch] for step in range(self.steps)]
-        crops = iter(self._load(self.images, epoch, batches))
+        crop = self.settings.crop_in(epoch)
+        crops = iter(self._load(self.images, crop, batches))
         self.student.train()
         total = 0.0
         for step in progress(range(self.steps)):
             self._set_learning_rate((epoch - 1) * self.steps + step)
-            loss = self._loss(next(crops).to(self.device), size)
+            seen = next(crops).to(self.device)
+            loss = self._loss(self._remember(seen, self.answers[crop - 1], batches[step]), seen, size)
             if not math.isfinite(loss.item()):
                 raise TrainingError(f"the loss became {loss.item()} in epoch {epoch}; try a lower learning rate")
             self.optimizer.zero_grad(set_to_none=True)
@@ -275,11 +286,15 @@ class _Run:
         self.statistics = (mean, spread)
         self.reports = [EpochReport(**report) for report in state["reports"]]
 
-    def _loss(self, seen: torch.Tensor, size: int) -> torch.Tensor:
+    def _remember(self, seen: torch.Tensor, answers: NDArray[np.float16], rows: list[int]) -> torch.Tensor:
+        """Give what the teacher makes of crops of the images `rows`: kept answers (N, D), or asked now and kept."""
+        if not np.isfinite(answers[rows]).all():
+            with torch.inference_mode():
+                answers[rows] = self._ask_teacher(seen).half().cpu().numpy()
+        return torch.from_numpy(answers[rows]).to(self.device).float()
+
+    def _loss(self, taught: torch.Tensor, seen: torch.Tensor, size: int) -> torch.Tensor:
         """Mean squared distance of the standardised features, and the divergence of the softened classes beside it."""
-        with torch.inference_mode():
-            taught = self._ask_teacher(seen)
-        taught = taught.clone()
         learned = self._ask_student(seen, size)
         loss = functional.mse_loss(self._standardise(learned), self._standardise(taught))
         if self.taught.weight is None or self.taught.bias is None or not self.settings.logits_weight:
@@ -296,7 +311,7 @@ class _Run:
 
     def _ask_teacher(self, seen: torch.Tensor) -> torch.Tensor:
         with self.autocast:
-            features: torch.Tensor = self.teacher(_normalise(seen, self.taught.trunk.backbone.preprocessing))
+            features: torch.Tensor = self.teacher(_normalise(seen, self.taught.trunk.preprocessing))
         return features.float()
 
     def _ask_student(self, seen: torch.Tensor, size: int) -> torch.Tensor:
@@ -318,14 +333,15 @@ class _Run:
             few = [self.images[place] for place in sorted(chosen.tolist())]
             with torch.inference_mode():
                 found = torch.cat([self._ask_teacher(seen.to(self.device)) for seen in self._load(few, 0)])
-                mean, spread = found.mean(dim=0), found.std(dim=0, unbiased=False) + LEAST_SPREAD
+                mean, spread = found.mean(dim=0), found.std(dim=0, unbiased=False)
+                spread = spread.clamp(min=LEAST_SPREAD * float(spread.mean()))
             self.statistics = (mean.clone(), spread.clone())
         return self.statistics
 
     def _load(
-        self, images: Sequence[Path], epoch: int, batches: list[list[int]] | None = None
+        self, images: Sequence[Path], number: int, batches: list[list[int]] | None = None
     ) -> "DataLoader[torch.Tensor]":
-        crops = CropDataset(images, self.taught.trunk.backbone.preprocessing.size, self.settings.seed, epoch)
+        crops = CropDataset(images, self.taught.trunk.preprocessing.size, self.settings.seed, number)
         if batches is None:
             return DataLoader(crops, self.settings.batch_size, num_workers=self.workers)
         return DataLoader(crops, batch_sampler=batches, num_workers=self.workers)
@@ -335,6 +351,17 @@ class _Run:
         warm = min(1.0, (step + 1) / max(1.0, WARM_UP * steps))
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def _open_answers(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float16]:
+    """Open the teacher's answers on disk, shape (crops, N, D): NaN where the teacher was not asked yet."""
+    if not path.is_file() or np.load(path, mmap_mode="r").shape != shape:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        growing = path.with_name("taught.part.npy")  # one that is half full of NaN must not be taken for answers
+        answers: NDArray[np.float16] = np.lib.format.open_memmap(growing, mode="w+", dtype=np.float16, shape=shape)
+        answers[:] = np.nan
+        growing.replace(path)
+    return np.asanyarray(np.load(path, mmap_mode="r+"))
 
 
 def _random_crop(image: Any, rng: np.random.Generator) -> Any:

@@ -7,7 +7,7 @@ one with 4 to 13 outputs, read out through a sigmoid. The trunk is everything bu
 import hashlib
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors.torch
@@ -18,6 +18,7 @@ from torch import nn
 from a2d.errors import CheckpointError
 from a2d.files import sha256_file
 from action_heads.backbones import COUNTER, Backbone, tensors_of
+from action_heads.preprocessing import Preprocessing
 from action_heads.tensor_files import read_tensors
 from action_heads.trunk_files import EMBEDDED, read_trunk_manifest, trunk_path
 
@@ -31,17 +32,18 @@ class Trunk:
         sha256: Of the weights' file, or of the random tensors.
         state: Tensors by name, single precision, without the last layer.
         backbone: Which network's.
+        preprocessing: How to feed it, and the heads that start from it.
     """
 
     source: str
     sha256: str
     state: dict[str, torch.Tensor]
     backbone: Backbone
+    preprocessing: Preprocessing
 
     def to(self, device: str | torch.device) -> "Trunk":
         """Give the same trunk on a device."""
-        state = {name: tensor.to(device) for name, tensor in self.state.items()}
-        return Trunk(self.source, self.sha256, state, self.backbone)
+        return replace(self, state={name: tensor.to(device) for name, tensor in self.state.items()})
 
 
 def load_trunk(spec: str, backbone: Backbone, seed: int = 0) -> Trunk:
@@ -135,7 +137,8 @@ def _embedded_trunk(backbone: Backbone) -> Trunk:
     manifest = read_trunk_manifest(path)
     if manifest.backbone != backbone.name:
         raise CheckpointError(f"{path}: the file's backbone is '{manifest.backbone}', '{backbone.name}' was expected")
-    return _make_trunk(path, EMBEDDED, read_tensors(path), backbone)
+    preprocessing = Preprocessing.from_dict(manifest.preprocessing, f"{path}: manifest: preprocessing")
+    return _make_trunk(path, EMBEDDED, read_tensors(path), backbone, preprocessing)
 
 
 def _random_trunk(backbone: Backbone, seed: int) -> Trunk:
@@ -145,15 +148,22 @@ def _random_trunk(backbone: Backbone, seed: int) -> Trunk:
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(name.encode() + state[name].numpy().tobytes())
-    return Trunk("random", digest.hexdigest(), state, backbone)
+    return Trunk("random", digest.hexdigest(), state, backbone, backbone.preprocessing)
 
 
-def _make_trunk(path: Path, source: str, state: Mapping[str, torch.Tensor], backbone: Backbone) -> Trunk:
+def _make_trunk(
+    path: Path,
+    source: str,
+    state: Mapping[str, torch.Tensor],
+    backbone: Backbone,
+    preprocessing: Preprocessing | None = None,
+) -> Trunk:
     with torch.device("meta"):
         wanted = _without_classifier(tensors_of(backbone.build(1)), backbone)
     kept = _without_classifier({name: x for name, x in state.items() if not name.endswith(COUNTER)}, backbone)
     check_tensors(f"trunk {path}", kept, wanted, backbone.name)
-    return Trunk(source, sha256_file(path), {name: tensor.float() for name, tensor in kept.items()}, backbone)
+    tensors = {name: tensor.float() for name, tensor in kept.items()}
+    return Trunk(source, sha256_file(path), tensors, backbone, preprocessing or backbone.preprocessing)
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:

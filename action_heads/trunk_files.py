@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from a2d.errors import CheckpointError
 from a2d.files import check_keys
@@ -13,7 +13,7 @@ from action_heads.tensor_files import read_header, write_tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "actor-action-trunk/1"
+FORMAT = "actor-action-trunk/2"
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = PROJECT / "models"
 
@@ -24,11 +24,13 @@ class TrunkManifest:
 
     Attributes:
         backbone: Network architecture, a name from `action_heads.backbones`.
+        preprocessing: How it was fed, fields of `action_heads.preprocessing.Preprocessing`.
         source: What it was made from, for people.
         licence: Of the weights.
     """
 
     backbone: str
+    preprocessing: dict[str, Any]
     source: str
     licence: str
 

@@ -132,7 +132,7 @@ class EpochLearner:
 
     def learn_and_predict(self, learned: BoolArray, asked: BoolArray) -> NDArray[np.float32]:
         """Train a head on some looks (N,) and give its probabilities for others, shape (asked, outputs)."""
-        setting, preprocessing = self.setting, self.variant.trunk.backbone.preprocessing
+        setting, preprocessing = self.setting, self.variant.trunk.preprocessing
         material = LabelledFrames(self.to_learn.images[learned], self.to_learn.targets[learned])
         head = train_head(
             material,
@@ -153,7 +153,7 @@ def make_learner(actor: Actor, looks: Sequence[Look], variant: Variant, setting:
         return RegressionLearner(
             label_features(actor, looks, variant.trunk, variant.input, setting.cache, setting.device, _decoding)
         )
-    preprocessing = variant.trunk.backbone.preprocessing
+    preprocessing = variant.trunk.preprocessing
     size = preprocessing.stored_size if setting.recipe.augment else preprocessing.size
     to_learn = read_labelled_frames(actor, looks, variant.input, size, _decoding)
     to_ask = read_labelled_frames(actor, looks, variant.input, preprocessing.size, _decoding)

@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     backbone = find_backbone(arguments.backbone)
     trunk = load_trunk("imagenet", backbone)
-    manifest = TrunkManifest(backbone.name, f"{trunk.source}, sha256 {trunk.sha256}", backbone.imagenet().licence)
+    source = f"{trunk.source}, sha256 {trunk.sha256}"
+    manifest = TrunkManifest(backbone.name, trunk.preprocessing.to_dict(), source, backbone.imagenet().licence)
     save_trunk(arguments.out, trunk.state, manifest)
     size = arguments.out.stat().st_size / 1e6
     cli.show(f"wrote {arguments.out} ({size:.1f} MB, sha256 {sha256_file(arguments.out)}) from {trunk.source}")

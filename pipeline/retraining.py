@@ -84,7 +84,7 @@ class RetrainingPlan:
     @property
     def preprocessing(self) -> Preprocessing:
         """How the head is fed."""
-        return self.trunk.backbone.preprocessing
+        return self.trunk.preprocessing
 
     def describe(self) -> str:
         """Say in one line what will be trained from what."""
@@ -205,7 +205,7 @@ def label_features(
     progress: ClipProgress = lambda clips: clips,
 ) -> LabelledFeatures:
     """Compute what a trunk makes of looks, or find it in the cache, and say what is true of them."""
-    values = compute_features(looks, trunk, kind, trunk.backbone.preprocessing, cache, device, progress)
+    values = compute_features(looks, trunk, kind, trunk.preprocessing, cache, device, progress)
     number: dict[int, int] = {}
     sample = [number.setdefault(id(look.sample), len(number)) for look in looks]
     return LabelledFeatures(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,8 @@ def distil_trunk(
     )
     settings = json.dumps(asdict(plan.settings))
     source = f"taught by {TEACHER} ({teacher.trunk.sha256[:8]}) on {len(learned)} images, {settings}"
-    manifest = TrunkManifest(STUDENT, source, LICENCE)
+    fed = replace(student.preprocessing, size=plan.settings.size_in(plan.settings.epochs))
+    manifest = TrunkManifest(STUDENT, fed.to_dict(), source, LICENCE)
     kept = {name: tensor for name, tensor in tensors_of(network).items() if name not in student.classifier_keys}
     save_trunk(plan.out, kept, manifest)
     return manifest

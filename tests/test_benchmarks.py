@@ -87,8 +87,8 @@ def test_heads_are_cross_validated_beside_trivial_answers(kit, yolo, gates_file,
 
 def test_the_tunings_that_take_epochs_can_be_measured_too(taxonomy):
     backbone = find_backbone("efficientnet_lite0")
-    small = replace(backbone, preprocessing=replace(backbone.preprocessing, size=64))
-    variant = heads_cv.Variant(replace(load_trunk("embedded", backbone), backbone=small), "crop", "norms")
+    small = replace(backbone.preprocessing, size=64)
+    variant = heads_cv.Variant(replace(load_trunk("embedded", backbone), preprocessing=small), "crop", "norms")
     recipe = adjust(DEFAULT, epochs=5, batch_size=4, learning_rate=0.003)
     setting = heads_cv.Setting(
         [], 0, np.zeros((0, 6), bool), np.zeros(0, np.int64), taxonomy, None, recipe, 8, FeatureCache(None), 0, "cpu"

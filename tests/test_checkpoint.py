@@ -79,7 +79,8 @@ def test_a_head_on_another_trunk_is_refused_and_both_are_named(heads, taxonomy, 
     monkeypatch.setattr(trunk_files, "EMBEDDED_FOLDER", tmp_path)
     load_head(head_path(heads, "dog"), taxonomy.actor("dog"))
     network = load_trunk("embedded", find_backbone("efficientnet_lite0"))
-    trunk_files.save_trunk(copy, network.state, trunk_files.TrunkManifest("efficientnet_lite0", "another", "none"))
+    manifest = trunk_files.TrunkManifest("efficientnet_lite0", network.preprocessing.to_dict(), "another", "none")
+    trunk_files.save_trunk(copy, network.state, manifest)
     message = (
         r"dog.safetensors: trained on a trunk with sha256 \w{8}…, but .*trunk_efficientnet_lite0.safetensors has \w{8}…"
     )

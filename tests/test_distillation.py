@@ -81,13 +81,27 @@ def test_the_classes_can_be_taught_too(images, teacher, tmp_path):
     without = DistillationSettings(sizes=((32, 1),), batch_size=6)
     reports = []
     for number, settings in enumerate((with_classes, without)):
-        distil(images, [], teacher, STUDENT, settings, tmp_path / str(number), on_epoch=reports.append)
+        distil(images[:6], [], teacher, STUDENT, settings, tmp_path / str(number), on_epoch=reports.append)
     assert reports[0].loss > reports[1].loss
 
 
-def test_crops_are_new_in_every_epoch_and_the_same_for_one_seed(images):
+def test_the_teacher_is_asked_about_each_crop_once(images, teacher, tmp_path):
+    settings = DistillationSettings(sizes=((32, 4),), crops=2, batch_size=6)
+    distil(images[:6], [], teacher, STUDENT, settings, tmp_path)
+    answers = np.load(tmp_path / "taught.npy")
+    assert answers.shape == (2, 6, 1280)
+    assert np.isfinite(answers).all()
+    (tmp_path / "checkpoint.pt").unlink()
+    np.save(tmp_path / "taught.npy", np.zeros_like(answers))
+    learned = distil(images[:6], [], teacher, STUDENT, settings, tmp_path)
+    assert not np.load(tmp_path / "taught.npy").any(), "what is known is not asked again"
+    assert learned.fc.out_features == 1280
+    assert [settings.crop_in(epoch) for epoch in (1, 2, 3, 4)] == [1, 2, 1, 2]
+
+
+def test_crops_are_the_same_for_one_seed_and_number(images):
     first, again, later, other = (
-        CropDataset(images, 32, seed, epoch)[3] for seed, epoch in ((0, 1), (0, 1), (0, 2), (1, 1))
+        CropDataset(images, 32, seed, number)[3] for seed, number in ((0, 1), (0, 1), (0, 2), (1, 1))
     )
     assert first.shape == (3, 32, 32)
     assert torch.equal(first, again)
@@ -111,6 +125,7 @@ def test_the_command_writes_a_trunk_and_goes_on_only_when_asked(images, tmp_path
     manifest = read_trunk_manifest(out)
     assert manifest.backbone == "resnet34"
     assert "taught by efficientnet_lite0" in manifest.source
+    assert manifest.preprocessing["size"] == 32, "heads are fed as the trunk was taught"
     trunk = load_trunk(str(out), STUDENT)
     assert "fc.weight" not in trunk.state
     assert out.stat().st_size < 43_000_000

@@ -240,7 +240,8 @@ def test_an_embedded_trunk_must_be_there_and_of_its_backbone(tmp_path, monkeypat
     with pytest.raises(CheckpointError, match="the embedded trunk of efficientnet_lite0 is missing"):
         load_trunk("embedded", LITE0)
     path = trunk_path(LITE0.name)
-    save_trunk(path, load_trunk("random", LITE0).state, TrunkManifest("resnet34", "random", "none"))
+    manifest = TrunkManifest("resnet34", LITE0.preprocessing.to_dict(), "random", "none")
+    save_trunk(path, load_trunk("random", LITE0).state, manifest)
     with pytest.raises(CheckpointError, match="backbone is 'resnet34', 'efficientnet_lite0' was expected"):
         load_trunk("embedded", LITE0)
     safetensors.torch.save_file({"x": torch.zeros(1)}, path)
