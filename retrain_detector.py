@@ -48,9 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     training = parser.add_argument_group("training: first on a frozen backbone's features, then deeper")
     training.add_argument("--imgsz", dest="image_size", type=cli.positive, default=320, metavar="PIXELS")
     training.add_argument("--views", type=cli.positive, default=16000, help="augmented views an epoch, first phase")
-    training.add_argument("--epochs", type=cli.positive, default=10, help="of the first phase")
+    training.add_argument("--epochs", type=cli.natural, default=10, help="of the first phase; 0 leaves it out")
     training.add_argument("--deep-views", type=cli.positive, default=16000, help="views an epoch, second phase")
-    training.add_argument("--deep-epochs", type=int, default=3, help="of the second phase; 0 leaves it out")
+    training.add_argument("--deep-epochs", type=cli.natural, default=3, help="of the second phase; 0 leaves it out")
     training.add_argument(
         "--learning-rate", type=float, default=1e-3, help="of the first phase; the second has 0.4 of it"
     )
@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if not arguments.images and not arguments.clips:
         parser.error("nothing to learn from: give --images or --clips")
+    if not arguments.epochs and not arguments.deep_epochs:
+        parser.error("nothing to train: --epochs or --deep-epochs must be above 0")
     from a2d.labels import load_taxonomy
     from actor_detector.train import Phase, TrainingSettings
     from pipeline.config import find_device

@@ -31,7 +31,7 @@ class Recipe:
         batch_size: Samples a step.
         augment: Random crops, flips and colours.
         balance: Draw samples of rare labels more often.
-        bf16: Compute in bfloat16 where the device is fast at it (CUDA, or a CPU with the instructions).
+        bf16: Compute in bfloat16 where the device is fast at it (CUDA, or a CPU with AMX).
     """
 
     name: str

@@ -1,25 +1,30 @@
 """Compare a detector with its teacher on every frame of a data set's clips: who is in which frame, and in which clip.
 
-Run from the repository root: `python -m benchmarks.bench_detector --data clips.csv --split test [--out result.json]`.
-Detections come from the cache where they are kept. Gates are each detector's own.
+Run from the repository root:
+
+    python -m benchmarks.bench_detector --data clips.csv --split test --out result.json
+
+Detections come from the cache where they are kept. Gates are each detector's own, and are scored on the clips' labels.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from a2d.dataset import clip_labels, read_samples
+from a2d.dataset import Sample, read_samples
 from a2d.files import write_atomically
 from a2d.labels import Taxonomy, load_taxonomy
-from a2d.metrics import Scores, count
+from a2d.metrics import count
 from a2d.places import cache_folder
+from benchmarks.bootstrap import bootstrap_columns, bootstrap_f1
 from pipeline import cli
 from pipeline.config import TaggerConfig
 from pipeline.stage1 import CachedDetector
@@ -31,55 +36,103 @@ class Presence:
     """What one detector says of some clips.
 
     Attributes:
+        detector: Which one, with its sha256 and settings.
         frames: One array a clip, shape (F, actors): True where the actor is in the frame.
         ratios: Shape (clips, actors), in [0, 1].
     """
 
+    detector: str
     frames: list[NDArray[np.bool_]]
     ratios: NDArray[np.float64]
 
 
-def look(config: TaggerConfig, taxonomy: Taxonomy, clips: Sequence[Path]) -> Presence:
+@dataclass(frozen=True)
+class Clips:
+    """What is looked at.
+
+    Attributes:
+        samples: One a clip.
+        taxonomy: Actors and labels.
+    """
+
+    samples: Sequence[Sample]
+    taxonomy: Taxonomy
+
+    @property
+    def sources(self) -> list[str]:
+        """Source of each clip."""
+        return [sample.group for sample in self.samples]
+
+    @property
+    def actual(self) -> NDArray[np.bool_]:
+        """The actors that the labels name, shape (clips, actors)."""
+        return self.taxonomy.actors_of(np.stack([self.taxonomy.encode(sample.labels) for sample in self.samples]))
+
+
+def look(config: TaggerConfig, clips: Clips) -> Presence:
     """Run a detector, or its cache, over clips."""
-    detector = CachedDetector.from_config(config, taxonomy)
+    actors = len(clips.taxonomy.actors)
+    detector = CachedDetector.from_config(config, clips.taxonomy)
     frames, ratios = [], []
-    for clip in cli.progress_bar(clips, config.detector, "clip"):
-        detections = detector.detect(clip).detections
-        shown = np.zeros((detections.frames, len(taxonomy.actors)), bool)
+    for sample in cli.progress_bar(clips.samples, config.detector, "clip"):
+        detections = detector.detect(sample.clip).detections
+        shown = np.zeros((detections.frames, actors), bool)
         shown[detections.frame_row, detections.actor_index] = True
         frames.append(shown)
-        ratios.append(detections.presence_ratios(len(taxonomy.actors)))
-    return Presence(frames, np.stack(ratios))
+        ratios.append(detections.presence_ratios(actors))
+    return Presence(str(detector.identity), frames, np.stack(ratios))
 
 
-def compare_frames(student: Presence, teacher: Presence, taxonomy: Taxonomy) -> dict[str, dict[str, float]]:
-    """Score "actor in this frame" against the teacher: precision, recall, F1 and the teacher's frames, by actor."""
+def compare_frames(student: Presence, teacher: Presence, clips: Clips) -> dict[str, Any]:
+    """Score "actor in this frame" against the teacher.
+
+    Returns:
+        `student`, `teacher`: who was compared; `actors`: by actor precision, recall, F1 with its 95 % interval (sources
+        drawn with replacement), and the number of frames in which the teacher sees it; `macro_f1`: the mean.
+    """
     said, truth = np.concatenate(student.frames), np.concatenate(teacher.frames)
+    sources = np.repeat(clips.sources, [len(frames) for frames in student.frames])
+    scores = bootstrap_columns(said, truth, clips.taxonomy.actor_names, sources.tolist(), seed=0)
     table = {}
-    for actor in taxonomy.actors:
+    for actor in clips.taxonomy.actors:
         one, other = said[:, actor.index], truth[:, actor.index]
         hits = int((one & other).sum())
+        found = scores.get(actor.name, {"f1": 0.0, "f1_interval": [0.0, 0.0]})
         table[actor.name] = {
             "precision": hits / max(int(one.sum()), 1),
             "recall": hits / max(int(other.sum()), 1),
-            "f1": 2 * hits / max(int(one.sum() + other.sum()), 1),
+            "f1": found["f1"],
+            "f1_interval": found["f1_interval"],
             "frames": int(other.sum()),
         }
-    return table
+    macro_f1 = float(np.mean([row["f1"] for row in table.values()]))
+    return {"student": student.detector, "teacher": teacher.detector, "actors": table, "macro_f1": macro_f1}
 
 
-def score_gates(
-    config: TaggerConfig, presence: Presence, labels: Iterable[Sequence[str]], taxonomy: Taxonomy
-) -> Scores:
-    """Score a detector's own gates on the clips' labels, sample-averaged."""
-    gates = load_gates(config.gates_file)
-    truth = taxonomy.actors_of(np.stack([taxonomy.encode(names) for names in labels]))
-    return count(presence.ratios >= gates.values, truth).sample_averaged
+def score_gates(config: TaggerConfig, presence: Presence, clips: Clips) -> dict[str, Any]:
+    """Score a detector's own gates on the clips' labels, sample-averaged, and by actor."""
+    said = presence.ratios >= load_gates(config.gates_file).values
+    scores = count(said, clips.actual).sample_averaged.to_dict()
+    interval = bootstrap_f1(said, clips.actual, clips.sources, seed=0)
+    actors = bootstrap_columns(said, clips.actual, clips.taxonomy.actor_names, clips.sources, seed=0)
+    return {**scores, "f1_interval": list(interval), "actors": actors}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; the JSON is written last, whole or not at all."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def frames_table(scores: Mapping[str, Any]) -> str:
+    """Lay out what `compare_frames` gives, in percent."""
+    rows = [
+        [name, str(row["frames"]), *(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")),
+         "–".join(f"{100 * bound:.1f}" for bound in row["f1_interval"])]
+        for name, row in scores["actors"].items()
+    ]  # fmt: skip
+    rows.append(["mean", "", "", "", f"{100 * scores['macro_f1']:.1f}", ""])
+    headers = ["actor", "teacher's frames", "P", "R", "F1", "95 %"]
+    return tabulate(rows, headers, disable_numparse=True, colalign=("left", *["right"] * 5))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="a labelled data set")
     parser.add_argument("--split", default="test")
     parser.add_argument("--detector", default=TaggerConfig().detector)
@@ -89,46 +142,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--teacher-conf", type=cli.fraction, help="likewise")
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--out", type=Path, help="JSON file for the measurements")
-    arguments = parser.parse_args(argv)
+    return parser
 
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print; the JSON is written last, whole or not at all."""
+    arguments = build_parser().parse_args(argv)
     taxonomy = load_taxonomy()
-    labels = clip_labels(read_samples(arguments.data, arguments.split, taxonomy))
-    clips = list(labels)
+    clips = Clips(read_samples(arguments.data, arguments.split, taxonomy), taxonomy)
     teacher_config = TaggerConfig(
         detector=arguments.teacher,
         image_size=arguments.teacher_imgsz,
         confidence=arguments.teacher_conf,
         cache=arguments.cache,
     )
-    teacher = look(teacher_config, taxonomy, clips)
+    teacher = look(teacher_config, clips)
     results = []
     for confidence in arguments.conf or [None]:
         config = TaggerConfig(detector=arguments.detector, confidence=confidence, cache=arguments.cache)
-        student = look(config, taxonomy, clips)
-        table = compare_frames(student, teacher, taxonomy)
-        macro = float(np.mean([row["f1"] for row in table.values()]))
-        image_size, used = config.detector_settings
-        rows = [
-            [name, row["frames"], *(100 * row[key] for key in ("precision", "recall", "f1"))]
-            for name, row in table.items()
-        ]
-        rows.append(["mean", "", "", "", 100 * macro])
-        print(
-            f"{arguments.detector} at {image_size}, confidence {used}, against {arguments.teacher}, {arguments.split}:"
-        )
-        print(tabulate(rows, ["actor", "teacher's frames", "P", "R", "F1"], floatfmt=".1f") + "\n")
-        results.append({"confidence": used, "image_size": image_size, "actors": table, "macro_f1": macro})
+        scores = compare_frames(look(config, clips), teacher, clips)
+        cli.show(f"{scores['student']}, against {scores['teacher']}, {arguments.split}:\n{frames_table(scores)}\n")
+        results.append(scores)
     gates = {}
-    for name, config, presence in (
-        (arguments.detector, TaggerConfig(detector=arguments.detector), student),
-        (arguments.teacher, TaggerConfig(detector=arguments.teacher), teacher),
-    ):
-        if config.gates_file.is_file() and not arguments.conf and not arguments.teacher_imgsz:
-            gates[name] = score_gates(config, presence, labels.values(), taxonomy).to_dict()
-            print(f"gates of {name}: " + ", ".join(f"{key} {100 * value:.1f}" for key, value in gates[name].items()))
+    for name in (arguments.detector, arguments.teacher):
+        config = TaggerConfig(detector=name, cache=arguments.cache)
+        gates[name] = score_gates(config, look(config, clips), clips)
+        shown = ", ".join(f"{key} {100 * gates[name][key]:.1f}" for key in ("precision", "recall", "f1"))
+        cli.show(f"gates of {name}: {shown}")
     if arguments.out:
-        content = {"data": arguments.data.name, "split": arguments.split, "clips": len(clips), "frames": results}
-        write_atomically(arguments.out, json.dumps({**content, "gates": gates}, indent=2) + "\n")
+        content = {"data": arguments.data.name, "split": arguments.split, "clips": len(clips.samples)}
+        write_atomically(arguments.out, json.dumps({**content, "frames": results, "gates": gates}, indent=1) + "\n")
     return cli.DONE
 
 

@@ -31,6 +31,14 @@ def positive(text: str) -> int:
     return number
 
 
+def natural(text: str) -> int:
+    """Parse a whole number from 0."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} was given, a whole number from 0 is allowed")
+    return number
+
+
 def seed(text: str) -> int:
     """Parse a whole number from 0 that every generator takes."""
     number = int(text)

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from a2d.dataset import Sample
+from a2d.errors import UserError
 from action_heads.backbones import find_backbone
 from action_heads.features import FeatureCache
 from action_heads.frames import LabelledFrames
 from action_heads.model import load_trunk
 from action_heads.recipes import DEFAULT, adjust
-from benchmarks import bench_tuning, heads_cv
-from benchmarks.heads_cv import bootstrap_columns, bootstrap_f1
+from benchmarks import bench_detector, bench_tuning, heads_cv, model_card
+from benchmarks.bootstrap import bootstrap_columns, bootstrap_f1
 
 
 def test_both_ways_to_tune_reach_the_same(tmp_path, capsys):
@@ -85,6 +86,20 @@ def test_heads_are_cross_validated_beside_trivial_answers(kit, yolo, gates_file,
     assert scores["all labels"]["test"]["f1"] == pytest.approx(2 * 2 / (2 + 43))
 
 
+def test_a_detector_agrees_with_itself_and_with_none_that_sees_nothing(kit, cache, tmp_path, capsys):
+    clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
+    (tmp_path / "clips.csv").write_text(f"file,labels,split\n{clip},dog-walking,test\n")
+    command = ["--data", str(tmp_path / "clips.csv"), "--detector", "yolo26n", "--cache", str(cache)]
+    command += ["--conf", "0.5", "1", "--out", str(tmp_path / "detector.json")]
+    assert bench_detector.main(command) == 0
+    same, blind = json.loads((tmp_path / "detector.json").read_text())["frames"]
+    assert same["actors"]["dog"]["f1"] == 1.0
+    assert same["actors"]["dog"]["frames"] > 0
+    assert same["actors"]["cat"] == {"precision": 0, "recall": 0, "f1": 0, "f1_interval": [0, 0], "frames": 0}
+    assert blind["actors"]["dog"]["f1"] == 0.0
+    assert "yolo26n fb152865… at image size 224, confidence 1, against yolo26n" in capsys.readouterr().out
+
+
 def test_the_tunings_that_take_epochs_can_be_measured_too(taxonomy):
     backbone = find_backbone("efficientnet_lite0")
     small = replace(backbone.preprocessing, size=64)
@@ -117,7 +132,12 @@ def test_a_source_is_in_one_fold(taxonomy, tmp_path):
 def test_the_interval_draws_sources_and_not_samples():
     said = np.eye(2, dtype=bool)[np.repeat([0, 1], 50)]
     actual = np.eye(2, dtype=bool)[np.zeros(100, int)]
-    by_sample = heads_cv.bootstrap_f1(said, actual, [str(n) for n in range(100)], seed=0)
-    by_source = heads_cv.bootstrap_f1(said, actual, ["a"] * 50 + ["b"] * 50, seed=0)
+    by_sample = bootstrap_f1(said, actual, [str(n) for n in range(100)], seed=0)
+    by_source = bootstrap_f1(said, actual, ["a"] * 50 + ["b"] * 50, seed=0)
     assert by_source == (0.0, 1.0)
     assert 0.35 < by_sample[0] < 0.5 < by_sample[1] < 0.65
+
+
+def test_a_model_card_without_a_place_for_a_table_is_refused():
+    with pytest.raises(UserError, match="no place '<!-- begin heads --> … <!-- end heads -->'"):
+        model_card.fill("<!-- begin heads --> and no end", {"heads": "table"})

@@ -237,3 +237,18 @@ class TestCommand:
             retrain_detector.main(self.arguments(tmp_path / "empty", yolo, tmp_path))
         with pytest.raises(TrainingError, match="no training to resume"):
             retrain_detector.main([*self.arguments(tmp_path / "empty", yolo, tmp_path / "new"), "--resume"])
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (["--epochs", "0", "--deep-epochs", "0"], "--epochs or --deep-epochs must be above 0"),
+            (["--deep-epochs", "-1"], "-1 was given, a whole number from 0 is allowed"),
+        ],
+        ids=["nothing to train", "negative"],
+    )
+    def test_epochs_that_cannot_be_are_refused(self, folder, yolo, tmp_path, capsys, change, message):
+        import retrain_detector
+
+        with pytest.raises(SystemExit, match="2"):
+            retrain_detector.main([*self.arguments(folder, yolo, tmp_path), *change])
+        assert message in capsys.readouterr().err
