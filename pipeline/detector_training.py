@@ -1,32 +1,27 @@
 """Teaching an actor detector of one's own from unlabelled images and clips, and from trained detectors as teachers."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from tabulate import tabulate
 
-from a2d.clips import read_frames_at
 from a2d.dataset import read_samples
-from a2d.errors import DatasetError, TrainingError
+from a2d.errors import DatasetError
 from a2d.files import sha256_file, write_atomically
 from a2d.labels import Taxonomy
-from a2d.sampling import spaced_places
-from action_heads.frames import count_frames
 from action_heads.training import fast_bfloat16
 from actor_detector.start import load_start
 from actor_detector.teacher import LabelledImage, label_images
 from actor_detector.train import EpochReport, Phase, TrainingSettings, train_detector
 from actor_detector.weights import DetectorManifest, save_detector
 from actor_detector.yolo import YoloActorDetector, build_network
+from pipeline.training_work import claim_work, extract_frames, find_images, fixed_share
 
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 TRUSTED_FROM = 0.25  # fused confidence from which a teacher's box is taught
 TEACHER_CONFIDENCE = 0.1  # of single views; fusing sorts out the rest
 
@@ -127,7 +122,7 @@ def retrain_detector(
     Raises:
         UserError: If an input is wrong, or `plan.work` holds another training.
     """
-    _claim(plan, resume)
+    claim_work(plan.work, plan.to_dict(), resume)
     images = collect_images(plan, taxonomy, progress)
     teachers = [
         YoloActorDetector(path, taxonomy, plan.teacher_image_size, TEACHER_CONFIDENCE, plan.device)
@@ -139,7 +134,7 @@ def retrain_detector(
             list(images), teachers, plan.work / "labels.jsonl", progress=lambda starts: progress(starts, "labelling")
         )
     trusted = [_trust(image) for image in labelled]
-    unseen = {group for group in images.values() if _share(group) < plan.held_out}
+    unseen = {group for group in images.values() if fixed_share(group) < plan.held_out}
     learned = [image for image in trusted if images[image.path] not in unseen]
     measured = [image for image in trusted if images[image.path] in unseen]
     class_names = [actor.detector_classes[0] for actor in taxonomy.actors]
@@ -191,10 +186,7 @@ def collect_images(plan: DetectorPlan, taxonomy: Taxonomy, progress: Progress) -
     """
     groups: dict[Path, str] = {}
     for folder in plan.images:
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
-        if not found:
-            raise DatasetError(f"{folder}: no images there (wanted: {', '.join(sorted(IMAGE_ENDINGS))})")
-        groups |= {path: path.name for path in found}
+        groups |= {path: path.name for path in find_images(folder)}
     samples = read_samples(plan.clips, plan.split, taxonomy) if plan.clips else []
     group_of = {sample.clip: sample.group for sample in samples}
     clips = sorted(group_of)
@@ -209,49 +201,9 @@ def collect_images(plan: DetectorPlan, taxonomy: Taxonomy, progress: Progress) -
     return groups
 
 
-def extract_frames(clip: Path, count: int, folder: Path) -> list[Path]:
-    """Write evenly spaced frames of a clip as PNG files, or find them where they were written before."""
-    listing = folder / f"{clip.stem}.{count}.json"
-    if listing.is_file():
-        return [folder / name for name in json.loads(listing.read_text())]
-    folder.mkdir(parents=True, exist_ok=True)
-    places = spaced_places(count_frames(clip), count)
-    paths = [folder / f"{clip.stem}_{place:05d}.png" for place in places]
-    for path, image in zip(paths, read_frames_at(clip, places).images, strict=True):
-        if not cv2.imwrite(str(path), image):
-            raise OSError(f"{path}: cannot be written")
-    write_atomically(listing, json.dumps([path.name for path in paths]))
-    return paths
-
-
-def _claim(plan: DetectorPlan, resume: bool) -> None:
-    """Make sure that the work folder is new, or holds this very training and the user wants to go on with it."""
-    path = plan.work / "plan.json"
-    if path.is_file():
-        if not resume:
-            raise TrainingError(
-                f"{plan.work} holds a training already: --resume goes on with it, or choose another --work"
-            )
-        before = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in plan.to_dict().items():
-            if before.get(name) != value:
-                raise TrainingError(
-                    f"{plan.work} holds a training with {name} = {before.get(name)}, this one has {value}; "
-                    "give the same, or choose another --work"
-                )
-    elif resume:
-        raise TrainingError(f"{plan.work}: no training to resume there")
-    write_atomically(path, json.dumps(plan.to_dict(), indent=1))
-
-
 def _trust(image: LabelledImage) -> LabelledImage:
     kept = image.confidence >= TRUSTED_FROM
     return LabelledImage(image.path, image.boxes[kept], image.confidence[kept], image.actor_index[kept])
-
-
-def _share(group: str) -> float:
-    """Give a source a fixed number in [0, 1)."""
-    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big") / 2**32
 
 
 def _count_boxes(images: Sequence[LabelledImage], actors: int) -> list[int]:

@@ -1,6 +1,5 @@
 """Teaching a trunk of one's own: images of folders and frames of clips, EfficientNet-Lite0 as the teacher."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,15 +9,14 @@ from typing import Any
 import torch
 
 from a2d.dataset import read_samples
-from a2d.errors import DatasetError, TrainingError
-from a2d.files import write_atomically
+from a2d.errors import TrainingError
 from a2d.labels import Taxonomy
 from action_heads.backbones import find_backbone, tensors_of
 from action_heads.distillation import DistillationSettings, EpochReport, Teacher, distil
 from action_heads.model import load_trunk
 from action_heads.training import fast_bfloat16
 from action_heads.trunk_files import TrunkManifest, save_trunk
-from pipeline.detector_training import IMAGE_ENDINGS, extract_frames
+from pipeline.training_work import claim_work, extract_frames, find_images, fixed_share
 
 TEACHER, STUDENT = "efficientnet_lite0", "resnet34"
 TRAIN_SPLIT = "train"
@@ -82,10 +80,10 @@ def distil_trunk(
     Raises:
         UserError: If an input is wrong, or `plan.work` holds another training.
     """
-    _claim(plan, resume)
-    images = find_images(plan, taxonomy, progress)
-    held_out = [path for path in images if _share(path) < plan.held_out]
-    learned = [path for path in images if _share(path) >= plan.held_out]
+    claim_work(plan.work, plan.to_dict(), resume)
+    images = collect_images(plan, taxonomy, progress)
+    held_out = [path for path in images if fixed_share(path.name) < plan.held_out]
+    learned = [path for path in images if fixed_share(path.name) >= plan.held_out]
     teacher = _find_teacher(plan.settings)
     student = find_backbone(STUDENT)
     bf16 = fast_bfloat16(plan.device)
@@ -111,7 +109,7 @@ def distil_trunk(
     return manifest
 
 
-def find_images(plan: DistillationPlan, taxonomy: Taxonomy, progress: Progress) -> list[Path]:
+def collect_images(plan: DistillationPlan, taxonomy: Taxonomy, progress: Progress) -> list[Path]:
     """Find the images, and write the clips' frames into the work folder where they are not yet; in a fixed order.
 
     Raises:
@@ -120,10 +118,7 @@ def find_images(plan: DistillationPlan, taxonomy: Taxonomy, progress: Progress) 
     images: list[Path] = []
     for place in plan.images:
         if place.is_dir():
-            found = sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
-            if not found:
-                raise DatasetError(f"{place}: no images there (wanted: {', '.join(sorted(IMAGE_ENDINGS))})")
-            images += found
+            images += find_images(place)
             continue
         clips = sorted({sample.clip for sample in read_samples(place, TRAIN_SPLIT, taxonomy)})
         for number in progress(range(len(clips)), "frames of clips"):
@@ -140,31 +135,6 @@ def _find_teacher(settings: DistillationSettings) -> Teacher:
     state = weights.rename(torch.load(weights.path, map_location="cpu", weights_only=True))
     weight, bias = (state[key] for key in backbone.classifier_keys)
     return Teacher(trunk, weight, bias)
-
-
-def _claim(plan: DistillationPlan, resume: bool) -> None:
-    """Make sure that the work folder is new, or holds this very training and the user wants to go on with it."""
-    path = plan.work / "plan.json"
-    if path.is_file():
-        if not resume:
-            raise TrainingError(
-                f"{plan.work} holds a training already: --resume goes on with it, or choose another --work"
-            )
-        before = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in plan.to_dict().items():
-            if before.get(name) != value:
-                raise TrainingError(
-                    f"{plan.work} holds a training with {name} = {before.get(name)}, this one has {value}; "
-                    "give the same, or choose another --work"
-                )
-    elif resume:
-        raise TrainingError(f"{plan.work}: no training to resume there")
-    write_atomically(path, json.dumps(plan.to_dict(), indent=1))
-
-
-def _share(path: Path) -> float:
-    """Give an image a fixed number in [0, 1), by its name."""
-    return int.from_bytes(hashlib.sha256(path.name.encode()).digest()[:4], "big") / 2**32
 
 
 def parse_sizes(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:

@@ -63,6 +63,7 @@ HEAVY_MODULES = {
     "actor_detector.views",
     "pipeline.detector_training",
     "pipeline.retraining",
+    "pipeline.training_work",
     "pipeline.trunk_distillation",
 }
 FILES = sorted(path for package in PACKAGES for path in (PROJECT / package).rglob("*.py"))
