@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--detector", default=TaggerConfig().detector)
     parser.add_argument("--teacher", default="yolo26n")
     parser.add_argument("--conf", type=cli.fraction, nargs="+", help="try these confidences of the detector")
-    parser.add_argument("--teacher-imgsz", type=cli.positive, help="instead of the teacher's own")
-    parser.add_argument("--teacher-conf", type=cli.fraction, help="likewise")
+    parser.add_argument(
+        "--teacher-at",
+        nargs="+",
+        type=_parse_settings,
+        default=[(None, None)],
+        metavar="PIXELS:C",
+        help="image sizes and confidences of the teacher, for example 224:0.5 (default: its own)",
+    )
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--out", type=Path, help="JSON file for the measurements")
     return parser
@@ -150,17 +157,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     taxonomy = load_taxonomy()
     clips = Clips(read_samples(arguments.data, arguments.split, taxonomy), taxonomy)
-    teacher_config = TaggerConfig(
-        detector=arguments.teacher,
-        image_size=arguments.teacher_imgsz,
-        confidence=arguments.teacher_conf,
-        cache=arguments.cache,
-    )
-    teacher = look(teacher_config, clips)
     results = []
-    for confidence in arguments.conf or [None]:
-        config = TaggerConfig(detector=arguments.detector, confidence=confidence, cache=arguments.cache)
-        scores = compare_frames(look(config, clips), teacher, clips)
+    for (teacher_size, teacher_confidence), confidence in product(arguments.teacher_at, arguments.conf or [None]):
+        teacher = TaggerConfig(
+            detector=arguments.teacher,
+            image_size=teacher_size,
+            confidence=teacher_confidence,
+            cache=arguments.cache,
+        )
+        student = TaggerConfig(detector=arguments.detector, confidence=confidence, cache=arguments.cache)
+        scores = compare_frames(look(student, clips), look(teacher, clips), clips)
         cli.show(f"{scores['student']}, against {scores['teacher']}, {arguments.split}:\n{frames_table(scores)}\n")
         results.append(scores)
     gates = {}
@@ -173,6 +179,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         content = {"data": arguments.data.name, "split": arguments.split, "clips": len(clips.samples)}
         write_atomically(arguments.out, json.dumps({**content, "frames": results, "gates": gates}, indent=1) + "\n")
     return cli.DONE
+
+
+def _parse_settings(text: str) -> tuple[int, float]:
+    """Parse `PIXELS:C`."""
+    size, _, confidence = text.partition(":")
+    return cli.positive(size), cli.fraction(confidence)
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def test_a_detector_agrees_with_itself_and_with_none_that_sees_nothing(kit, cach
     clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
     (tmp_path / "clips.csv").write_text(f"file,labels,split\n{clip},dog-walking,test\n")
     command = ["--data", str(tmp_path / "clips.csv"), "--detector", "yolo26n", "--cache", str(cache)]
-    command += ["--conf", "0.5", "1", "--out", str(tmp_path / "detector.json")]
+    command += ["--teacher-at", "224:0.5", "--conf", "0.5", "1", "--out", str(tmp_path / "detector.json")]
     assert bench_detector.main(command) == 0
     same, blind = json.loads((tmp_path / "detector.json").read_text())["frames"]
     assert same["actors"]["dog"]["f1"] == 1.0
