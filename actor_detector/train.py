@@ -56,6 +56,8 @@ class TrainingSettings:
         batch_size: Views a step.
         weight_decay: Of AdamW, on the weights of convolutions alone.
         average: Decay of the moving average of the weights, which is what is kept.
+        backbone_share: Of the learning rate, for what moves in the backbone. At the whole rate its normalisation, whose
+            statistics stay ImageNet's, lets the last feature map die.
         warm_up: Steps over which a phase's learning rate rises.
         seed: Of the views and their order.
     """
@@ -65,6 +67,7 @@ class TrainingSettings:
     batch_size: int = 32
     weight_decay: float = 0.01
     average: float = 0.998
+    backbone_share: float = 0.1
     warm_up: int = 100
     seed: int = 0
 
@@ -198,14 +201,16 @@ class _PhaseRun:
             parameter.requires_grad_(True)
         for parameter in network.model[0].m[: phase.frozen].parameters():
             parameter.requires_grad_(False)
-        moved = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             [
-                {"params": [p for p in moved if p.ndim > 1], "weight_decay": settings.weight_decay},
-                {"params": [p for p in moved if p.ndim <= 1], "weight_decay": 0.0},
+                {"params": [p for p in part.parameters() if p.requires_grad and (p.ndim > 1) == decayed],
+                 "weight_decay": settings.weight_decay if decayed else 0.0,
+                 "share": share}
+                for part, share in ((network.model[1:], 1.0), (network.model[:1], settings.backbone_share))
+                for decayed in (True, False)
             ],
             phase.learning_rate,
-        )
+        )  # fmt: skip
         self.steps = math.ceil(len(store) / settings.batch_size)
 
     def train_epoch(self, epoch: int, progress: Callable[[Iterable[int]], Iterable[int]]) -> float:
@@ -257,7 +262,7 @@ class _PhaseRun:
         warm = min(1.0, (step + 1) / self.settings.warm_up)
         cosine = 0.5 * (1 + math.cos(math.pi * step / (self.steps * self.phase.epochs)))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.phase.learning_rate * warm * max(cosine, 0.01)
+            group["lr"] = group["share"] * self.phase.learning_rate * warm * max(cosine, 0.01)
 
     def _follow(self, step: int) -> None:
         """Move the average towards the network; faster at the start, as Ultralytics does."""

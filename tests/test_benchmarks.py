@@ -10,13 +10,18 @@ import pytest
 
 from a2d.dataset import Sample
 from a2d.errors import UserError
+from a2d.files import sha256_file
+from a2d.places import PROJECT
 from action_heads.backbones import find_backbone
 from action_heads.features import FeatureCache
 from action_heads.frames import LabelledFrames
 from action_heads.model import load_trunk
 from action_heads.recipes import DEFAULT, adjust
+from action_heads.trunk_files import trunk_path
 from benchmarks import bench_detector, bench_tuning, heads_cv, model_card
 from benchmarks.bootstrap import bootstrap_columns, bootstrap_f1
+from pipeline.config import TaggerConfig
+from pipeline.stage1 import CachedDetector
 
 
 def test_both_ways_to_tune_reach_the_same(tmp_path, capsys):
@@ -141,3 +146,16 @@ def test_the_interval_draws_sources_and_not_samples():
 def test_a_model_card_without_a_place_for_a_table_is_refused():
     with pytest.raises(UserError, match="no place '<!-- begin heads --> … <!-- end heads -->'"):
         model_card.fill("<!-- begin heads --> and no end", {"heads": "table"})
+
+
+def test_the_model_card_shows_what_was_measured_of_what_is_shipped(taxonomy):
+    folder = PROJECT / "benchmarks"
+    detector, heads = (json.loads((folder / name).read_text()) for name in ("detector.json", "heads_cv.json"))
+    shipped = str(CachedDetector.from_config(TaggerConfig(), taxonomy).identity)
+    assert {scores["student"] for scores in detector["frames"]} == {shipped}
+    assert heads["detector"] == shipped
+    for backbone, (_, sha256) in heads["trunks"].items():
+        assert sha256 == sha256_file(trunk_path(backbone))
+    card = model_card.CARD.read_text(encoding="utf-8")
+    assert model_card.fill(card, model_card.all_tables(detector, heads)) == card
+    assert f"**{model_card.shipped_variant()}**" in card

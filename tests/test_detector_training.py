@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -102,6 +103,19 @@ def test_training_lowers_the_loss_and_leaves_the_frozen_children_alone(images: l
     assert reports[-1].loss < 0.8 * reports[0].loss
     for name, tensor in average.model[0].m[:18].state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
+
+
+def test_the_backbone_moves_by_its_share_of_the_learning_rate(images: list[LabelledImage], tmp_path: Path):
+    phase = Phase("deep", 14, 16, 1, 1e-3)
+    moved = {}
+    for share in (0.0, 1.0):
+        network = new_network()
+        before = {name: tensor.clone() for name, tensor in network.named_parameters()}
+        train_detector(network, images, [], [phase], replace(SETTINGS, backbone_share=share), tmp_path / str(share))
+        moved[share] = {name for name, tensor in network.named_parameters() if not torch.equal(tensor, before[name])}
+    assert not any(name.startswith("model.0.") for name in moved[0.0])
+    assert any(name.startswith("model.0.m.18.") for name in moved[1.0])
+    assert moved[0.0] >= {name for name in moved[1.0] if name.startswith("model.4.")} != set()
 
 
 def test_images_without_any_actor_cannot_teach(images: list[LabelledImage], tmp_path: Path):
