@@ -162,7 +162,7 @@ def _regress(
         samples = weights.sum()
         solution[:, -1] = np.log(samples + 1) * (1 if target.all() else -1)
         return solution
-    model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
+    model = LogisticRegression(solver="newton-cg", max_iter=ITERATIONS, warm_start=True)  # half of lbfgs's time
     for place, strength in enumerate(strengths):
         model.C = strength
         model.fit(inputs, target, sample_weight=weights)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-LABEL_THRESHOLD = 0.5
+LABEL_THRESHOLD = 0.3  # by grouped cross-validation over train clips; 0.25 to 0.5 differ by a point of F1
 
 
 def say_labels(probabilities: NDArray[np.floating], label_threshold: float = LABEL_THRESHOLD) -> NDArray[np.bool_]:
@@ -19,7 +19,7 @@ def say_labels(probabilities: NDArray[np.floating], label_threshold: float = LAB
     Returns:
         Shape (..., outputs), at least one True in each row.
 
-    >>> say_labels(np.array([[0.7, 0.5, 0.1], [0.2, 0.3, 0.1]]))
+    >>> say_labels(np.array([[0.7, 0.5, 0.1], [0.2, 0.25, 0.1]]))
     array([[ True,  True, False],
            [False,  True, False]])
     """

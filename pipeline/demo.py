@@ -12,6 +12,7 @@ from a2d.video_writing import video_writer
 
 WIDTH, HEIGHT, FPS = 576, 320, 25
 SCENE_FRAMES = 38
+SURROUND = 81  # pixels over which what surrounds a photograph is blurred
 OVERSAMPLING = 2  # drawn this much larger, then averaged: a plain warp of a larger photograph flickers
 
 
@@ -57,7 +58,7 @@ class Scene:
 
 SCENES = (
     Scene("ultralytics", "assets/bus.jpg", View(405, 615, 800), View(330, 580, 620)),
-    Scene("skimage", "data/chelsea.png", View(225, 150, 448), View(220, 145, 400)),
+    Scene("skimage", "data/chelsea.png", View(225, 150, 640), View(225, 150, 560)),
     Scene("ultralytics", "assets/zidane.jpg", View(640, 360, 1270), View(760, 330, 900)),
     Scene("skimage", "data/astronaut.png", View(256, 175, 500), View(230, 150, 360)),
 )
@@ -84,14 +85,19 @@ def write_demo(path: Path) -> None:
 
 
 def cut_out(photograph: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
-    """Show a view of a photograph (H, W, 3) as a frame of the clip, shape (HEIGHT, WIDTH, 3)."""
+    """Show a view of a photograph (H, W, 3) as a frame of the clip, shape (HEIGHT, WIDTH, 3).
+
+    Where the view is larger than the photograph, a blurred one surrounds it.
+    """
     import cv2
 
     scale = OVERSAMPLING * WIDTH / view.width
     size = OVERSAMPLING * WIDTH, OVERSAMPLING * HEIGHT
     shift_x, shift_y = size[0] / 2 - scale * view.x, size[1] / 2 - scale * view.y
     matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]])
-    large = cv2.warpAffine(photograph, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    surround = cv2.blur(cv2.resize(photograph, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), (SURROUND, SURROUND))
+    large = cv2.resize(surround, size)
+    cv2.warpAffine(photograph, matrix, size, large, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
     return np.asarray(cv2.resize(large, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 

@@ -11,7 +11,7 @@ from actor_detector.yolo import PUBLISHED_CONFIDENCE, PUBLISHED_IMAGE_SIZE
 EMBEDDED = "embedded"
 EMBEDDED_FILE = PROJECT / "models" / "actor_detector.safetensors"
 EMBEDDED_IMAGE_SIZE = 320
-EMBEDDED_CONFIDENCE = 0.2
+EMBEDDED_CONFIDENCE = 0.4
 BETTER_EYE = "yolo26n"
 
 

@@ -15,7 +15,7 @@ from action_heads.looks import Look, samples_of, targets_of
 from action_heads.model import load_trunk, start_from
 from action_heads.prediction import ActionHeads
 from action_heads.preprocessing import Preprocessing, evaluation_transform, resize_frame, to_tensor
-from action_heads.readout import say_labels
+from action_heads.readout import LABEL_THRESHOLD, say_labels
 from action_heads.recipes import DEFAULT, PAPER, RECIPES, TUNINGS, adjust, recipe_from_name
 from action_heads.training import (
     _sampler,
@@ -117,16 +117,16 @@ def test_balance_draws_rare_labels_more_often(frames):
 @pytest.mark.parametrize(
     ("probabilities", "said"),
     [
-        ([0.6, 0.5, 0.4], [True, True, False]),
-        ([0.1, 0.2, 0.3], [False, False, True]),
+        ([0.6, LABEL_THRESHOLD, LABEL_THRESHOLD - 0.01], [True, True, False]),
+        ([0.1, 0.15, 0.2], [False, False, True]),
         ([0.2, 0.2, 0.2], [True, False, False]),
-        ([0.5], [True]),
+        ([LABEL_THRESHOLD], [True]),
     ],
     ids=["two reach it", "none does: the likeliest", "a tie: the first", "the threshold counts"],
 )
 def test_read_out(probabilities, said):
     assert say_labels(np.array(probabilities)).tolist() == said
-    assert score_frames(np.array([probabilities]), np.array([said]), 0.5).f1 == 1.0
+    assert score_frames(np.array([probabilities]), np.array([said]), LABEL_THRESHOLD).f1 == 1.0
 
 
 def test_unknown_recipes_and_numbers_are_refused():
