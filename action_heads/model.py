@@ -131,8 +131,8 @@ def _embedded_trunk(backbone: Backbone) -> Trunk:
     path = trunk_path(backbone.name)
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: the embedded trunk of {backbone.name} is missing from this copy of the project: "
-            "get it anew, or use --trunk imagenet or another --backbone"
+            f"{path}: there is no embedded trunk of {backbone.name} here: use --trunk imagenet, make the file "
+            "(python -m pipeline.export_trunk, or distil_trunk.py), or use another --backbone"
         )
     manifest = read_trunk_manifest(path)
     if manifest.backbone != backbone.name:
