@@ -237,7 +237,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
 def test_an_embedded_trunk_must_be_there_and_of_its_backbone(tmp_path, monkeypatch):
     monkeypatch.setattr(trunk_files, "EMBEDDED_FOLDER", tmp_path)
-    with pytest.raises(CheckpointError, match="there is no embedded trunk of efficientnet_lite0 here: use --trunk imagenet"):
+    with pytest.raises(CheckpointError, match="no embedded trunk of efficientnet_lite0 here: use --trunk imagenet"):
         load_trunk("embedded", LITE0)
     path = trunk_path(LITE0.name)
     manifest = TrunkManifest("resnet34", LITE0.preprocessing.to_dict(), "random", "none")
