@@ -158,8 +158,9 @@ def _regress(
     """Give weights and bias for each strength, shape (strengths, D + 1)."""
     solution = np.zeros((len(strengths), inputs.shape[1] + 1))
     if target.all() or not target.any():
-        # Nothing tells the label from the rest: say how likely it is after so many samples (Laplace).
-        samples = weights.sum()
+        # Nothing tells the label from the rest: say how likely it is after so many samples (Laplace); after a single
+        # one as after two, for a label that was never seen must stay below the threshold from which labels are said.
+        samples = max(weights.sum(), 2.0)
         solution[:, -1] = np.log(samples + 1) * (1 if target.all() else -1)
         return solution
     model = LogisticRegression(solver="newton-cg", max_iter=ITERATIONS, warm_start=True)  # half of lbfgs's time

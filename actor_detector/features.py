@@ -142,7 +142,7 @@ def compute_features(
         if len(targets) % SAVED_EVERY < batch_size or len(targets) == count:
             _save_targets(folder / "targets.npz", targets)
             write_atomically(counter, json.dumps(len(targets)))
-    for child in children_read(network, frozen):
+    for child in children_read(network, frozen) if count else []:
         arrays.setdefault(child, np.load(folder / f"{child}.npy", mmap_mode="r"))
     return FeatureStore(folder, arrays, targets)
 

@@ -137,7 +137,7 @@ def _size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
-    except OSError:
+    except (OSError, ImportError):  # Ultralytics, once imported, makes Pillow try a package for formats unknown to it
         raise DatasetError(f"{path}: not a readable image") from None
 
 

@@ -15,6 +15,7 @@ from action_heads.classifier import (
     fit_strengths,
     score_samples,
 )
+from action_heads.readout import say_labels
 
 
 def material(samples=40, looks=3, features=12, seed=0, spread=0.5):
@@ -107,3 +108,16 @@ def test_it_becomes_the_networks_own_last_layer():
     with torch.inference_mode():
         logits = network.classifier(torch.from_numpy(features.values[:, 0]))
     np.testing.assert_allclose(torch.sigmoid(logits).numpy(), layer.probabilities(features.values[:, 0]), atol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 5])
+def test_a_label_that_was_never_seen_is_not_said(samples):
+    features = material().at(np.arange(3))  # the looks at one sample
+    features = LabelledFeatures(
+        np.tile(features.values, (samples, 1, 1)),
+        np.tile(features.targets, (samples, 1)),
+        np.repeat(np.arange(samples), 3),
+        np.repeat([f"source {number}" for number in range(samples)], 3),
+    )
+    probabilities = fit_last_layer(features).probabilities(features.values[:, 0])
+    np.testing.assert_array_equal(say_labels(probabilities), features.targets)

@@ -130,7 +130,7 @@ def test_retraining_changes_one_head_and_shows_it(small_kit, heads, tmp_path, ca
         (epoch,) = [json.loads(line) for line in (folder / "dog.jsonl").read_text().splitlines()]
         assert epoch["epoch"] == 1
     manifest = read_manifest(head_path(folder, "dog"))
-    assert (manifest.backbone, manifest.tuned, manifest.input) == ("efficientnet_lite0", tune, "crop")
+    assert (manifest.backbone, manifest.tuned, manifest.input) == ("efficientnet_lite0", tune, retrain_head.INPUT)
     assert manifest.data["images"] == 2
 
 
