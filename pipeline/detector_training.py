@@ -20,7 +20,7 @@ from actor_detector.teacher import LabelledImage, label_images
 from actor_detector.train import EpochReport, Phase, TrainingSettings, train_detector
 from actor_detector.weights import DetectorManifest, save_detector
 from actor_detector.yolo import YoloActorDetector, build_network
-from pipeline.training_work import claim_work, extract_frames, find_images, fixed_share
+from pipeline.training_work import check_work, claim_work, extract_frames, find_images, fixed_share
 
 TRUSTED_FROM = 0.25  # fused confidence from which a teacher's box is taught
 TEACHER_CONFIDENCE = 0.1  # of single views; fusing sorts out the rest
@@ -122,8 +122,9 @@ def retrain_detector(
     Raises:
         UserError: If an input is wrong, or `plan.work` holds another training.
     """
-    claim_work(plan.work, plan.to_dict(), resume)
+    check_work(plan.work, plan.to_dict(), resume)
     images = collect_images(plan, taxonomy, progress)
+    claim_work(plan.work, plan.to_dict())
     teachers = [
         YoloActorDetector(path, taxonomy, plan.teacher_image_size, TEACHER_CONFIDENCE, plan.device)
         for path in plan.teachers

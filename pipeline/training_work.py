@@ -14,11 +14,12 @@ from a2d.files import write_atomically
 from a2d.sampling import spaced_places
 from action_heads.frames import count_frames
 
+PLAN_FILE = "plan.json"
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
-def claim_work(work: Path, plan: Mapping[str, Any], resume: bool) -> None:
-    """Make sure that a work folder is new, or holds this very training and the user wants to go on with it.
+def check_work(work: Path, plan: Mapping[str, Any], resume: bool) -> None:
+    """Make sure that a work folder is free, or holds this very training and the user wants to go on with it.
 
     Args:
         work: The folder, which exists.
@@ -28,7 +29,7 @@ def claim_work(work: Path, plan: Mapping[str, Any], resume: bool) -> None:
     Raises:
         TrainingError: If it holds another training, or going on was not asked for, or there is nothing to go on with.
     """
-    path = work / "plan.json"
+    path = work / PLAN_FILE
     if path.is_file():
         if not resume:
             raise TrainingError(f"{work} holds a training already: --resume goes on with it, or choose another --work")
@@ -41,7 +42,11 @@ def claim_work(work: Path, plan: Mapping[str, Any], resume: bool) -> None:
                 )
     elif resume:
         raise TrainingError(f"{work}: no training to resume there")
-    write_atomically(path, json.dumps(plan, indent=1))
+
+
+def claim_work(work: Path, plan: Mapping[str, Any]) -> None:
+    """Say in a work folder which training it holds; called once its inputs are read, so a wrong path claims nothing."""
+    write_atomically(work / PLAN_FILE, json.dumps(plan, indent=1))
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from action_heads.distillation import DistillationSettings, EpochReport, Teacher
 from action_heads.model import load_trunk
 from action_heads.training import fast_bfloat16
 from action_heads.trunk_files import TrunkManifest, save_trunk
-from pipeline.training_work import claim_work, extract_frames, find_images, fixed_share
+from pipeline.training_work import check_work, claim_work, extract_frames, find_images, fixed_share
 
 TEACHER, STUDENT = "efficientnet_lite0", "resnet34"
 TRAIN_SPLIT = "train"
@@ -80,8 +80,9 @@ def distil_trunk(
     Raises:
         UserError: If an input is wrong, or `plan.work` holds another training.
     """
-    claim_work(plan.work, plan.to_dict(), resume)
+    check_work(plan.work, plan.to_dict(), resume)
     images = collect_images(plan, taxonomy, progress)
+    claim_work(plan.work, plan.to_dict())
     held_out = [path for path in images if fixed_share(path.name) < plan.held_out]
     learned = [path for path in images if fixed_share(path.name) >= plan.held_out]
     teacher = _find_teacher(plan.settings)

@@ -249,6 +249,7 @@ class TestCommand:
         (tmp_path / "empty").mkdir()
         with pytest.raises(DatasetError, match="no images there"):
             retrain_detector.main(self.arguments(tmp_path / "empty", yolo, tmp_path))
+        assert not list((tmp_path / "work").iterdir()), "the right path can be given next, without --resume"
         with pytest.raises(TrainingError, match="no training to resume"):
             retrain_detector.main([*self.arguments(tmp_path / "empty", yolo, tmp_path / "new"), "--resume"])
 

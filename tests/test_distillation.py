@@ -138,6 +138,13 @@ def test_the_command_writes_a_trunk_and_goes_on_only_when_asked(images, tmp_path
     assert "holds a training with settings" in capsys.readouterr().err
 
 
+def test_a_wrong_folder_does_not_claim_the_work_folder(tmp_path, capsys):
+    command = ["--images", str(tmp_path / "no"), "--out", str(tmp_path / "t.safetensors")]
+    assert cli.run(distil_trunk.main, command) == cli.WRONG_USAGE
+    assert "no such file or folder" in capsys.readouterr().err
+    assert not list((tmp_path / "t.safetensors.work").iterdir())
+
+
 @pytest.mark.parametrize("size", ["112", "x:1", "112:0", "8:1"])
 def test_sizes_that_cannot_be_are_refused(images, tmp_path, capsys, size):
     command = ["--images", str(images[0].parent), "--out", str(tmp_path / "t"), "--sizes", size]
