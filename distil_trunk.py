@@ -40,6 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=4,
         help="different crops of each image, about each of which the teacher is asked once (default: 4)",
     )
+    training.add_argument(
+        "--cells", type=cli.positive, default=2, help="parts a side in which features are compared (default: 2)"
+    )
     training.add_argument("--training-batch-size", type=cli.positive, default=64, help="images a step (default: 64)")
     training.add_argument("--learning-rate", type=float, default=1e-3, help="at the top (default: 0.001)")
     training.add_argument("--weight-decay", type=float, default=0.02, help="default: 0.02")
@@ -68,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = DistillationSettings(
         sizes=parse_sizes(arguments.sizes),
         crops=arguments.crops,
+        cells=arguments.cells,
         batch_size=arguments.training_batch_size,
         learning_rate=arguments.learning_rate,
         weight_decay=arguments.weight_decay,

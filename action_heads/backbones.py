@@ -45,6 +45,7 @@ class Backbone:
     Attributes:
         name: What the command line and the manifests call it.
         build: Makes an untrained one with so many outputs, from (B, 3, S, S) to logits (B, outputs).
+        pooling: Name of the layer before the last one, which averages over the image.
         classifier: Name of its last layer, a `nn.Linear`.
         last_stage: Names of what belongs to its last stage, before that layer.
         preprocessing: How it wants to be fed.
@@ -53,6 +54,7 @@ class Backbone:
 
     name: str
     build: Callable[[int], nn.Module]
+    pooling: str
     classifier: str
     last_stage: tuple[str, ...]
     preprocessing: Preprocessing
@@ -153,6 +155,7 @@ BACKBONES = {
         Backbone(
             name="efficientnet_lite0",
             build=_build_lite0,
+            pooling="global_pool",
             classifier="classifier",
             last_stage=("blocks.5", "blocks.6", "conv_head", "bn2"),
             # The weights come from TensorFlow, which scaled RGB to [-1, 1].
@@ -162,6 +165,7 @@ BACKBONES = {
         Backbone(
             name="resnet34",
             build=_build_resnet34,
+            pooling="avgpool",
             classifier="fc",
             last_stage=("layer4",),
             preprocessing=Preprocessing(),

@@ -1,9 +1,11 @@
-"""Teaching a network what another one makes of images: its pooled features, without any label.
+"""Teaching a network what another one makes of images: its features, without any label.
 
 Teacher and student see the same random crops of each image, the student at a smaller side where that is asked for, and
-the teacher is asked about each crop once: both make an epoch cheap. Every epoch ends with a checkpoint, and every crop
-is drawn from the seed, its number and the image's, so a training that is killed goes on from its last epoch and ends
-with the same weights as one that was not.
+the teacher is asked about each crop once: both make an epoch cheap. Their features are compared part by part of the
+crop, so that one image says more than one thing; the student sees every other crop mirrored, and the parts with it.
+
+Every epoch ends with a checkpoint, and every crop is drawn from the seed, its number and the image's, so a training
+that is killed goes on from its last epoch and ends with the same weights as one that was not.
 """
 
 import io
@@ -25,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from a2d.errors import TrainingError
 from a2d.files import write_atomically
-from action_heads.backbones import Backbone
+from action_heads.backbones import Backbone, tensors_of
 from action_heads.features import headless
 from action_heads.model import Trunk
 from action_heads.preprocessing import Preprocessing, to_tensor
@@ -44,6 +46,7 @@ class DistillationSettings:
     Attributes:
         sizes: Side in pixels of what the student sees, and for how many epochs; one after another.
         crops: Number of different crops of each image; the epochs take turns with them.
+        cells: In how many parts a side the features are compared, each the mean over its part of the image.
         batch_size: Images a step.
         learning_rate: Of AdamW, at the top of its cosine.
         weight_decay: Of AdamW, on weights with two dimensions and more.
@@ -54,6 +57,7 @@ class DistillationSettings:
 
     sizes: tuple[tuple[int, int], ...] = ((112, 20), (160, 4))
     crops: int = 4
+    cells: int = 2
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
@@ -145,7 +149,7 @@ def distil(
     workers: int = 0,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     progress: Callable[..., Iterable[int]] = lambda steps, what: steps,
-) -> nn.Module:
+) -> dict[str, torch.Tensor]:
     """Teach a student, going on from the checkpoint in `work` where there is one.
 
     Args:
@@ -162,7 +166,7 @@ def distil(
         progress: Wraps the steps, with their name as `what`, for a progress bar.
 
     Returns:
-        The student, whose last layer gives the teacher's features, in evaluation mode.
+        The student's tensors, without the last layer, which gave the teacher's features.
 
     Raises:
         TrainingError: If there are no images, one cannot be read, or the loss stops being a number.
@@ -178,7 +182,28 @@ def distil(
         lines = [json.dumps(asdict(report)) + "\n" for report in run.reports]
         write_atomically(work / "epochs.jsonl", "".join(lines))
         on_epoch(run.reports[-1])
-    return run.student.eval()
+    last = f"{student.classifier}."
+    return {name: tensor for name, tensor in tensors_of(run.student).items() if not name.startswith(last)}
+
+
+class _EachCell(nn.Module):
+    """Gives cells (B, C * cells²), as flattened pooling leaves them, to a layer one by one: (B, cells², D)."""
+
+    def __init__(self, layer: nn.Module, cells: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.cells = cells
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.layer(pooled.unflatten(1, (-1, self.cells**2)).transpose(1, 2))
+        return output
+
+
+def _cut_in_cells(network: nn.Module, backbone: Backbone, cells: int) -> Any:
+    """Make a network pool over the parts of an image and not over all of it: (B, 3, S, S) to (B, cells², D)."""
+    setattr(network, backbone.pooling, nn.Sequential(nn.AdaptiveAvgPool2d(cells), nn.Flatten(1)))
+    setattr(network, backbone.classifier, _EachCell(getattr(network, backbone.classifier), cells))
+    return network
 
 
 class _Run:
@@ -201,15 +226,15 @@ class _Run:
         self.autocast = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16)
         self.preprocessing = student.preprocessing
         self.taught = teacher
-        self.teacher: Any = headless(teacher.trunk)
-        self.teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.teacher = _cut_in_cells(headless(teacher.trunk), teacher.trunk.backbone, settings.cells)
+        self.teacher.to(device, memory_format=torch.channels_last)
         features = int(
             teacher.trunk.backbone.build(1).get_parameter(teacher.trunk.backbone.classifier_keys[0]).shape[1]
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.student: Any = student.build(features)
-        self.student.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.student = _cut_in_cells(student.build(features), student, settings.cells)
+        self.student.to(device, memory_format=torch.channels_last)
         parameters = list(self.student.parameters())
         self.optimizer = torch.optim.AdamW(
             [
@@ -220,7 +245,7 @@ class _Run:
         )
         # A last batch of one image would leave batch normalisation with nothing to normalise by.
         self.steps = max(1, len(images) // settings.batch_size)
-        self.answers = _open_answers(work / "taught.npy", (settings.crops, len(images), features))
+        self.answers = _open_answers(work / "taught.npy", (settings.crops, len(images), settings.cells**2, features))
         self.reports: list[EpochReport] = []
         self.statistics: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -236,7 +261,8 @@ class _Run:
         for step in progress(range(self.steps)):
             self._set_learning_rate((epoch - 1) * self.steps + step)
             seen = next(crops).to(self.device)
-            loss = self._loss(self._remember(seen, self.answers[crop - 1], batches[step]), seen, size)
+            taught = self._remember(seen, self.answers[crop - 1], batches[step])
+            loss = self._loss(*self._mirror(taught, seen, epoch, step), size)
             if not math.isfinite(loss.item()):
                 raise TrainingError(f"the loss became {loss.item()} in epoch {epoch}; try a lower learning rate")
             self.optimizer.zero_grad(set_to_none=True)
@@ -256,8 +282,8 @@ class _Run:
                     cosine
                     for seen in self._load(self.held_out, 0)
                     for cosine in functional.cosine_similarity(
-                        self._standardise(self._ask_teacher(seen.to(self.device))),
-                        self._standardise(self._ask_student(seen.to(self.device), size)),
+                        self._standardise(self._ask_teacher(seen.to(self.device))).mean(dim=1),
+                        self._standardise(self._ask_student(seen.to(self.device), size)).mean(dim=1),
                     ).tolist()
                 ]
         rate = self.optimizer.param_groups[0]["lr"]
@@ -287,11 +313,24 @@ class _Run:
         self.reports = [EpochReport(**report) for report in state["reports"]]
 
     def _remember(self, seen: torch.Tensor, answers: NDArray[np.float16], rows: list[int]) -> torch.Tensor:
-        """Give what the teacher makes of crops of the images `rows`: kept answers (N, D), or asked now and kept."""
+        """Give what the teacher makes of crops of the images `rows`, (N, cells², D): kept, or asked now and kept."""
         if not np.isfinite(answers[rows]).all():
             with torch.inference_mode():
                 answers[rows] = self._ask_teacher(seen).half().cpu().numpy()
         return torch.from_numpy(answers[rows]).to(self.device).float()
+
+    def _mirror(
+        self, taught: torch.Tensor, seen: torch.Tensor, epoch: int, step: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mirror every other crop, left to right, and what is taught about its cells."""
+        chosen = np.random.default_rng([self.settings.seed, epoch, step]).random(len(seen)) < 0.5
+        mirrored = torch.from_numpy(chosen).to(self.device)
+        cells = self.settings.cells
+        swapped = taught.unflatten(1, (cells, cells)).flip(2).flatten(1, 2)
+        return (
+            torch.where(mirrored.view(-1, 1, 1), swapped, taught),
+            torch.where(mirrored.view(-1, 1, 1, 1), seen.flip(3), seen),
+        )
 
     def _loss(self, taught: torch.Tensor, seen: torch.Tensor, size: int) -> torch.Tensor:
         """Mean squared distance of the standardised features, and the divergence of the softened classes beside it."""
@@ -300,7 +339,8 @@ class _Run:
         if self.taught.weight is None or self.taught.bias is None or not self.settings.logits_weight:
             return loss
         weight, bias = self.taught.weight.to(self.device), self.taught.bias.to(self.device)
-        soft = [functional.linear(x, weight, bias) / self.settings.temperature for x in (learned, taught)]
+        whole = (learned.mean(dim=1), taught.mean(dim=1))
+        soft = [functional.linear(x, weight, bias) / self.settings.temperature for x in whole]
         divergence = functional.kl_div(
             functional.log_softmax(soft[0], 1),
             functional.log_softmax(soft[1], 1),
@@ -327,12 +367,13 @@ class _Run:
         return (features - mean) / spread
 
     def _statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and spread of the teacher's features, from some of the images, shapes (D,)."""
+        """Mean and spread of the teacher's features in a cell, from some of the images, shapes (D,)."""
         if self.statistics is None:
             chosen = np.random.default_rng(self.settings.seed).permutation(len(self.images))[:STATISTICS_IMAGES]
             few = [self.images[place] for place in sorted(chosen.tolist())]
             with torch.inference_mode():
-                found = torch.cat([self._ask_teacher(seen.to(self.device)) for seen in self._load(few, 0)])
+                asked = [self._ask_teacher(seen.to(self.device)) for seen in self._load(few, 0)]
+                found = torch.cat(asked).flatten(0, 1)
                 mean, spread = found.mean(dim=0), found.std(dim=0, unbiased=False)
                 spread = spread.clamp(min=LEAST_SPREAD * float(spread.mean()))
             self.statistics = (mean.clone(), spread.clone())
@@ -353,8 +394,8 @@ class _Run:
             group["lr"] = self.settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def _open_answers(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float16]:
-    """Open the teacher's answers on disk, shape (crops, N, D): NaN where the teacher was not asked yet."""
+def _open_answers(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    """Open the teacher's answers on disk, shape (crops, N, cells², D): NaN where the teacher was not asked yet."""
     if not path.is_file() or np.load(path, mmap_mode="r").shape != shape:
         path.parent.mkdir(parents=True, exist_ok=True)
         growing = path.with_name("taught.part.npy")  # one that is half full of NaN must not be taken for answers

@@ -11,7 +11,7 @@ import torch
 from a2d.dataset import read_samples
 from a2d.errors import TrainingError
 from a2d.labels import Taxonomy
-from action_heads.backbones import find_backbone, tensors_of
+from action_heads.backbones import find_backbone
 from action_heads.distillation import DistillationSettings, EpochReport, Teacher, distil
 from action_heads.model import load_trunk
 from action_heads.training import fast_bfloat16
@@ -88,7 +88,7 @@ def distil_trunk(
     teacher = _find_teacher(plan.settings)
     student = find_backbone(STUDENT)
     bf16 = fast_bfloat16(plan.device)
-    network = distil(
+    tensors = distil(
         learned,
         held_out,
         teacher,
@@ -105,8 +105,7 @@ def distil_trunk(
     source = f"taught by {TEACHER} ({teacher.trunk.sha256[:8]}) on {len(learned)} images, {settings}"
     fed = replace(student.preprocessing, size=plan.settings.size_in(plan.settings.epochs))
     manifest = TrunkManifest(STUDENT, fed.to_dict(), source, LICENCE)
-    kept = {name: tensor for name, tensor in tensors_of(network).items() if name not in student.classifier_keys}
-    save_trunk(plan.out, kept, manifest)
+    save_trunk(plan.out, tensors, manifest)
     return manifest
 
 

@@ -10,7 +10,15 @@ import torch
 import distil_trunk
 from a2d.errors import TrainingError
 from action_heads.backbones import find_backbone
-from action_heads.distillation import CropDataset, DistillationSettings, Teacher, distil
+from action_heads.distillation import (
+    CropDataset,
+    DistillationSettings,
+    Teacher,
+    _cut_in_cells,
+    _normalise,
+    distil,
+)
+from action_heads.features import headless
 from action_heads.model import load_trunk
 from action_heads.trunk_files import read_trunk_manifest
 from pipeline import cli
@@ -39,18 +47,18 @@ def teacher():
 @pytest.fixture(scope="module")
 def uninterrupted(images, teacher, tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
-    network = distil(images[:10], images[10:], teacher, STUDENT, SETTINGS, folder)
-    return network, [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
+    tensors = distil(images[:10], images[10:], teacher, STUDENT, SETTINGS, folder)
+    return tensors, [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
 
 
 def test_it_learns_and_logs(uninterrupted):
-    network, log = uninterrupted
+    tensors, log = uninterrupted
     assert [line["epoch"] for line in log] == [1, 2, 3, 4]
     assert [line["size"] for line in log] == [32, 32, 32, 48]
     assert log[2]["loss"] < log[0]["loss"]
     assert log[-1]["learning_rate"] < log[0]["learning_rate"]
-    assert not network.training
-    assert network.fc.out_features == 1280
+    assert tensors["layer4.2.bn2.running_var"].shape == (512,)
+    assert not any(name.startswith("fc.") for name in tensors)
 
 
 def test_one_that_is_killed_goes_on_and_ends_the_same(images, teacher, uninterrupted, tmp_path):
@@ -68,11 +76,12 @@ def test_one_that_is_killed_goes_on_and_ends_the_same(images, teacher, uninterru
     assert len((tmp_path / "epochs.jsonl").read_text().splitlines()) == 2
     (tmp_path / "epochs.jsonl").unlink()
     seen = []
-    network = distil(images[:10], images[10:], teacher, STUDENT, SETTINGS, tmp_path, on_epoch=seen.append)
+    tensors = distil(images[:10], images[10:], teacher, STUDENT, SETTINGS, tmp_path, on_epoch=seen.append)
     assert [report.epoch for report in seen] == [3, 4]
     expected, log = uninterrupted
-    for name, tensor in expected.state_dict().items():
-        assert torch.equal(network.state_dict()[name], tensor), name
+    assert tensors.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensors[name], tensor), name
     assert [json.loads(line) for line in (tmp_path / "epochs.jsonl").read_text().splitlines()] == log
 
 
@@ -89,14 +98,28 @@ def test_the_teacher_is_asked_about_each_crop_once(images, teacher, tmp_path):
     settings = DistillationSettings(sizes=((32, 4),), crops=2, batch_size=6)
     distil(images[:6], [], teacher, STUDENT, settings, tmp_path)
     answers = np.load(tmp_path / "taught.npy")
-    assert answers.shape == (2, 6, 1280)
+    assert answers.shape == (2, 6, 4, 1280)
     assert np.isfinite(answers).all()
     (tmp_path / "checkpoint.pt").unlink()
     np.save(tmp_path / "taught.npy", np.zeros_like(answers))
-    learned = distil(images[:6], [], teacher, STUDENT, settings, tmp_path)
+    distil(images[:6], [], teacher, STUDENT, settings, tmp_path)
     assert not np.load(tmp_path / "taught.npy").any(), "what is known is not asked again"
-    assert learned.fc.out_features == 1280
     assert [settings.crop_in(epoch) for epoch in (1, 2, 3, 4)] == [1, 2, 1, 2]
+
+
+def test_the_parts_of_an_image_are_compared_each_with_its_own(images, teacher, tmp_path):
+    trunk = teacher.trunk
+    by_cells = _cut_in_cells(headless(trunk), trunk.backbone, 2)
+    whole = CropDataset(images, 224, 0, 0)[11][None]
+    lit = torch.zeros_like(whole)
+    lit[:, :, :112, 112:] = whole[:, :, :112, 112:]
+    preprocessing = trunk.preprocessing
+    with torch.inference_mode():
+        dark, one, mirrored = (
+            by_cells(_normalise(x, preprocessing))[0] for x in (torch.zeros_like(whole), lit, lit.flip(3))
+        )
+    assert (one - dark).abs().mean(dim=1).argmax() == 1, "cells run row by row, the upper right one is the second"
+    assert (mirrored - dark).abs().mean(dim=1).argmax() == 0
 
 
 def test_crops_are_the_same_for_one_seed_and_number(images):
