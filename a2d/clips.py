@@ -117,10 +117,20 @@ class ClipMeter:
         if self._size is None:
             raise ValueError("no frame was counted: add at least one batch first")
         times = np.concatenate(self._times)
-        last = self._last_duration_seconds
-        if last <= 0:
-            last = float(np.median(np.diff(times))) if len(times) > 1 else 1 / ASSUMED_FPS
-        return ClipInfo(len(times), float(times[-1]) + last, *self._size)
+        return ClipInfo(len(times), end_seconds(times, self._last_duration_seconds), *self._size)
+
+
+def end_seconds(time_seconds: NDArray[np.float64], last_duration_seconds: float) -> float:
+    """Say when a clip ends, from its first frame on.
+
+    Args:
+        time_seconds: When each frame is shown, shape (F,), F at least 1.
+        last_duration_seconds: How long the last one is; where that is unknown (0), the median gap stands in.
+    """
+    last = last_duration_seconds
+    if last <= 0:
+        last = float(np.median(np.diff(time_seconds))) if len(time_seconds) > 1 else 1 / ASSUMED_FPS
+    return float(time_seconds[-1]) + last
 
 
 def read_frames(clip: Path, batch_size: int = 16) -> Iterator[FrameBatch]:
@@ -143,7 +153,7 @@ def read_frames(clip: Path, batch_size: int = 16) -> Iterator[FrameBatch]:
     """
     if batch_size < 1:
         raise ValueError(f"{batch_size = }, at least 1 was expected")
-    return _batches(_frames(clip), batch_size)
+    return _batches(decode_frames(clip), batch_size)
 
 
 def read_frames_at(clip: Path, frame_indices: Sequence[int]) -> FrameBatch:
@@ -179,7 +189,19 @@ def is_frame_folder(folder: Path) -> bool:
     return folder.is_dir() and any(NUMBERED_FRAME.fullmatch(path.name) for path in folder.iterdir())
 
 
-def _frames(clip: Path) -> Generator[Frame, None, None]:
+def decode_frames(clip: Path) -> Generator[Frame, None, None]:
+    """Decode every frame of a clip, in the order they are shown, and make an image only of what is asked for one.
+
+    Args:
+        clip: As for `read_frames`.
+
+    Returns:
+        A generator of frames; the file is closed when it ends or is closed.
+
+    Raises:
+        ClipError: While iterating, as for `read_frames`.
+        TruncatedClipError: After the last frame, likewise.
+    """
     return folder_frames(clip) if clip.is_dir() else video_frames(clip)
 
 
@@ -208,7 +230,7 @@ def _stack(frames: Sequence[Frame], size: tuple[int, int]) -> FrameBatch:
     width, height = size
     images = np.empty((len(frames), height, width, 3), dtype=np.uint8)
     for row, frame in enumerate(frames):
-        images[row] = frame.image
+        images[row] = frame.image()
     return FrameBatch(
         frame_index=np.array([frame.index for frame in frames], dtype=np.int64),
         time_seconds=np.array([frame.time_seconds for frame in frames], dtype=np.float64),

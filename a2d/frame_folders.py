@@ -5,9 +5,11 @@ OpenCV is imported when a frame is first read, so that importing this module is 
 
 import re
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from a2d.errors import ClipError, TruncatedClipError
 from a2d.frames import ASSUMED_FPS, Frame
@@ -25,12 +27,32 @@ def _frame_files(folder: Path) -> dict[int, Path]:
     return {int(path.stem) - 1: path for path in names}
 
 
+@dataclass(frozen=True)
+class _Pixels:
+    """A picture that is an image already, shape (H, W, 3), uint8, BGR."""
+
+    pixels: NDArray[np.uint8]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    def image(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        if size is None or size == self.size:
+            return self.pixels
+        import cv2
+
+        return np.asarray(cv2.resize(self.pixels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
 def _read_png(index: int, path: Path) -> Frame | None:
     import cv2
 
     data = np.fromfile(path, dtype=np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    return None if image is None else Frame(index, index / ASSUMED_FPS, 1 / ASSUMED_FPS, image)
+    if image is None:
+        return None
+    return Frame(index, index / ASSUMED_FPS, 1 / ASSUMED_FPS, _Pixels(np.asarray(image, dtype=np.uint8)))
 
 
 def folder_frames(folder: Path) -> Generator[Frame, None, None]:

@@ -1,6 +1,7 @@
 """One decoded frame, as the readers of video files and of folders of frames hand it on."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,16 +10,31 @@ ASSUMED_FPS = 25.0
 """For clips that do not say: folders of frames, whose rate is unknown, and streams without timestamps."""
 
 
+class Picture(Protocol):
+    """What a decoder gives: pixels that become an image only when somebody asks for one, at the size they ask for."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, upright."""
+
+    def image(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Give an image (H, W, 3), uint8, BGR, upright; of another width and height where they are given."""
+
+
 @dataclass(frozen=True)
 class Frame:
-    """One frame: index from 0, seconds from the first frame on, image (H, W, 3) uint8 BGR."""
+    """One frame: index from 0, seconds from the first frame on, how long it is shown, and its pixels."""
 
     index: int
     time_seconds: float
     duration_seconds: float
-    image: NDArray[np.uint8]
+    picture: Picture
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        return self.image.shape[1], self.image.shape[0]
+        return self.picture.size
+
+    def image(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Give the image (H, W, 3), uint8, BGR, upright; of another width and height where they are given."""
+        return self.picture.image(size)

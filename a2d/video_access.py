@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from a2d.errors import ClipError, TruncatedClipError
 from a2d.frames import Frame
 from a2d.video_decoding import (
+    DecodedPicture,
     Painter,
     Tally,
     opened,
@@ -113,7 +114,7 @@ def _pick_by_index(clip: Path, wanted: Sequence[int]) -> dict[int, Frame] | None
     number_by_pts = {int(index.pts[number]): number for number in wanted}
     found: dict[int, Frame] = {}
     with opened(clip) as (container, stream):
-        tally, paint, position = Tally(), Painter(), 0
+        tally, painter, position = Tally(), Painter(), 0
         packets = packets_of(container, stream, tally)
         for first, last in index.stretches(wanted):
             stretch = islice(packets, first - position, last + 1 - position)
@@ -126,7 +127,8 @@ def _pick_by_index(clip: Path, wanted: Sequence[int]) -> dict[int, Frame] | None
                 if picture.pts in number_by_pts:
                     number = number_by_pts[picture.pts]
                     time = float((picture.pts - int(index.pts[0])) * time_base_of(stream))
-                    found[number] = Frame(number, time, picture_seconds(picture, stream), paint(picture))
+                    seconds = picture_seconds(picture, stream)
+                    found[number] = Frame(number, time, seconds, DecodedPicture(picture, painter))
             if tally.fault or seen != expected:
                 return None
             stream.codec_context.flush_buffers()

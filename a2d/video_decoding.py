@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
+    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 # Containers that write their duration down; of the others, FFmpeg guesses it.
@@ -65,25 +66,57 @@ class Painter:
     """Turns decoded pictures into upright BGR images; one per clip, as setting the conversion up is the costly part."""
 
     def __init__(self) -> None:
+        self._reformatters: dict[tuple[int, int], VideoReformatter] = {}
+
+    def paint(self, picture: "VideoFrame", size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Give the picture as an image (H, W, 3), uint8, BGR, not turned yet, of some width and height.
+
+        Colours are converted after shrinking, so that a small image is cheaper than a large one.
+        """
         from av.video.reformatter import VideoReformatter
 
-        self._reformatter = VideoReformatter()
+        reformatter = self._reformatters.setdefault(size, VideoReformatter())
+        painted = reformatter.reformat(picture, *size, format="bgr24", interpolation="BILINEAR")
+        return np.asarray(painted.to_ndarray(), dtype=np.uint8)
 
-    def __call__(self, picture: "VideoFrame") -> NDArray[np.uint8]:
-        """Give the picture as an image (H, W, 3), uint8, BGR, upright."""
-        image = np.asarray(self._reformatter.reformat(picture, format="bgr24").to_ndarray(), dtype=np.uint8)
+
+@dataclass(frozen=True)
+class DecodedPicture:
+    """A picture as the decoder left it, with what turns it into an image."""
+
+    frame: "VideoFrame"
+    painter: Painter
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, upright."""
+        width, height = self.frame.width, self.frame.height
+        return (height, width) if self.frame.rotation and _is_on_its_side(self._matrix()) else (width, height)
+
+    def image(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Give an image (H, W, 3), uint8, BGR, upright; of another width and height where they are given."""
         # PyAV 18 cannot list side data of kinds that it does not know, so only clips that are turned are asked for it.
-        if not picture.rotation:
-            return image
-        side_data: Any = picture.side_data  # PyAV's type for it knows one key only
-        matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
-        return _upright(image, matrix.reshape(3, 3))
+        if not self.frame.rotation:
+            return self.painter.paint(self.frame, size or (self.frame.width, self.frame.height))
+        matrix = self._matrix()
+        width, height = size or self.size
+        return _upright(
+            self.painter.paint(self.frame, (height, width) if _is_on_its_side(matrix) else (width, height)), matrix
+        )
+
+    def _matrix(self) -> NDArray[np.int32]:
+        side_data: Any = self.frame.side_data  # PyAV's type for it knows one key only
+        return np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32).reshape(3, 3)
+
+
+def _is_on_its_side(matrix: NDArray[np.int32]) -> bool:
+    return abs(int(matrix[0, 0])) < abs(int(matrix[0, 1]))
 
 
 def _upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:
     """Turn and flip an image (H, W, 3) as the display matrix says: pixel (x, y) goes to (x, y) @ matrix[:2, :2]."""
     (a, b), (c, d) = matrix[:2, :2]
-    if abs(a) < abs(b):
+    if _is_on_its_side(matrix):
         image, (a, d) = image.transpose(1, 0, 2), (c, b)
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
@@ -160,11 +193,12 @@ def video_frames(clip: Path) -> Generator[Frame, None, None]:
         TruncatedClipError: After the last frame that could be decoded, if the file ends early or is damaged.
     """
     with opened(clip) as (container, stream):
-        tally, paint = Tally(), Painter()
+        tally, painter = Tally(), Painter()
         clock = _Clock(time_base_of(stream), float(1 / (stream.guessed_rate or ASSUMED_FPS)))
         frames = 0
         for picture in pictures_of(packets_of(container, stream, tally), stream, tally):
-            yield Frame(frames, clock.seconds(picture.pts), picture_seconds(picture, stream), paint(picture))
+            seconds = picture_seconds(picture, stream)
+            yield Frame(frames, clock.seconds(picture.pts), seconds, DecodedPicture(picture, painter))
             frames += 1
         if not frames:
             raise ClipError(f"{clip}: no frame could be decoded ({tally.fault or 'it holds none'})")
