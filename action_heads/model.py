@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from a2d.errors import CheckpointError
@@ -169,10 +167,11 @@ def _make_trunk(
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as reason:
+            return read_tensors(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError as reason:
+        raise CheckpointError(f"trunk {reason}") from None
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as reason:
         first_line = (str(reason).splitlines() or [type(reason).__name__])[0]
         raise CheckpointError(f"trunk {path}: not a readable weights file ({first_line})") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):

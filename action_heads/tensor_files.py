@@ -1,4 +1,4 @@
-"""Our own weights files: safetensors with a manifest in the header, convolutions in half precision."""
+"""Our own weights files: safetensors with a manifest in the header, convolutions in half precision or in 8 bits."""
 
 import json
 from collections.abc import Mapping
@@ -11,21 +11,30 @@ from a2d.files import write_atomically
 if TYPE_CHECKING:
     from torch import Tensor
 
+SCALE = "@scale"  # ends the name of what a tensor of whole numbers is to be multiplied by
 
-def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", manifest: Mapping[str, Any]) -> None:
+
+def write_tensors(
+    path: Path, tensors: "Mapping[str, Tensor]", manifest: Mapping[str, Any], eight_bits: bool = False
+) -> None:
     """Write tensors, atomically: a file that is being replaced stays whole until the new one is.
 
     Args:
         path: Where.
         tensors: By name; convolution weights (four dimensions) are kept in half precision.
         manifest: What the file says about itself, `format` among it.
+        eight_bits: Keep convolution weights as whole numbers from -127 to 127 and a scale for each output channel.
     """
     import safetensors.torch
 
-    state = {
-        name: (tensor.half() if tensor.ndim == 4 else tensor).detach().cpu().contiguous()
-        for name, tensor in tensors.items()
-    }
+    state = {}
+    for name, tensor in tensors.items():
+        kept = tensor.detach().cpu()
+        if kept.ndim == 4 and eight_bits:
+            scale = (kept.float().abs().amax(dim=(1, 2, 3), keepdim=True) / 127).clamp(min=1e-12)
+            state[name], state[name + SCALE] = (kept / scale).round().char().contiguous(), scale
+        else:
+            state[name] = (kept.half() if kept.ndim == 4 else kept).contiguous()
     # One entry only: safetensors writes several in no fixed order, and the same weights must give the same bytes.
     write_atomically(path, safetensors.torch.save(state, metadata={"manifest": json.dumps(manifest)}))
 
@@ -43,7 +52,8 @@ def read_tensors(path: Path) -> "dict[str, Tensor]":
         state = safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as reason:
         raise CheckpointError(f"{path}: not a readable safetensors file ({reason})") from None
-    return {name: tensor.float() for name, tensor in state.items()}
+    scales = {name: state.pop(name) for name in list(state) if name.endswith(SCALE)}
+    return {name: tensor.float() * scales.get(name + SCALE, 1.0) for name, tensor in state.items()}
 
 
 def read_header(path: Path, expected: str, what: str, again: str) -> dict[str, Any]:

@@ -40,9 +40,9 @@ def trunk_path(backbone: str, folder: Path | None = None) -> Path:
     return (folder or EMBEDDED_FOLDER) / f"trunk_{backbone}.safetensors"
 
 
-def save_trunk(path: Path, tensors: "Mapping[str, Tensor]", manifest: TrunkManifest) -> None:
-    """Write a trunk, atomically; the same weights give the same bytes."""
-    write_tensors(path, tensors, {"format": FORMAT, **asdict(manifest)})
+def save_trunk(path: Path, tensors: "Mapping[str, Tensor]", manifest: TrunkManifest, eight_bits: bool = False) -> None:
+    """Write a trunk, atomically; the same weights give the same bytes. In 8 bits it takes half the room."""
+    write_tensors(path, tensors, {"format": FORMAT, **asdict(manifest)}, eight_bits)
 
 
 def read_trunk_manifest(path: Path) -> TrunkManifest:

@@ -39,6 +39,7 @@ class DistillationPlan:
         out: The trunk's file.
         device: `cpu` or `cuda:N`.
         workers: Processes that read images beside this one.
+        eight_bits: Keep the trunk's convolutions in 8 bits, not in half precision.
     """
 
     images: tuple[Path, ...]
@@ -49,11 +50,12 @@ class DistillationPlan:
     out: Path
     device: str
     workers: int
+    eight_bits: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Give what decides the result, for comparing with what an interrupted training was started with."""
         content = asdict(self)
-        for name in ("work", "out", "device", "workers"):
+        for name in ("work", "out", "device", "workers", "eight_bits"):
             del content[name]
         return dict(json.loads(json.dumps(content, default=str)))
 
@@ -105,7 +107,7 @@ def distil_trunk(
     source = f"taught by {TEACHER} ({teacher.trunk.sha256[:8]}) on {len(learned)} images, {settings}"
     fed = replace(student.preprocessing, size=plan.settings.size_in(plan.settings.epochs))
     manifest = TrunkManifest(STUDENT, fed.to_dict(), source, LICENCE)
-    save_trunk(plan.out, tensors, manifest)
+    save_trunk(plan.out, tensors, manifest, plan.eight_bits)
     return manifest
 
 

@@ -71,14 +71,18 @@ def gates_file(yolo: Path, taxonomy: Taxonomy, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def heads(taxonomy: Taxonomy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six real head files on the embedded trunk, whose last layers have learned nothing; cats and dogs see crops."""
+    return write_heads(tmp_path_factory.mktemp("heads"), taxonomy)
+
+
+def write_heads(folder: Path, taxonomy: Taxonomy, name: str = "efficientnet_lite0", tuned: str = "classifier") -> Path:
+    """Write six heads of a backbone on its embedded trunk, as if so much of it had been tuned."""
     import torch
 
     from action_heads.backbones import find_backbone
     from action_heads.checkpoint import HeadManifest, head_path, save_head
     from action_heads.model import load_trunk, start_from
 
-    folder = tmp_path_factory.mktemp("heads")
-    backbone = find_backbone("efficientnet_lite0")
+    backbone = find_backbone(name)
     trunk = load_trunk("embedded", backbone)
     for actor in taxonomy.actors:
         with torch.random.fork_rng():
@@ -89,9 +93,9 @@ def heads(taxonomy: Taxonomy, tmp_path_factory: pytest.TempPathFactory) -> Path:
             actor=actor.name,
             labels=actor.label_names,
             backbone=backbone.name,
-            tuned="classifier",
+            tuned=tuned,
             input="crop" if actor.name in ("cat", "dog") else "frame",
-            preprocessing=backbone.preprocessing.to_dict(),
+            preprocessing=trunk.preprocessing.to_dict(),
             trunk={"source": trunk.source, "sha256": trunk.sha256},
             recipe={},
             data={},

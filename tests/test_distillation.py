@@ -16,6 +16,7 @@ from action_heads.distillation import (
     Teacher,
     _cut_in_cells,
     _normalise,
+    _Run,
     distil,
 )
 from action_heads.features import headless
@@ -122,6 +123,20 @@ def test_the_parts_of_an_image_are_compared_each_with_its_own(images, teacher, t
     assert (mirrored - dark).abs().mean(dim=1).argmax() == 0
 
 
+def test_a_mirrored_crop_is_taught_with_its_cells_mirrored(images, teacher, tmp_path):
+    settings = DistillationSettings(sizes=((32, 1),), batch_size=6)
+    run = _Run(images, [], teacher, STUDENT, settings, tmp_path, "cpu", False, 0)
+    seen = torch.arange(8 * 3 * 4 * 4).view(8, 3, 4, 4)
+    taught = torch.stack([seen[:, 0, :2, :2], seen[:, 0, :2, 2:], seen[:, 0, 2:, :2], seen[:, 0, 2:, 2:]], 1)
+    taught = taught.flatten(2).sort(dim=2).values.float()
+    learned, shown = run._mirror(taught, seen, 1, 0)
+    mirrored = [not torch.equal(a, b) for a, b in zip(shown, seen, strict=True)]
+    assert 0 < sum(mirrored) < 8
+    cells = [shown[:, 0, :2, :2], shown[:, 0, :2, 2:], shown[:, 0, 2:, :2], shown[:, 0, 2:, 2:]]
+    expected = torch.stack(cells, 1).flatten(2).sort(dim=2).values.float()
+    assert torch.equal(learned, expected)
+
+
 def test_crops_are_the_same_for_one_seed_and_number(images):
     first, again, later, other = (
         CropDataset(images, 32, seed, number)[3] for seed, number in ((0, 1), (0, 1), (0, 2), (1, 1))
@@ -157,6 +172,13 @@ def test_the_command_writes_a_trunk_and_goes_on_only_when_asked(images, tmp_path
     assert "--resume goes on with it" in capsys.readouterr().err
     assert cli.run(distil_trunk.main, [*command, "--resume"]) == 0
     assert out.read_bytes() == before
+    small = tmp_path / "small.safetensors"
+    again = [*command, "--resume", "--eight-bits", "--out", str(small), "--work", f"{out}.work"]
+    assert cli.run(distil_trunk.main, again) == 0
+    assert small.stat().st_size < 22_000_000
+    rounded = load_trunk(str(small), STUDENT)
+    for name, tensor in trunk.state.items():
+        assert (rounded.state[name] - tensor).norm() <= 0.02 * tensor.norm(), name
     assert cli.run(distil_trunk.main, [*command, "--resume", "--seed", "1"]) == cli.WRONG_USAGE
     assert "holds a training with settings" in capsys.readouterr().err
 

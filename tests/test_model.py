@@ -135,7 +135,7 @@ def test_a_trunk_of_another_network_is_refused(tmp_path, imagenet_like, change, 
     [
         ("no.pth", None, "no such file .allowed: embedded, imagenet, random, or a file"),
         ("text.pth", b"hello", "not a readable weights file"),
-        ("text.safetensors", b"hello", "not a readable weights file"),
+        ("text.safetensors", b"hello", "not a readable safetensors file"),
         ("empty.pth", b"", "not a readable weights file"),
     ],
 )
