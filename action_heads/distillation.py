@@ -15,25 +15,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from a2d.errors import TrainingError
 from a2d.files import write_atomically
 from action_heads.backbones import Backbone, tensors_of
+from action_heads.cells import cut_in_cells
 from action_heads.features import headless
 from action_heads.model import Trunk
-from action_heads.preprocessing import Preprocessing, to_tensor
+from action_heads.preprocessing import Preprocessing
+from action_heads.random_crops import CropDataset
 
-CROP_AREA = (0.2, 1.0)  # of the image
-CROP_ASPECT = (3 / 4, 4 / 3)
 WARM_UP = 0.03  # of all steps
 STATISTICS_IMAGES = 512
 LEAST_SPREAD = 0.1  # of the mean one, so that a feature that is next to constant does not outweigh the rest
@@ -114,29 +111,6 @@ class EpochReport:
     held_out_cosine: float
 
 
-class CropDataset(Dataset[torch.Tensor]):
-    """Serves one random crop (3, S, S), uint8, RGB, of each image; number 0 is the whole image."""
-
-    def __init__(self, images: Sequence[Path], size: int, seed: int, number: int) -> None:
-        self.images = images
-        self.size = size
-        self.seed = seed
-        self.number = number
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        image = cv2.imread(str(self.images[index]), cv2.IMREAD_COLOR)
-        if image is None:
-            raise TrainingError(f"{self.images[index]}: not an image that can be read")
-        if self.number:
-            image = _random_crop(image, np.random.default_rng([self.seed, self.number, index]))
-        shrinking = min(image.shape[:2]) > self.size
-        interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        return to_tensor(np.asarray(cv2.resize(image, (self.size, self.size), interpolation=interpolation), np.uint8))
-
-
 def distil(
     images: Sequence[Path],
     held_out: Sequence[Path],
@@ -186,26 +160,6 @@ def distil(
     return {name: tensor for name, tensor in tensors_of(run.student).items() if not name.startswith(last)}
 
 
-class _EachCell(nn.Module):
-    """Gives cells (B, C * cells²), as flattened pooling leaves them, to a layer one by one: (B, cells², D)."""
-
-    def __init__(self, layer: nn.Module, cells: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.cells = cells
-
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = self.layer(pooled.unflatten(1, (-1, self.cells**2)).transpose(1, 2))
-        return output
-
-
-def _cut_in_cells(network: nn.Module, backbone: Backbone, cells: int) -> Any:
-    """Make a network pool over the parts of an image and not over all of it: (B, 3, S, S) to (B, cells², D)."""
-    setattr(network, backbone.pooling, nn.Sequential(nn.AdaptiveAvgPool2d(cells), nn.Flatten(1)))
-    setattr(network, backbone.classifier, _EachCell(getattr(network, backbone.classifier), cells))
-    return network
-
-
 class _Run:
     """The state of one distillation."""
 
@@ -226,14 +180,14 @@ class _Run:
         self.autocast = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16)
         self.preprocessing = student.preprocessing
         self.taught = teacher
-        self.teacher = _cut_in_cells(headless(teacher.trunk), teacher.trunk.backbone, settings.cells)
+        self.teacher = cut_in_cells(headless(teacher.trunk), teacher.trunk.backbone, settings.cells)
         self.teacher.to(device, memory_format=torch.channels_last)
         features = int(
             teacher.trunk.backbone.build(1).get_parameter(teacher.trunk.backbone.classifier_keys[0]).shape[1]
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.student = _cut_in_cells(student.build(features), student, settings.cells)
+            self.student = cut_in_cells(student.build(features), student, settings.cells)
         self.student.to(device, memory_format=torch.channels_last)
         parameters = list(self.student.parameters())
         self.optimizer = torch.optim.AdamW(
@@ -403,17 +357,6 @@ def _open_answers(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
         answers[:] = np.nan
         growing.replace(path)
     return np.asanyarray(np.load(path, mmap_mode="r+"))
-
-
-def _random_crop(image: Any, rng: np.random.Generator) -> Any:
-    """Cut a random part out of an image (H, W, 3): some of its area, at an aspect near 1, mirrored every other time."""
-    height, width = image.shape[:2]
-    area = rng.uniform(*CROP_AREA) * height * width
-    aspect = math.exp(rng.uniform(math.log(CROP_ASPECT[0]), math.log(CROP_ASPECT[1])))
-    wide, high = min(width, round(math.sqrt(area * aspect))), min(height, round(math.sqrt(area / aspect)))
-    left, top = int(rng.integers(0, width - wide + 1)), int(rng.integers(0, height - high + 1))
-    crop = image[top : top + max(high, 1), left : left + max(wide, 1)]
-    return crop[:, ::-1] if rng.random() < 0.5 else crop
 
 
 def _normalise(seen: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:

@@ -1,21 +1,37 @@
 """Stage 2 at work: the heads of a folder, and what each says of images of its actor."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
+from a2d.engines import Engine, Network, Runtime, key_of
 from a2d.files import sha256_file
 from a2d.labels import Taxonomy
-from action_heads.backbones import find_backbone
-from action_heads.checkpoint import HeadManifest, check_manifest, find_heads, load_head, read_manifest
+from action_heads.checkpoint import (
+    HeadManifest,
+    check_manifest,
+    find_heads,
+    load_head,
+    read_classifier,
+    read_manifest,
+)
 from action_heads.crops import NO_BOX
-from action_heads.model import Trunk, load_trunk
-from action_heads.preprocessing import Preprocessing, to_inputs
+from action_heads.preprocessing import Preprocessing, to_squares
+from action_heads.recipes import CLASSIFIER, check_backbone
 from action_heads.trunk_files import EMBEDDED
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from action_heads.model import Trunk
+
+NETWORK_FORMAT = "head/1"  # raise it when what is done to a network before it runs changes
+BATCH_SIZE = 1  # images in one pass of a network; several passes run side by side
 
 
 @dataclass(frozen=True)
@@ -23,12 +39,15 @@ class LoadedHead:
     """One head, ready to predict.
 
     Attributes:
-        network: In evaluation mode, on its device.
+        engine: Gives logits, or features if there is a classifier.
+        classifier: Weight (outputs, D) and bias (outputs,) of a last layer that is computed here; None where the
+            engine holds the whole head.
         manifest: What its file says.
         preprocessing: How to feed it.
     """
 
-    network: nn.Module
+    engine: Engine
+    classifier: tuple[NDArray[np.float32], NDArray[np.float32]] | None
     manifest: HeadManifest
     preprocessing: Preprocessing
 
@@ -36,13 +55,13 @@ class LoadedHead:
 class ActionHeads:
     """The action heads, one file an actor. All are checked at once, each is loaded when first needed.
 
-    Heads that were trained on an embedded trunk hold the same tensors in memory as far as their training left them
-    alone.
+    Heads that were trained on an embedded trunk share what their training left alone: a head that has but its last
+    layer for itself runs on the one network that gives the trunk's features.
 
     Args:
         folder: Holds `<actor>.safetensors` for one actor of the taxonomy at least.
         taxonomy: Whose actors and labels the heads must have.
-        device: `cpu` or `cuda:N`.
+        runtime: What runs the networks.
         fallback: Folder of the heads that stand in for those that `folder` lacks; None for none.
 
     Attributes:
@@ -53,22 +72,28 @@ class ActionHeads:
         CheckpointError: If a head is missing (all missing ones are named) or is not that actor's.
     """
 
-    def __init__(self, folder: Path, taxonomy: Taxonomy, device: str = "cpu", fallback: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, taxonomy: Taxonomy, runtime: Runtime | None = None, fallback: Path | None = None
+    ) -> None:
         self.folder = folder
         self.taxonomy = taxonomy
-        self.device = torch.device(device)
+        self.runtime = runtime or Runtime()
         self.paths = find_heads(folder, taxonomy, fallback)
         self.sha256: dict[str, str] = {}
+        self._manifests: dict[str, HeadManifest] = {}
         self._preprocessing: dict[str, Preprocessing] = {}
         self._trunks: dict[str, Trunk] = {}
-        self._loaded: dict[str, LoadedHead] = {}
+        self._networks: dict[str, nn.Module] = {}
+        self._engines: dict[str, Engine] = {}
+        self._head = cache(self._load)
         for actor in taxonomy.actors:
             path = self.paths[actor.name]
             manifest = read_manifest(path)
-            find_backbone(manifest.backbone, str(path))
+            check_backbone(manifest.backbone, str(path))
             check_manifest(path, manifest, actor)
             where = f"{path}: preprocessing"
             self._preprocessing[actor.name] = Preprocessing.from_dict(manifest.preprocessing, where)
+            self._manifests[actor.name] = manifest
             self.sha256[actor.name] = sha256_file(path)
 
     def describe(self) -> str:
@@ -81,18 +106,16 @@ class ActionHeads:
     def predict(
         self,
         actor_name: str,
-        images: NDArray[np.uint8],
+        images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
         boxes: NDArray[np.float32] | None = None,
-        batch_size: int = 16,
     ) -> NDArray[np.float32]:
         """Give the probability of every valid label of an actor in every image.
 
         Args:
             actor_name: Whose head is asked.
-            images: Whole frames, shape (B, H, W, 3), uint8, BGR.
+            images: Whole frames, each of shape (H, W, 3), uint8, BGR.
             boxes: The actor's box in each, corners in pixels, shape (B, 4); NaN where there is none. A head that looks
                 at crops sees the whole frame there. None is as if there were none at all.
-            batch_size: Images in one forward pass.
 
         Returns:
             Shape (B, outputs), in [0, 1]: each label's sigmoid, so they need not add up to 1.
@@ -100,28 +123,73 @@ class ActionHeads:
         Raises:
             CheckpointError: If the head's weights cannot be read.
         """
+        return self.start(actor_name, images, boxes)()
+
+    def start(
+        self,
+        actor_name: str,
+        images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+        boxes: NDArray[np.float32] | None = None,
+    ) -> Callable[[], NDArray[np.float32]]:
+        """Start to predict, so that other heads can be asked meanwhile; see `predict`.
+
+        Returns:
+            What waits for the probabilities and gives them.
+        """
         head = self._head(actor_name)
+        outputs = len(head.manifest.labels)
+        if not len(images):
+            return lambda: np.zeros((0, outputs), np.float32)
         if boxes is None:
             boxes = np.tile(NO_BOX, (len(images), 1))
-        parts = [np.zeros((0, len(head.manifest.labels)), np.float32)]
-        for start in range(0, len(images), batch_size):
-            rows = slice(start, start + batch_size)
-            inputs = to_inputs(images[rows], boxes[rows], head.manifest.input, head.preprocessing)
-            with torch.inference_mode():
-                parts.append(torch.sigmoid(head.network(inputs.to(self.device))).cpu().numpy())
-        return np.concatenate(parts)
+        answer = head.engine.submit(to_squares(images, boxes, head.manifest.input, head.preprocessing.size))
 
-    def network(self, actor_name: str) -> nn.Module:
-        """Give an actor's network, in evaluation mode, on its device."""
-        return self._head(actor_name).network
+        def wait() -> NDArray[np.float32]:
+            logits = answer.result()
+            if head.classifier:
+                weight, bias = head.classifier
+                logits = logits @ weight.T + bias
+            return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
 
-    def _head(self, actor_name: str) -> LoadedHead:
-        if actor_name not in self._loaded:
-            path = self.paths[actor_name]
-            manifest = read_manifest(path)
-            if manifest.needs_trunk and manifest.backbone not in self._trunks:
-                trunk = load_trunk(EMBEDDED, find_backbone(manifest.backbone)).to(self.device)
-                self._trunks[manifest.backbone] = trunk
-            network, manifest = load_head(path, self.taxonomy.actor(actor_name), self._trunks)
-            self._loaded[actor_name] = LoadedHead(network.to(self.device), manifest, self._preprocessing[actor_name])
-        return self._loaded[actor_name]
+        return wait
+
+    def network(self, actor_name: str) -> "nn.Module":
+        """Give an actor's network in PyTorch, in evaluation mode."""
+        if actor_name not in self._networks:
+            trunks = self._trunks_for(self._manifests[actor_name])
+            network, _ = load_head(self.paths[actor_name], self.taxonomy.actor(actor_name), trunks)
+            self._networks[actor_name] = network
+        return self._networks[actor_name]
+
+    def _load(self, actor_name: str) -> LoadedHead:
+        manifest, preprocessing = self._manifests[actor_name], self._preprocessing[actor_name]
+        classifier = None
+        fed = preprocessing.to_dict()
+        if manifest.needs_trunk and manifest.tuned == CLASSIFIER:
+            classifier = read_classifier(self.paths[actor_name], len(manifest.labels))
+            key = key_of(NETWORK_FORMAT, manifest.trunk["sha256"], fed)
+        else:
+            key = key_of(NETWORK_FORMAT, self.sha256[actor_name], manifest.trunk.get("sha256"), fed)
+        if key not in self._engines:
+            size = (preprocessing.size, preprocessing.size)
+            network = Network(key, lambda: self._build(actor_name, whole=classifier is None))
+            self._engines[key] = self.runtime.engine(network, size, BATCH_SIZE)
+        return LoadedHead(self._engines[key], classifier, manifest, preprocessing)
+
+    def _build(self, actor_name: str, whole: bool) -> "nn.Module":
+        """Build an actor's network behind its preprocessing: all of it, or the trunk that it shares."""
+        from a2d.torch_engine import Fed
+        from action_heads.features import headless
+
+        manifest, preprocessing = self._manifests[actor_name], self._preprocessing[actor_name]
+        network = self.network(actor_name) if whole else headless(self._trunks_for(manifest)[manifest.backbone])
+        return Fed(network, preprocessing.mean, preprocessing.std)
+
+    def _trunks_for(self, manifest: HeadManifest) -> "dict[str, Trunk]":
+        from action_heads.backbones import find_backbone
+        from action_heads.model import load_trunk
+
+        if manifest.needs_trunk and manifest.backbone not in self._trunks:
+            trunk = load_trunk(EMBEDDED, find_backbone(manifest.backbone))
+            self._trunks[manifest.backbone] = trunk.to(self.runtime.device)
+        return self._trunks

@@ -3,18 +3,20 @@
 A checkpoint carries its own `Preprocessing`, so that a head is always fed as it was trained.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torchvision.transforms import v2
 
 from a2d.errors import CheckpointError
 from a2d.files import check_keys
 from action_heads.crops import show_actor
+
+if TYPE_CHECKING:
+    import torch
+    from torchvision.transforms import v2
 
 STORED_MARGIN = 8 / 7  # frames to augment are kept that much larger than the input (256 for 224), to crop from
 
@@ -71,18 +73,25 @@ def resize_frame(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     Returns:
         Shape (size, size, 3), uint8, channels as they were.
     """
+    import cv2
+
     shrinking = max(image.shape[:2]) > size
     resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)
 
 
-def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
+def to_tensor(image: NDArray[np.uint8]) -> "torch.Tensor":
     """Turn a BGR image (H, W, 3) into an RGB tensor (3, H, W), both uint8."""
+    import torch
+
     return torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).permute(2, 0, 1)
 
 
-def evaluation_transform(preprocessing: Preprocessing) -> v2.Transform:
+def evaluation_transform(preprocessing: Preprocessing) -> "v2.Transform":
     """From a stored uint8 RGB tensor (..., 3, S, S) to the input: resize where needed, scale, normalise."""
+    import torch
+    from torchvision.transforms import v2
+
     return v2.Compose(
         [
             v2.Resize((preprocessing.size, preprocessing.size), antialias=True),
@@ -92,8 +101,11 @@ def evaluation_transform(preprocessing: Preprocessing) -> v2.Transform:
     )
 
 
-def training_transform(preprocessing: Preprocessing) -> v2.Transform:
+def training_transform(preprocessing: Preprocessing) -> "v2.Transform":
     """The same with a random crop, flip and colour change first."""
+    import torch
+    from torchvision.transforms import v2
+
     return v2.Compose(
         [
             v2.RandomResizedCrop((preprocessing.size, preprocessing.size), scale=(0.5, 1.0), antialias=True),
@@ -105,9 +117,29 @@ def training_transform(preprocessing: Preprocessing) -> v2.Transform:
     )
 
 
+def to_squares(
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], boxes: NDArray[np.float32], kind: str, size: int
+) -> NDArray[np.uint8]:
+    """Cut out of whole frames what the network sees, as prediction sees it.
+
+    Args:
+        images: Each of shape (H, W, 3), uint8, BGR.
+        boxes: The actor's box in each, in pixels, shape (B, 4); NaN where there is none.
+        kind: One of `action_heads.crops.INPUT_KINDS`.
+        size: Side in pixels.
+
+    Returns:
+        Shape (B, size, size, 3), uint8, BGR.
+    """
+    squares = np.zeros((len(images), size, size, 3), np.uint8)
+    for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
+        squares[row] = resize_frame(show_actor(image, box, kind), size)
+    return squares
+
+
 def to_inputs(
     images: NDArray[np.uint8], boxes: NDArray[np.float32], kind: str, preprocessing: Preprocessing
-) -> torch.Tensor:
+) -> "torch.Tensor":
     """Turn whole frames into network inputs, as prediction sees them.
 
     Args:
@@ -119,7 +151,8 @@ def to_inputs(
     Returns:
         Shape (B, 3, S, S), float32, normalised RGB.
     """
-    shown = [show_actor(image, box, kind) for image, box in zip(images, boxes, strict=True)]
-    resized = [to_tensor(resize_frame(image, preprocessing.size)) for image in shown]
-    inputs: torch.Tensor = evaluation_transform(preprocessing)(torch.stack(resized))
+    import torch
+
+    squares = to_squares(images, boxes, kind, preprocessing.size)
+    inputs: torch.Tensor = evaluation_transform(preprocessing)(torch.stack([to_tensor(image) for image in squares]))
     return inputs

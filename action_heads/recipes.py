@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from a2d.errors import TrainingError
+from a2d.errors import CheckpointError, TrainingError
 from a2d.files import nearest
 
 CLASSIFIER, NORMS, LAST_STAGE, ALL = "classifier", "norms", "layer4", "all"
@@ -13,6 +13,22 @@ TUNINGS = {
     LAST_STAGE: "the last layer and the last stage",
     ALL: "everything, as published",
 }
+
+BACKBONES = ("efficientnet_lite0", "resnet34")
+
+
+def check_backbone(name: str, where: str) -> None:
+    """Check that a backbone is known, without loading what builds it.
+
+    Args:
+        name: Its name.
+        where: Who names it, for the message.
+
+    Raises:
+        CheckpointError: If there is none, naming those that there are.
+    """
+    if name not in BACKBONES:
+        raise CheckpointError(f"{where}: unknown backbone {name!r}; {nearest(name, BACKBONES)}")
 
 
 @dataclass(frozen=True)

@@ -32,18 +32,52 @@ class FrameDetections:
 
 
 @dataclass(frozen=True)
+class FrameBoxes:
+    """The actors in some frames, as parallel arrays over all boxes.
+
+    Attributes:
+        frames: How many frames were looked at.
+        frame_row: The frame that each box is in, from 0, rising, shape (N,), int64.
+        boxes: Corners x1 y1 x2 y2 in pixels of the frame, shape (N, 4), float32.
+        confidence: In [0, 1], shape (N,), float32.
+        actor_index: Place of the actor in the taxonomy, from 0, shape (N,), int64.
+    """
+
+    frames: int
+    frame_row: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    actor_index: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Check that the arrays are parallel."""
+        count = len(self.boxes)
+        shapes = (self.frame_row.shape, self.confidence.shape, self.actor_index.shape)
+        if self.boxes.shape != (count, 4) or shapes != ((count,),) * 3:
+            raise ValueError(f"{self.boxes.shape = } does not fit the other arrays' shapes {shapes}")
+
+    def split(self) -> list[FrameDetections]:
+        """Give one entry a frame, in order."""
+        ends = np.searchsorted(self.frame_row, np.arange(1, self.frames))
+        parts = (np.split(array, ends) for array in (self.boxes, self.confidence, self.actor_index))
+        return [FrameDetections(*arrays) for arrays in zip(*parts, strict=True)]
+
+
+@dataclass(frozen=True)
 class ClipDetections:
     """The actors in every frame of one clip. Frames without a box stay: they are the denominator.
 
     Attributes:
-        frame_index: Number of each decoded frame, from 0, shape (F,), int64.
-        time_seconds: Time of each decoded frame since the first, shape (F,), float64.
+        frame_index: Number of each frame that was looked at, from 0, shape (F,), int64.
+        time_seconds: Time of each since the clip's first frame, shape (F,), float64.
         frame_row: The frame that each box is in, as a row of `frame_index`, from 0, shape (N,), int64.
         boxes: Corners x1 y1 x2 y2 in pixels, shape (N, 4), float32.
         confidence: In [0, 1], shape (N,), float32.
         actor_index: Place of the actor in the taxonomy, from 0, shape (N,), int64.
         duration_seconds: From the first frame's start to the last one's end.
         truncated: Why the clip could not be decoded to its end, or an empty string.
+        stride: Every how manieth decoded frame was looked at.
+        decoded: Number of frames decoded; None where all were looked at.
     """
 
     frame_index: NDArray[np.int64]
@@ -54,6 +88,8 @@ class ClipDetections:
     actor_index: NDArray[np.int64]
     duration_seconds: float
     truncated: str = ""
+    stride: int = 1
+    decoded: int | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays are parallel."""
@@ -61,11 +97,13 @@ class ClipDetections:
         shapes = (self.time_seconds.shape, self.frame_row.shape, self.confidence.shape, self.actor_index.shape)
         if shapes != ((frames,), (count,), (count,), (count,)) or self.boxes.shape != (count, 4):
             raise ValueError(f"{frames = } and {count = } boxes do not fit the arrays' shapes {shapes}")
+        if self.decoded is not None and -(-self.decoded // self.stride) != frames:
+            raise ValueError(f"{frames = } were looked at, {self.decoded = } and {self.stride = } give another number")
 
     @property
     def frames(self) -> int:
         """Number of frames decoded."""
-        return len(self.frame_index)
+        return len(self.frame_index) if self.decoded is None else self.decoded
 
     @property
     def fps(self) -> float:
@@ -75,6 +113,8 @@ class ClipDetections:
     def presence_ratios(self, actors: int) -> NDArray[np.float64]:
         """Give the share of the decoded frames that each actor is in, however many of its boxes a frame has.
 
+        A frame that was looked at stands for those after it that were skipped.
+
         Args:
             actors: Number of actors in the taxonomy.
 
@@ -82,7 +122,9 @@ class ClipDetections:
             Shape (actors,), in [0, 1]. The A2D challenge report calls it the percent of the video (section 3.1).
         """
         pairs = np.unique(np.stack([self.frame_row, self.actor_index]), axis=1)
-        return np.bincount(pairs[1], minlength=actors) / max(self.frames, 1)
+        stands_for = np.full(len(self.frame_index), self.stride)
+        stands_for[-1:] = self.frames - self.stride * (len(self.frame_index) - 1)
+        return np.bincount(pairs[1], stands_for[pairs[0]], minlength=actors) / max(self.frames, 1)
 
     def frames_with(self, actor_index: int) -> NDArray[np.int64]:
         """List the numbers of the frames that show an actor, rising, from 0, shape (K,)."""
@@ -118,35 +160,41 @@ class ClipDetections:
         return boxes
 
 
-def join_frames(
-    frames: list[FrameDetections],
+def join_batches(
+    batches: Sequence[FrameBoxes],
     frame_index: NDArray[np.int64],
     time_seconds: NDArray[np.float64],
+    *,
+    stride: int = 1,
+    decoded: int | None = None,
     duration_seconds: float,
     truncated: str = "",
 ) -> ClipDetections:
-    """Join the frames of one clip.
+    """Join the batches of one clip.
 
     Args:
-        frames: One entry a frame, in order.
-        frame_index: Their numbers, from 0, shape (F,).
+        batches: In order.
+        frame_index: Numbers of the frames that were looked at, from 0, shape (F,).
         time_seconds: Their times, shape (F,).
+        stride: How many frames each of them stands for.
+        decoded: How many frames the clip has; as many as were looked at, if not given.
         duration_seconds: Of the whole clip.
         truncated: Why the clip could not be decoded to its end, or an empty string.
 
     Returns:
         The clip's detections.
     """
-    counts = [len(frame.boxes) for frame in frames]
-    empty = FrameDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
-    parts = [empty, *frames]
+    firsts = np.cumsum([0, *(batch.frames for batch in batches)])
+    rows = [batch.frame_row + first for batch, first in zip(batches, firsts[:-1], strict=True)]
     return ClipDetections(
         frame_index=frame_index,
         time_seconds=time_seconds,
-        frame_row=np.repeat(np.arange(len(frames)), counts),
-        boxes=np.concatenate([part.boxes for part in parts]),
-        confidence=np.concatenate([part.confidence for part in parts]),
-        actor_index=np.concatenate([part.actor_index for part in parts]),
+        frame_row=np.concatenate([np.zeros(0, np.int64), *rows]),
+        boxes=np.concatenate([np.zeros((0, 4), np.float32), *(batch.boxes for batch in batches)]),
+        confidence=np.concatenate([np.zeros(0, np.float32), *(batch.confidence for batch in batches)]),
+        actor_index=np.concatenate([np.zeros(0, np.int64), *(batch.actor_index for batch in batches)]),
         duration_seconds=duration_seconds,
         truncated=truncated,
+        stride=stride,
+        decoded=len(frame_index) if decoded is None else decoded,
     )

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,11 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from a2d.errors import DatasetError
-from actor_detector.clip_detection import Detector
 from actor_detector.detections import FrameDetections
 
 SAME_BOX = 0.55  # intersection over union from which two boxes of one actor are the same thing
 KEPT = 0.15  # fused boxes below this confidence are forgotten
+
+
+class Detector(Protocol):
+    """Anything that finds actors in images, each (H, W, 3), uint8, BGR."""
+
+    def detect(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[FrameDetections]:
+        """Give one entry an image, in order."""
 
 
 @dataclass(frozen=True)

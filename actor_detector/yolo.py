@@ -6,9 +6,10 @@ challenge report, section 3.1); any Ultralytics detection model whose class name
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,82 +17,146 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from a2d.engines import Answer, Engine, Network, Runtime, key_of
 from a2d.errors import DetectorError
 from a2d.files import sha256_file
 from a2d.labels import Taxonomy
 from a2d.places import ultralytics_folder
-from actor_detector.detections import FrameDetections
+from actor_detector.detections import FrameBoxes, FrameDetections
+from actor_detector.letterbox import STRIDE, Letterbox
 from actor_detector.weights import architecture_path, load_detector
 
 PUBLISHED_IMAGE_SIZE = 224
 PUBLISHED_CONFIDENCE = 0.5
-STRIDE = 32  # of the coarsest feature map; YOLO would round other sizes up and leave only a warning behind
+NETWORK_FORMAT = "yolo/1"  # raise it when what is done to the network before it runs changes
+SAME_BOX = 0.7  # intersection over union from which a box suppresses another, Ultralytics' default
 
 
-@dataclass
 class YoloActorDetector:
     """Finds the taxonomy's actors in batches of frames.
 
-    Attributes:
-        path: The weights, an Ultralytics `.pt` file. Opened with `weights_only=True`: a file that holds anything but
-            Ultralytics' and torch's own layers is refused, since unpickling it could run code.
+    Args:
+        path: The weights: an Ultralytics `.pt` file, opened with `weights_only=True` (a file that holds anything but
+            Ultralytics' and torch's own layers is refused, since unpickling it could run code), or a `.safetensors`
+            file of this project.
         taxonomy: Its detector classes are matched with the model's by name.
         image_size: Long side in pixels to which frames are letterboxed.
         confidence: Boxes below it are dropped, in [0, 1].
-        device: `cpu` or `cuda:N`.
+        runtime: What runs the network.
+        batch_size: Frames in one forward pass.
 
     Raises:
         DetectorError: If the file is missing, no detection model, or lacks a class that the taxonomy names.
     """
 
-    path: Path
-    taxonomy: Taxonomy
-    image_size: int = PUBLISHED_IMAGE_SIZE
-    confidence: float = PUBLISHED_CONFIDENCE
-    device: str = "cpu"
-    sha256: str = field(init=False)
+    def __init__(
+        self,
+        path: Path,
+        taxonomy: Taxonomy,
+        image_size: int = PUBLISHED_IMAGE_SIZE,
+        confidence: float = PUBLISHED_CONFIDENCE,
+        runtime: Runtime | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        if not path.is_file():
+            raise DetectorError(f"{path}: no such detector file")
+        if not 0 <= confidence <= 1:
+            raise DetectorError(f"confidence {confidence} was given, 0 to 1 is allowed")
+        if image_size < 1 or image_size % STRIDE:
+            raise DetectorError(f"image size {image_size} was given, multiples of {STRIDE} are allowed")
+        self.path, self.image_size, self.confidence, self.batch_size = path, image_size, confidence, batch_size
+        self.runtime = runtime or Runtime()
+        self.sha256 = sha256_file(path)
+        self._network = Network(key_of(NETWORK_FORMAT, self.sha256), self._build)
+        facts = self.runtime.facts(self._network.key, lambda: _describe(self._module))
+        self._needs_suppression = bool(facts["needs_suppression"])
+        names = {int(number): name for number, name in facts["names"].items()}
+        self._actor_by_class = np.full(max(names) + 1, -1, np.int64)
+        for number, actor in taxonomy.match_detector_classes(names).items():
+            self._actor_by_class[number] = actor
+        self._engines: dict[tuple[int, int], Engine] = {}
 
-    def __post_init__(self) -> None:
-        """Hash and load the weights."""
-        if not self.path.is_file():
-            raise DetectorError(f"{self.path}: no such detector file")
-        if not 0 <= self.confidence <= 1:
-            raise DetectorError(f"confidence {self.confidence} was given, 0 to 1 is allowed")
-        if self.image_size < 1 or self.image_size % STRIDE:
-            raise DetectorError(f"image size {self.image_size} was given, multiples of {STRIDE} are allowed")
-        self.sha256 = sha256_file(self.path)
-        self._model = _load(self.path)
-        self._actor_by_class = self.taxonomy.match_detector_classes(self._model.names)
+    @cached_property
+    def _module(self) -> Any:
+        return _load(self.path)
+
+    def _build(self) -> Any:
+        from a2d.torch_engine import Fed
+
+        return Fed(self._module.model.eval().fuse(verbose=False))
+
+    def letterbox(self, frame: tuple[int, int]) -> Letterbox:
+        """Say how frames of a width and height in pixels become inputs."""
+        return Letterbox.fit(frame, self.image_size)
+
+    def submit(self, inputs: NDArray[np.uint8], letterbox: Letterbox) -> Answer:
+        """Start on inputs (B, H, W, 3), uint8, BGR; the answer is for `read`."""
+        if letterbox.outer not in self._engines:
+            width, height = letterbox.outer
+            self._engines[letterbox.outer] = self.runtime.engine(self._network, (height, width), self.batch_size)
+        return self._engines[letterbox.outer].submit(inputs)
+
+    def read(self, output: NDArray[np.float32], letterbox: Letterbox) -> FrameBoxes:
+        """Read the boxes out of what the network said.
+
+        Args:
+            output: Of a head that needs no suppression (B, K, 6): corners, confidence, class; else (B, 4 + C, K):
+                centre, size, and the confidence in each class.
+            letterbox: How the frames lie in the inputs.
+
+        Returns:
+            The boxes, in pixels of the frames.
+        """
+        if self._needs_suppression:
+            found, row = _suppress(output, self.confidence)
+        else:
+            row, place = np.nonzero(output[:, :, 4] >= self.confidence)
+            found = output[row, place]
+        actor_index = self._actor_by_class[found[:, 5].astype(np.int64)]
+        kept = actor_index >= 0
+        return FrameBoxes(
+            len(output),
+            row[kept].astype(np.int64),
+            letterbox.to_frame(found[kept, :4]),
+            found[kept, 4].astype(np.float32),
+            actor_index[kept],
+        )
 
     def detect(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[FrameDetections]:
-        """Find the actors in a batch of frames.
+        """Find the actors in images that are at hand.
 
         Args:
             images: Each of shape (H, W, 3), uint8, BGR; together (B, H, W, 3) where all have one size.
 
         Returns:
-            One entry a frame, in order.
+            One entry an image, in order.
         """
-        with _torch_threads_kept():
-            results = self._model.predict(
-                list(images),
-                imgsz=self.image_size,
-                conf=self.confidence,
-                classes=list(self._actor_by_class),
-                device=self.device,
-                nms=None if self.path.suffix == ".pt" else False,  # ours have a head that needs no suppression
-                verbose=False,
-            )
-        return [self._adapt(result.boxes) for result in results]
+        found: dict[int, FrameDetections] = {}
+        places: dict[Letterbox, list[int]] = defaultdict(list)
+        for place, image in enumerate(images):
+            places[self.letterbox((image.shape[1], image.shape[0]))].append(place)
+        for letterbox, own in places.items():
+            inputs = letterbox.canvas(len(own))
+            for row, place in enumerate(own):
+                letterbox.place(images[place], inputs[row])
+            boxes = self.read(self.submit(inputs, letterbox).result(), letterbox)
+            found |= dict(zip(own, boxes.split(), strict=True))
+        return [found[place] for place in range(len(images))]
 
-    def _adapt(self, boxes: Any) -> FrameDetections:
-        """Turn Ultralytics' boxes of one frame into ours."""
-        classes = boxes.cls.cpu().numpy().astype(int)
-        return FrameDetections(
-            boxes.xyxy.cpu().numpy().astype(np.float32).reshape(-1, 4),
-            boxes.conf.cpu().numpy().astype(np.float32),
-            np.array([self._actor_by_class[number] for number in classes], dtype=np.int64),
-        )
+
+def _describe(model: Any) -> dict[str, Any]:
+    """Say what must be known of a model beside its network."""
+    return {"names": dict(model.names), "needs_suppression": not model.model.end2end}
+
+
+def _suppress(output: NDArray[np.float32], confidence: float) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Keep the best of boxes that overlap, (N, 6), and say in which frame each is, (N,)."""
+    import torch
+    from ultralytics.utils.nms import non_max_suppression
+
+    kept = non_max_suppression(torch.from_numpy(output), confidence, SAME_BOX)
+    rows = np.repeat(np.arange(len(kept)), [len(boxes) for boxes in kept])
+    return torch.cat(kept).numpy(), rows
 
 
 def build_network(architecture: Path, class_names: Sequence[str], epochs: int = 1) -> Any:
@@ -190,15 +255,3 @@ def _load_checkpoint(path: Path) -> Any:
 def _first_line(reason: Exception) -> str:
     lines = str(reason).removeprefix("ERROR ❌️ ").strip().splitlines()
     return lines[0] if lines else type(reason).__name__
-
-
-@contextmanager
-def _torch_threads_kept() -> Iterator[None]:
-    """Undo what Ultralytics does to torch's thread count when it selects the CPU (one thread fewer than cores)."""
-    import torch
-
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -19,7 +19,7 @@ from a2d.files import sha256_file, write_atomically
 from a2d.labels import Taxonomy
 from actor_detector.detections import ClipDetections
 
-FORMAT = 1  # raise it when what is kept, or how it is made, changes
+FORMAT = 2  # raise it when what is kept, or how it is made, changes
 ARRAYS = ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index")
 
 
@@ -41,7 +41,11 @@ class DetectionCache:
             with np.load(self._path(key), allow_pickle=False) as entry:
                 arrays = {name: entry[name] for name in ARRAYS}
                 return ClipDetections(
-                    **arrays, duration_seconds=float(entry["duration_seconds"]), truncated=str(entry["truncated"])
+                    **arrays,
+                    duration_seconds=float(entry["duration_seconds"]),
+                    truncated=str(entry["truncated"]),
+                    stride=int(entry["stride"]),
+                    decoded=int(entry["decoded"]),
                 )
         except (OSError, KeyError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
             return None  # whatever zipfile, zlib and numpy make of damaged bytes
@@ -50,7 +54,8 @@ class DetectionCache:
         """Keep an entry."""
         if self.folder is None:
             return
-        content = {name: getattr(detections, name) for name in (*ARRAYS, "duration_seconds", "truncated")}
+        content = {name: getattr(detections, name) for name in (*ARRAYS, "duration_seconds", "truncated", "stride")}
+        content["decoded"] = detections.frames
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **content)
         try:
@@ -64,15 +69,21 @@ class DetectionCache:
 
 
 def detection_key(
-    clip_sha256: str, detector_sha256: str, image_size: int, confidence: float, taxonomy: Taxonomy
+    clip_sha256: str,
+    detector_sha256: str,
+    image_size: int,
+    confidence: float,
+    taxonomy: Taxonomy,
+    runtime: str,
+    stride: int = 1,
 ) -> str:
-    """Name what is detected in a clip by all that decides it.
+    """Name what is detected in a clip by all that decides it; `runtime` is `a2d.engines.Runtime.name`.
 
     Returns:
         64 hexadecimal digits.
     """
     classes = [[actor.name, *actor.detector_classes] for actor in taxonomy.actors]
-    content = [FORMAT, clip_sha256, detector_sha256, image_size, confidence, classes]
+    content = [FORMAT, clip_sha256, detector_sha256, image_size, confidence, classes, runtime, stride]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

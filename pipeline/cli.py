@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from a2d.engines import BACKENDS, PRECISIONS
 from a2d.errors import UserError
 from a2d.places import cache_folder
 from pipeline.config import TaggerConfig
@@ -89,7 +90,26 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"from which confidence a box counts (default: {_own('confidence')})",
     )
     group.add_argument(
+        "--stride",
+        type=positive,
+        default=defaults.stride,
+        metavar="N",
+        help="look at every Nth frame only; all are decoded, and each stands for those skipped after it (default: 1)",
+    )
+    group.add_argument(
         "--batch-size", type=positive, default=defaults.batch_size, help="frames in one pass (default: %(default)s)"
+    )
+    group.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default=defaults.backend,
+        help="what runs the networks; auto: PyTorch on a GPU, else OpenVINO (default: auto)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=defaults.precision,
+        help="what they compute in; auto: bf16 on a GPU, else f32 (default: auto)",
     )
     group.add_argument("--cache", type=Path, default=cache_folder(), metavar="DIR", help="where detections are kept")
     group.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="keep no detections")

@@ -1,12 +1,15 @@
 """Every default of a run, in one place."""
 
+import ctypes
 import re
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from a2d.engines import AUTO, Runtime, make_runtime
 from a2d.errors import GatesError, UserError
 from a2d.labels import A2D_TAXONOMY_FILE
-from a2d.places import PROJECT
+from a2d.places import PROJECT, cache_folder
 from action_heads.readout import LABEL_THRESHOLD
 from pipeline.known_detectors import EMBEDDED, detector_defaults
 
@@ -25,10 +28,14 @@ class TaggerConfig:
         image_size: Long side in pixels of what the detector sees; None takes the detector's own, published: 224.
         confidence: From which confidence a box counts, in [0, 1]; None takes the detector's own, published: 0.5.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        backend: What runs the networks: `auto` (PyTorch on a GPU, else OpenVINO), `torch` or `openvino`.
+        precision: What they compute in: `auto` (bfloat16 on a GPU, else single precision), `f32` or `bf16`.
         batch_size: Frames in one forward pass of the detector.
+        stride: Every how manieth frame the detector looks at; all are decoded and counted.
         frames_per_actor: Frames of a clip that a present actor's head looks at.
         label_threshold: From which probability an action is said, in [0, 1].
         cache: Folder of kept detections; None keeps none.
+        engines: Folder of converted networks; None keeps none.
         force: Use gates that were made for another detector or other settings.
     """
 
@@ -39,10 +46,14 @@ class TaggerConfig:
     image_size: int | None = None
     confidence: float | None = None
     device: str = "auto"
-    batch_size: int = 32
+    backend: str = AUTO
+    precision: str = AUTO
+    batch_size: int = 8
+    stride: int = 1
     frames_per_actor: int = 8
     label_threshold: float = LABEL_THRESHOLD
     cache: Path | None = None
+    engines: Path | None = field(default_factory=lambda: cache_folder() / "engines")
     force: bool = False
 
     @property
@@ -53,6 +64,15 @@ class TaggerConfig:
             own.image_size if self.image_size is None else self.image_size,
             own.confidence if self.confidence is None else self.confidence,
         )
+
+    @property
+    def runtime(self) -> Runtime:
+        """How networks are run on this machine.
+
+        Raises:
+            UserError: If what was asked for cannot be had.
+        """
+        return make_runtime(self.backend, self.precision, find_device(self.device), self.engines)
 
     @property
     def gates_file(self) -> Path:
@@ -87,6 +107,8 @@ def find_device(name: str) -> str:
     kind, _, number = name.partition(":")
     if kind == "cpu":
         return "cpu"
+    if kind == "auto" and not _has_cuda_driver():  # so that torch need not be loaded to know it
+        return "cpu"
     import torch
 
     devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -95,3 +117,11 @@ def find_device(name: str) -> str:
     if int(number or 0) >= devices:
         raise UserError(f"device {name!r} was given, this machine has {devices} CUDA devices")
     return f"cuda:{number or 0}"
+
+
+def _has_cuda_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True

@@ -11,6 +11,7 @@ import torch
 from tabulate import tabulate
 
 from a2d.dataset import read_samples
+from a2d.engines import BF16, F32, Runtime
 from a2d.errors import DatasetError
 from a2d.files import sha256_file, write_atomically
 from a2d.labels import Taxonomy
@@ -125,15 +126,20 @@ def retrain_detector(
     check_work(plan.work, plan.to_dict(), resume)
     images = collect_images(plan, taxonomy, progress)
     claim_work(plan.work, plan.to_dict())
+    bf16 = fast_bfloat16(plan.device)
     teachers = [
-        YoloActorDetector(path, taxonomy, plan.teacher_image_size, TEACHER_CONFIDENCE, plan.device)
+        YoloActorDetector(
+            path,
+            taxonomy,
+            plan.teacher_image_size,
+            TEACHER_CONFIDENCE,
+            Runtime(device=plan.device, precision=BF16 if bf16 else F32),
+        )
         for path in plan.teachers
     ]
-    bf16 = fast_bfloat16(plan.device)
-    with torch.autocast(plan.device.split(":")[0], torch.bfloat16, enabled=bf16):
-        labelled = label_images(
-            list(images), teachers, plan.work / "labels.jsonl", progress=lambda starts: progress(starts, "labelling")
-        )
+    labelled = label_images(
+        list(images), teachers, plan.work / "labels.jsonl", progress=lambda starts: progress(starts, "labelling")
+    )
     trusted = [_trust(image) for image in labelled]
     unseen = {group for group in images.values() if fixed_share(group) < plan.held_out}
     learned = [image for image in trusted if images[image.path] not in unseen]

@@ -5,12 +5,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from a2d.engines import Runtime
 from a2d.errors import ClipError
 from a2d.files import sha256_file
 from a2d.labels import Taxonomy
+from actor_detector.clip_detection import detect_clip
 from actor_detector.detections import ClipDetections
 from pipeline.cache import DetectionCache, clip_sha256, detection_key
-from pipeline.config import TaggerConfig, find_device
+from pipeline.config import TaggerConfig
 from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
 from thresholds.gates import DetectorIdentity
 
@@ -45,8 +47,9 @@ class CachedDetector:
         taxonomy: Whose actors it finds.
         image_size: Long side in pixels of what it sees.
         confidence: From which confidence a box counts, in [0, 1].
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        runtime: What runs the network.
         batch_size: Frames in one forward pass.
+        stride: Every how manieth frame is looked at.
         cache: Kept detections.
     """
 
@@ -55,8 +58,9 @@ class CachedDetector:
     taxonomy: Taxonomy
     image_size: int
     confidence: float
-    device: str
+    runtime: Runtime
     batch_size: int
+    stride: int
     cache: DetectionCache
 
     @classmethod
@@ -74,8 +78,9 @@ class CachedDetector:
             taxonomy,
             image_size,
             confidence,
-            config.device,
+            config.runtime,
             config.batch_size,
+            config.stride,
             DetectionCache(config.cache),
         )
 
@@ -98,8 +103,9 @@ class CachedDetector:
         """The loaded network, which hands out every box that is worth keeping."""
         from actor_detector.yolo import YoloActorDetector
 
-        device = find_device(self.device)
-        return YoloActorDetector(self.path, self.taxonomy, self.image_size, self.kept_confidence, device)
+        return YoloActorDetector(
+            self.path, self.taxonomy, self.image_size, self.kept_confidence, self.runtime, self.batch_size
+        )
 
     def detect(self, clip: Path) -> DetectedClip:
         """Find the actors in every frame of a clip, or in the cache.
@@ -112,12 +118,18 @@ class CachedDetector:
             digest = clip_sha256(clip)
         except OSError as reason:
             raise ClipError(f"{clip}: {(reason.strerror or str(reason)).lower()}") from None
-        key = detection_key(digest, self.identity.sha256 or "", self.image_size, self.kept_confidence, self.taxonomy)
+        key = detection_key(
+            digest,
+            self.identity.sha256 or "",
+            self.image_size,
+            self.kept_confidence,
+            self.taxonomy,
+            self.runtime.name,
+            self.stride,
+        )
         kept = self.cache.load(key)
         if kept is not None:
             return DetectedClip(kept.at_confidence(self.confidence), digest, from_cache=True)
-        from actor_detector.clip_detection import detect_clip
-
-        detections = detect_clip(self.model, clip, self.batch_size)
+        detections = detect_clip(self.model, clip, self.stride)
         self.cache.save(key, detections)
         return DetectedClip(detections.at_confidence(self.confidence), digest, from_cache=False)

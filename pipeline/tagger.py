@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,16 @@ from a2d.downloads import KNOWN_WEIGHTS
 from a2d.errors import ClipError
 from a2d.files import sha256_file
 from a2d.labels import Taxonomy, load_taxonomy
+from action_heads.prediction import ActionHeads
 from action_heads.readout import say_labels
 from actor_detector.detections import ClipDetections
-from pipeline.config import EMBEDDED_HEADS, TaggerConfig, find_device
+from pipeline.config import EMBEDDED_HEADS, TaggerConfig
 from pipeline.known_detectors import BETTER_EYE, EMBEDDED
 from pipeline.looks import choose_frames
 from pipeline.manifest import MANIFEST_FILE, load_manifest
 from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Weights
 from pipeline.stage1 import CachedDetector
 from thresholds.gates import Gates, check_gates, load_gates
-
-if TYPE_CHECKING:
-    from action_heads.prediction import ActionHeads
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class ActorActionTagger:
 
     detector: CachedDetector
     gates: Gates
-    heads: "ActionHeads"
+    heads: ActionHeads
     taxonomy: Taxonomy
     config: TaggerConfig
 
@@ -92,9 +90,7 @@ class ActorActionTagger:
         )
         for pattern in ("models/heads/*", "models/trunk_*"):
             manifest.verify_matching(pattern)
-        from action_heads.prediction import ActionHeads
-
-        heads = ActionHeads(config.heads, taxonomy, find_device(config.device), EMBEDDED_HEADS)
+        heads = ActionHeads(config.heads, taxonomy, detector.runtime, EMBEDDED_HEADS)
         return cls(detector, gates, heads, taxonomy, config)
 
     @property
@@ -110,6 +106,8 @@ class ActorActionTagger:
             "confidence": self.detector.confidence,
             "frames_per_actor": self.config.frames_per_actor,
             "label_threshold": self.config.label_threshold,
+            "stride": self.config.stride,
+            "runtime": self.detector.runtime.name,
             "taxonomy": sha256_file(self.config.taxonomy),
         }
 
@@ -217,14 +215,15 @@ class ActorActionTagger:
         wanted = sorted({index for indices in frames.values() for index in indices})
         if not wanted:
             return {}
-        images = read_frames_at(clip, wanted).images
-        row = {index: place for place, index in enumerate(wanted)}
+        images = dict(zip(wanted, read_frames_at(clip, wanted).images, strict=True))
+        answers = {}
+        for name, indices in frames.items():  # all heads work at once
+            boxes = detections.best_boxes(self.taxonomy.actor(name).index, indices)
+            answers[name] = self.heads.start(name, [images[index] for index in indices], boxes)
         scores: dict[str, float] = {}
-        for name, indices in frames.items():
-            actor = self.taxonomy.actor(name)
-            boxes = detections.best_boxes(actor.index, indices)
-            probabilities = self.heads.predict(name, images[[row[index] for index in indices]], boxes).mean(axis=0)
-            scores |= dict(zip(actor.label_names, map(float, probabilities), strict=True))
+        for name, answer in answers.items():
+            probabilities = answer().mean(axis=0)
+            scores |= dict(zip(self.taxonomy.actor(name).label_names, map(float, probabilities), strict=True))
         return scores
 
     def say(self, scores: Mapping[str, float]) -> NDArray[np.bool_]:

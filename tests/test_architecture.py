@@ -30,6 +30,7 @@ ONE_DOOR = {
     "pyswarms": "thresholds/swarm.py",
     "sklearn": "action_heads/classifier.py",
     "timm": "action_heads/backbones.py",
+    "openvino": "a2d/openvino_engine.py",
 }
 HEAVY = (
     "torch",
@@ -47,14 +48,15 @@ HEAVY = (
 )
 # These are the rooms behind the doors: whoever imports them wants the heavy library itself.
 HEAVY_MODULES = {
+    "a2d.openvino_engine",
+    "a2d.torch_engine",
     "action_heads.backbones",
+    "action_heads.cells",
     "action_heads.classifier",
     "action_heads.distillation",
     "action_heads.features",
-    "action_heads.frames",
     "action_heads.model",
-    "action_heads.prediction",
-    "action_heads.preprocessing",
+    "action_heads.random_crops",
     "action_heads.training",
     "actor_detector.features",
     "actor_detector.start",

@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 
 from a2d.labels import A2D_TAXONOMY_FILE, load_taxonomy
-from actor_detector.detections import FrameDetections, join_frames
+from actor_detector.detections import FrameBoxes, join_batches
 from pipeline.cache import DetectionCache, clip_sha256, detection_key
 
 
 @pytest.fixture
 def detections():
-    boxes = FrameDetections(np.array([[1, 2, 3, 4]], np.float32), np.array([0.75], np.float32), np.array([5]))
-    none = FrameDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
-    return join_frames([none, boxes], np.arange(2), np.array([0.0, 0.04]), 0.08, "breaks off")
+    boxes = np.array([[1, 2, 3, 4]], np.float32)
+    found = FrameBoxes(2, np.array([1]), boxes, np.array([0.75], np.float32), np.array([5]))
+    times = np.array([0.0, 0.12])
+    return join_batches(
+        [found], np.array([0, 3]), times, stride=3, decoded=5, duration_seconds=0.2, truncated="breaks off"
+    )
 
 
 def test_round_trip(tmp_path, detections):
@@ -22,7 +25,9 @@ def test_round_trip(tmp_path, detections):
     loaded = cache.load("ab" * 32)
     for name in ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(detections, name))
-    assert (loaded.duration_seconds, loaded.truncated) == (0.08, "breaks off")
+    assert (loaded.duration_seconds, loaded.truncated) == (0.2, "breaks off")
+    assert (loaded.stride, loaded.frames) == (3, 5)
+    np.testing.assert_array_equal(loaded.presence_ratios(6), detections.presence_ratios(6))
 
 
 @pytest.mark.parametrize("damage", [b"", b"no zip", None], ids=["empty", "text", "cut"])
@@ -63,16 +68,12 @@ def test_without_a_folder_nothing_is_kept(detections):
 def test_every_ingredient_changes_the_key(taxonomy, tmp_path):
     other = tmp_path / "taxonomy.yaml"
     other.write_text(A2D_TAXONOMY_FILE.read_text().replace("[car]", "[car, truck]"))
-    keys = {
-        detection_key("clip", "detector", 224, 0.5, taxonomy),
-        detection_key("other clip", "detector", 224, 0.5, taxonomy),
-        detection_key("clip", "other detector", 224, 0.5, taxonomy),
-        detection_key("clip", "detector", 320, 0.5, taxonomy),
-        detection_key("clip", "detector", 224, 0.4, taxonomy),
-        detection_key("clip", "detector", 224, 0.5, load_taxonomy(other)),
-    }
-    assert len(keys) == 6
-    assert detection_key("clip", "detector", 224, 0.5, load_taxonomy()) in keys
+    first = ("clip", "detector", 224, 0.5, taxonomy, "torch f32", 1)
+    changes = ("other clip", "other detector", 320, 0.4, load_taxonomy(other), "openvino f32", 2)
+    keys = {detection_key(*first)}
+    keys |= {detection_key(*first[:place], change, *first[place + 1 :]) for place, change in enumerate(changes)}
+    assert len(keys) == 1 + len(changes)
+    assert detection_key("clip", "detector", 224, 0.5, load_taxonomy(), "torch f32") in keys
 
 
 def test_a_folder_of_frames_is_hashed_by_names_and_contents(tmp_path):

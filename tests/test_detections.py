@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actor_detector.detections import ClipDetections, FrameDetections, join_frames
+from actor_detector.detections import ClipDetections, FrameBoxes, FrameDetections, join_batches
 
 PERSON, DOG, ACTORS = 0, 5, 6
 
@@ -13,8 +13,49 @@ def frame(*actors: int) -> FrameDetections:
     return FrameDetections(np.zeros((count, 4), np.float32), np.ones(count, np.float32), np.array(actors, np.int64))
 
 
+def batch(*frames: FrameDetections) -> FrameBoxes:
+    rows = np.repeat(np.arange(len(frames)), [len(frame.boxes) for frame in frames])
+    arrays = (
+        np.concatenate([getattr(frame, name) for frame in frames]) for name in ("boxes", "confidence", "actor_index")
+    )
+    return FrameBoxes(len(frames), rows, *arrays)
+
+
 def clip(*frames: FrameDetections, duration_seconds: float = 2.0) -> ClipDetections:
-    return join_frames(list(frames), np.arange(len(frames)), np.arange(len(frames)) / 2.0, duration_seconds)
+    numbers = np.arange(len(frames))
+    return join_batches(
+        [batch(*frames[:2]), *([batch(*frames[2:])] if frames[2:] else [])],
+        numbers,
+        numbers / 2.0,
+        duration_seconds=duration_seconds,
+    )
+
+
+def test_a_batch_splits_into_its_frames():
+    frames = [frame(), frame(DOG, PERSON), frame(), frame(DOG), frame()]
+    split = batch(*frames).split()
+    assert [found.actor_index.tolist() for found in split] == [[], [DOG, PERSON], [], [DOG], []]
+    assert [found.actor_index.tolist() for found in batch(frame()).split()] == [[]]
+
+
+@pytest.mark.parametrize(("decoded", "ratio"), [(7, 4 / 7), (8, 5 / 8), (9, 6 / 9)])
+def test_a_frame_that_was_looked_at_stands_for_those_skipped_after_it(decoded, ratio):
+    found = join_batches(
+        [batch(frame(DOG), frame(), frame(DOG))],
+        np.array([0, 3, 6]),
+        np.array([0.0, 0.3, 0.6]),
+        stride=3,
+        decoded=decoded,
+        duration_seconds=0.1 * decoded,
+    )
+    assert found.frames == decoded
+    assert found.presence_ratios(ACTORS)[DOG] == pytest.approx(ratio)
+    assert found.fps == pytest.approx(10)
+
+
+def test_a_stride_must_fit_the_frames():
+    with pytest.raises(ValueError, match=r"self.decoded = 12 and self.stride = 3"):
+        join_batches([batch(frame())], np.arange(1), np.zeros(1), stride=3, decoded=12, duration_seconds=1.0)
 
 
 @pytest.mark.parametrize(

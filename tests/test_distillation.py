@@ -10,17 +10,17 @@ import torch
 import distil_trunk
 from a2d.errors import TrainingError
 from action_heads.backbones import find_backbone
+from action_heads.cells import cut_in_cells
 from action_heads.distillation import (
-    CropDataset,
     DistillationSettings,
     Teacher,
-    _cut_in_cells,
     _normalise,
     _Run,
     distil,
 )
 from action_heads.features import headless
 from action_heads.model import load_trunk
+from action_heads.random_crops import CropDataset
 from action_heads.trunk_files import read_trunk_manifest
 from pipeline import cli
 
@@ -110,7 +110,7 @@ def test_the_teacher_is_asked_about_each_crop_once(images, teacher, tmp_path):
 
 def test_the_parts_of_an_image_are_compared_each_with_its_own(images, teacher, tmp_path):
     trunk = teacher.trunk
-    by_cells = _cut_in_cells(headless(trunk), trunk.backbone, 2)
+    by_cells = cut_in_cells(headless(trunk), trunk.backbone, 2)
     whole = CropDataset(images, 224, 0, 0)[11][None]
     lit = torch.zeros_like(whole)
     lit[:, :, :112, 112:] = whole[:, :, :112, 112:]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from a2d.dataset import Sample
+from a2d.engines import Runtime
 from a2d.labels import load_taxonomy
 from actor_detector.detections import ClipDetections
 from pipeline.cache import DetectionCache
@@ -43,8 +44,8 @@ def test_the_most_confident_box_counts(detections):
 
 
 @pytest.fixture
-def detector(yolo, cache):
-    return CachedDetector("yolo26n", yolo, load_taxonomy(), 224, 0.5, "cpu", 32, DetectionCache(cache))
+def detector(yolo, cache, config):
+    return CachedDetector("yolo26n", yolo, load_taxonomy(), 224, 0.5, config.runtime, 8, 1, DetectionCache(cache))
 
 
 def test_training_looks_where_tagging_looks(config, detector, kit, taxonomy):
@@ -66,7 +67,7 @@ def test_training_looks_where_tagging_looks(config, detector, kit, taxonomy):
 
 
 def test_labelled_frames_shown_whole_need_no_detector(kit, taxonomy, tmp_path):
-    detector = CachedDetector("none", tmp_path / "none.pt", taxonomy, 224, 0.5, "cpu", 32, DetectionCache(None))
+    detector = CachedDetector("none", tmp_path / "none.pt", taxonomy, 224, 0.5, Runtime(), 8, 1, DetectionCache(None))
     sample = Sample(kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4", 3, ("dog-walking",), "train", "s")
     (look,) = choose_looks([sample], taxonomy.actor("dog"), detector, "frame", 4)
     assert look.frame_index == 3

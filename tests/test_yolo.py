@@ -15,6 +15,7 @@ from a2d.clips import read_frames, read_frames_at
 from a2d.errors import DetectorError, TaxonomyError
 from a2d.labels import A2D_TAXONOMY_FILE, Taxonomy, load_taxonomy
 from actor_detector.clip_detection import detect_clip
+from actor_detector.letterbox import Letterbox
 from actor_detector.yolo import YoloActorDetector
 
 CLIPS = {
@@ -52,12 +53,58 @@ def test_frames_without_actors_stay(detector):
 def test_every_frame_of_a_clip_is_looked_at(detector, kit):
     clip = sorted((kit / "clips").glob("dog-*.mp4"))[0]
     frames = sum(len(batch) for batch in read_frames(clip))
-    detections = detect_clip(detector, clip, batch_size=7)
+    detections = detect_clip(detector, clip)
     assert detections.frames == frames
     assert detections.frame_index.tolist() == list(range(frames))
     last = read_frames_at(clip, [frames - 1])
     assert detections.time_seconds[-1] == last.time_seconds[0]
     assert detections.duration_seconds > detections.time_seconds[-1]
+
+
+@pytest.mark.parametrize("name", ["yolo26n", "yolov8n"])
+def test_boxes_are_those_that_ultralytics_predicts(kit, taxonomy, name):
+    from ultralytics import YOLO
+
+    path = kit / "weights" / f"{name}.pt"
+    clip = kit / "clips" / CLIPS["car"]
+    frames = next(iter(read_frames(clip, 4))).images
+    own = YoloActorDetector(path, taxonomy, 224, 0.25).detect(frames)
+    threads = torch.get_num_threads()
+    expected = YOLO(path).predict(list(frames), imgsz=224, conf=0.25, device="cpu", verbose=False)
+    torch.set_num_threads(threads)
+    wanted = taxonomy.match_detector_classes(YOLO(path).names)
+    total = 0
+    for found, result in zip(own, expected, strict=True):
+        classes = result.boxes.cls.numpy().astype(int)
+        kept = np.isin(classes, list(wanted))
+        assert found.actor_index.tolist() == [wanted[number] for number in classes[kept]]
+        np.testing.assert_allclose(found.boxes, result.boxes.xyxy.numpy()[kept], atol=0.01)
+        np.testing.assert_allclose(found.confidence, result.boxes.conf.numpy()[kept], atol=1e-4)
+        total += len(found.boxes)
+    assert total
+
+
+@pytest.mark.parametrize("size", [(426, 240), (240, 426), (320, 320), (33, 500), (1920, 1080), (7, 5)], ids=str)
+def test_frames_are_laid_out_as_ultralytics_does(size):
+    from ultralytics.data.augment import LetterBox
+    from ultralytics.utils.ops import scale_boxes
+
+    letterbox = Letterbox.fit(size, 224)
+    image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    (inputs,) = letterbox.canvas(1)
+    letterbox.place(image, inputs)
+    np.testing.assert_array_equal(inputs, LetterBox(224, auto=True, stride=32)(image=image))
+    boxes = np.array([[-3, 2, 100, 90], [10, 10, 224, 224]], np.float32)
+    expected = scale_boxes(inputs.shape[:2], torch.from_numpy(boxes.copy()), image.shape[:2])
+    np.testing.assert_allclose(letterbox.to_frame(boxes), expected, atol=1e-3)
+
+
+def test_a_stride_looks_at_every_nth_frame_and_counts_all(detector, kit):
+    clip = kit / "clips" / CLIPS["dog"]
+    every, third = detect_clip(detector, clip), detect_clip(detector, clip, stride=3)
+    assert third.frame_index.tolist() == every.frame_index[::3].tolist()
+    assert (third.frames, third.duration_seconds) == (every.frames, every.duration_seconds)
+    np.testing.assert_allclose(third.presence_ratios(6), every.presence_ratios(6), atol=0.2)
 
 
 def test_torch_keeps_its_threads(detector):
