@@ -18,7 +18,7 @@ from action_heads.frames import LabelledFrames
 from action_heads.model import load_trunk
 from action_heads.recipes import DEFAULT, adjust
 from action_heads.trunk_files import trunk_path
-from benchmarks import bench_detector, bench_tuning, heads_cv, model_card
+from benchmarks import bench_detector, bench_stage1, bench_tuning, heads_cv, model_card
 from benchmarks.bootstrap import bootstrap_columns, bootstrap_f1
 from pipeline.config import TaggerConfig
 from pipeline.stage1 import CachedDetector
@@ -159,3 +159,14 @@ def test_the_model_card_shows_what_was_measured_of_what_is_shipped(taxonomy):
     card = model_card.CARD.read_text(encoding="utf-8")
     assert model_card.fill(card, model_card.all_tables(detector, heads)) == card
     assert f"**{model_card.shipped_variant()}**" in card
+
+
+def test_stage_1_is_measured_against_its_limits(kit, yolo, tmp_path, capsys):
+    clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
+    command = ["--clips", str(clip), "--detector", str(yolo), "--repeats", "1", "--out", str(tmp_path / "s.json")]
+    assert bench_stage1.main(command) == 0
+    report = json.loads((tmp_path / "s.json").read_text())
+    assert (report["frames"], report["clips"]) == (8, 1)
+    assert len(report["frames_per_second"]) == 8
+    assert all(rate > 0 for rate in report["frames_per_second"].values())
+    assert "openvino f32" in capsys.readouterr().out
