@@ -75,12 +75,18 @@ def make_ways(arguments: argparse.Namespace, taxonomy: Taxonomy) -> dict[str, Ca
 
 
 def _ultralytics(path: Path, image_size: int) -> Callable[[Path], object]:
+    import torch
     from ultralytics import YOLO
 
     model = YOLO(str(path))
-    return lambda clip: sum(
-        1 for _ in model.predict(str(clip), stream=True, imgsz=image_size, device="cpu", verbose=False)
-    )
+
+    def way(clip: Path) -> None:
+        threads = torch.get_num_threads()
+        for _ in model.predict(str(clip), stream=True, imgsz=image_size, device="cpu", verbose=False):
+            pass
+        torch.set_num_threads(threads)  # it leaves a core free, which is its own affair
+
+    return way
 
 
 def _ours(detector: YoloActorDetector) -> Callable[[Path], object]:
