@@ -14,7 +14,7 @@ from a2d.files import check_keys, sha256_file
 from a2d.labels import Actor, Taxonomy
 from action_heads.crops import INPUT_KINDS
 from action_heads.recipes import ALL, TUNINGS
-from action_heads.tensor_files import read_header, read_tensors, write_tensors
+from action_heads.tensor_files import read_arrays, read_header, read_tensors, write_tensors
 from action_heads.trunk_files import EMBEDDED, trunk_path
 
 if TYPE_CHECKING:
@@ -220,14 +220,8 @@ def read_classifier(path: Path, outputs: int) -> "tuple[NDArray[np.float32], NDA
     Raises:
         CheckpointError: If the file holds anything else.
     """
-    import safetensors.numpy
-    from safetensors import SafetensorError
-
-    try:
-        tensors = safetensors.numpy.load_file(path)
-    except (SafetensorError, OSError) as reason:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({reason})") from None
-    found = {name.rpartition(".")[2]: tensor.astype("float32") for name, tensor in tensors.items()}
+    tensors = read_arrays(path)
+    found = {name.rpartition(".")[2]: array for name, array in tensors.items()}
     shapes = {name: tensor.shape for name, tensor in found.items()}
     if len(tensors) != 2 or shapes.get("bias") != (outputs,) or shapes.get("weight", ())[:1] != (outputs,):
         raise CheckpointError(f"{path}: a last layer of {outputs} outputs was expected, the file has {shapes}")

@@ -1,16 +1,19 @@
 """Our own weights files: safetensors with a manifest in the header, convolutions in half precision or in 8 bits."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from a2d.errors import CheckpointError
 from a2d.files import write_atomically
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
+T = TypeVar("T")
 SCALE = "@scale"  # ends the name of what a tensor of whole numbers is to be multiplied by
 
 
@@ -46,14 +49,30 @@ def read_tensors(path: Path) -> "dict[str, Tensor]":
         CheckpointError: If it is no safetensors file.
     """
     import safetensors.torch
+
+    state = _load(path, safetensors.torch.load_file)
+    scales = {name: state.pop(name) for name in list(state) if name.endswith(SCALE)}
+    return {name: tensor.float() * scales.get(name + SCALE, 1.0) for name, tensor in state.items()}
+
+
+def read_arrays(path: Path) -> "dict[str, NDArray[np.float32]]":
+    """Read a file of a few small tensors without PyTorch, in single precision; none of them in 8 bits.
+
+    Raises:
+        CheckpointError: If it is no safetensors file.
+    """
+    import safetensors.numpy
+
+    return {name: array.astype("float32") for name, array in _load(path, safetensors.numpy.load_file).items()}
+
+
+def _load(path: Path, load_file: Callable[[Path], dict[str, T]]) -> dict[str, T]:
     from safetensors import SafetensorError
 
     try:
-        state = safetensors.torch.load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError) as reason:
         raise CheckpointError(f"{path}: not a readable safetensors file ({reason})") from None
-    scales = {name: state.pop(name) for name in list(state) if name.endswith(SCALE)}
-    return {name: tensor.float() * scales.get(name + SCALE, 1.0) for name, tensor in state.items()}
 
 
 def read_header(path: Path, expected: str, what: str, again: str) -> dict[str, Any]:
