@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.demo:
         write_demo(clips[0])
     statuses = Counter[str]()
-    for result in tag_clips(tagger, clips, out, lambda c: cli.progress_bar(c, "tagging", "clip"), annotate):
+    for result in cli.progress_bar(tag_clips(tagger, clips, out, annotate), "tagging", "clip", len(clips)):
         statuses[result.status] += 1
         if arguments.json:
             cli.show(json.dumps(result.to_dict()))

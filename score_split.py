@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.data,
         arguments.split,
         arguments.baseline_split,
-        lambda samples: cli.progress_bar(samples, "scoring", "sample"),
+        lambda clips: cli.progress_bar(clips, "scoring", "clip"),
     )
     print(report.table())
     for failure in report.failures:

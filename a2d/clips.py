@@ -156,7 +156,7 @@ def read_frames(clip: Path, batch_size: int = 16) -> Iterator[FrameBatch]:
     return _batches(decode_frames(clip), batch_size)
 
 
-def read_frames_at(clip: Path, frame_indices: Sequence[int]) -> FrameBatch:
+def read_frames_at(clip: Path, frame_indices: Sequence[int], loop_filter: bool = True) -> FrameBatch:
     """Read certain frames of a clip: the very pixels and times that `read_frames` gives for them.
 
     The packets are read once without decoding, to learn which frame lies where; then each stretch between keyframes
@@ -166,6 +166,7 @@ def read_frames_at(clip: Path, frame_indices: Sequence[int]) -> FrameBatch:
     Args:
         clip: As for `read_frames`.
         frame_indices: Places in the clip, from 0, in any order, repeats allowed.
+        loop_filter: As for `decode_frames`.
 
     Returns:
         The frames in the order asked for.
@@ -176,7 +177,7 @@ def read_frames_at(clip: Path, frame_indices: Sequence[int]) -> FrameBatch:
     wanted = sorted({int(index) for index in frame_indices})
     if not wanted:
         return _stack([], (0, 0))
-    found = pick_from_folder(clip, wanted) if clip.is_dir() else pick_from_video(clip, wanted)
+    found = pick_from_folder(clip, wanted) if clip.is_dir() else pick_from_video(clip, wanted, loop_filter)
     sizes = {frame.size for frame in found.values()}
     if len(sizes) > 1:
         listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
@@ -189,11 +190,13 @@ def is_frame_folder(folder: Path) -> bool:
     return folder.is_dir() and any(NUMBERED_FRAME.fullmatch(path.name) for path in folder.iterdir())
 
 
-def decode_frames(clip: Path) -> Generator[Frame, None, None]:
+def decode_frames(clip: Path, loop_filter: bool = True) -> Generator[Frame, None, None]:
     """Decode every frame of a clip, in the order they are shown, and make an image only of what is asked for one.
 
     Args:
         clip: As for `read_frames`.
+        loop_filter: Whether the decoder smooths the edges of its blocks. Without it decoding is cheaper, and pixels
+            differ a little from what the encoder meant, more with every frame up to the next keyframe.
 
     Returns:
         A generator of frames; the file is closed when it ends or is closed.
@@ -202,7 +205,7 @@ def decode_frames(clip: Path) -> Generator[Frame, None, None]:
         ClipError: While iterating, as for `read_frames`.
         TruncatedClipError: After the last frame, likewise.
     """
-    return folder_frames(clip) if clip.is_dir() else video_frames(clip)
+    return folder_frames(clip) if clip.is_dir() else video_frames(clip, loop_filter)
 
 
 def _batches(frames: Generator[Frame, None, None], batch_size: int) -> Iterator[FrameBatch]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.errors import ClipError, TruncatedClipError
-from a2d.frames import ASSUMED_FPS, Frame
+from a2d.frames import ASSUMED_FPS, Frame, resize_image
 
 NUMBERED_FRAME = re.compile(r"\d{5}\.png")
 
@@ -38,11 +38,7 @@ class _Pixels:
         return self.pixels.shape[1], self.pixels.shape[0]
 
     def image(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        if size is None or size == self.size:
-            return self.pixels
-        import cv2
-
-        return np.asarray(cv2.resize(self.pixels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        return self.pixels if size is None else resize_image(self.pixels, size)
 
 
 def _read_png(index: int, path: Path) -> Frame | None:

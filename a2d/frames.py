@@ -21,6 +21,15 @@ class Picture(Protocol):
         """Give an image (H, W, 3), uint8, BGR, upright; of another width and height where they are given."""
 
 
+def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Stretch an image (H, W, 3) to a width and height, interpolated linearly."""
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    import cv2
+
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
 @dataclass(frozen=True)
 class Frame:
     """One frame: index from 0, seconds from the first frame on, how long it is shown, and its pixels."""

@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 KEEPS_TIMESTAMPS = ("mov", "matroska", "flv", "mpegts")
 
 
-def pick_from_video(clip: Path, wanted: Sequence[int]) -> dict[int, Frame]:
+def pick_from_video(clip: Path, wanted: Sequence[int], loop_filter: bool = True) -> dict[int, Frame]:
     """Read certain frames of a video file.
 
     Args:
         clip: The file.
         wanted: Places in the clip, from 0, rising, none twice.
+        loop_filter: Whether the decoder smooths the edges of its blocks, see `a2d.clips.decode_frames`.
 
     Returns:
         The frames by place.
@@ -45,7 +46,7 @@ def pick_from_video(clip: Path, wanted: Sequence[int]) -> dict[int, Frame]:
     Raises:
         ClipError: If the file cannot be read or has no such frame.
     """
-    return _pick_by_index(clip, wanted) or _pick_sequentially(clip, wanted)
+    return _pick_by_index(clip, wanted, loop_filter) or _pick_sequentially(clip, wanted, loop_filter)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _scan(container: "InputContainer", stream: "VideoStream") -> _PacketIndex | 
     return _PacketIndex(pts[order], order, pts[keys], keys)
 
 
-def _pick_by_index(clip: Path, wanted: Sequence[int]) -> dict[int, Frame] | None:
+def _pick_by_index(clip: Path, wanted: Sequence[int], loop_filter: bool) -> dict[int, Frame] | None:
     """Decode only what the wanted frames need; None if the packets do not tell, or the decoder does not agree."""
     with opened(clip) as (container, stream):
         index = _scan(container, stream)
@@ -113,7 +114,7 @@ def _pick_by_index(clip: Path, wanted: Sequence[int]) -> dict[int, Frame] | None
         return None
     number_by_pts = {int(index.pts[number]): number for number in wanted}
     found: dict[int, Frame] = {}
-    with opened(clip) as (container, stream):
+    with opened(clip, loop_filter) as (container, stream):
         tally, painter, position = Tally(), Painter(), 0
         packets = packets_of(container, stream, tally)
         for first, last in index.stretches(wanted):
@@ -135,12 +136,12 @@ def _pick_by_index(clip: Path, wanted: Sequence[int]) -> dict[int, Frame] | None
     return found
 
 
-def _pick_sequentially(clip: Path, wanted: Sequence[int]) -> dict[int, Frame]:
+def _pick_sequentially(clip: Path, wanted: Sequence[int], loop_filter: bool) -> dict[int, Frame]:
     missing = set(wanted)
     found: dict[int, Frame] = {}
     frames = 0
     try:
-        with closing(video_frames(clip)) as decoded:
+        with closing(video_frames(clip, loop_filter)) as decoded:
             for frame in decoded:
                 frames += 1
                 if frame.index in missing:

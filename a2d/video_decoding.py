@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.errors import ClipError, TruncatedClipError
-from a2d.frames import ASSUMED_FPS, Frame
+from a2d.frames import ASSUMED_FPS, Frame, resize_image
+from a2d.planes import shrink
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -63,21 +64,21 @@ class _Clock:
 
 
 class Painter:
-    """Turns decoded pictures into upright BGR images; one per clip, as setting the conversion up is the costly part."""
+    """Turns decoded pictures into BGR images; one per clip, as setting the conversion up is the costly part."""
 
     def __init__(self) -> None:
-        self._reformatters: dict[tuple[int, int], VideoReformatter] = {}
+        self._reformatter: VideoReformatter | None = None
 
     def paint(self, picture: "VideoFrame", size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Give the picture as an image (H, W, 3), uint8, BGR, not turned yet, of some width and height.
-
-        Colours are converted after shrinking, so that a small image is cheaper than a large one.
-        """
+        """Give the picture as an image (H, W, 3), uint8, BGR, not turned yet, of some width and height."""
+        whole = size == (picture.width, picture.height)
+        if not whole and (image := shrink(picture, size)) is not None:
+            return image
         from av.video.reformatter import VideoReformatter
 
-        reformatter = self._reformatters.setdefault(size, VideoReformatter())
-        painted = reformatter.reformat(picture, *size, format="bgr24", interpolation="BILINEAR")
-        return np.asarray(painted.to_ndarray(), dtype=np.uint8)
+        self._reformatter = self._reformatter or VideoReformatter()
+        image = np.asarray(self._reformatter.reformat(picture, format="bgr24").to_ndarray(), dtype=np.uint8)
+        return image if whole else resize_image(image, size)
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.
 
 
 @contextmanager
-def opened(clip: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+def opened(clip: Path, loop_filter: bool = True) -> Iterator[tuple["InputContainer", "VideoStream"]]:
     """Open a video file and find its video stream; cover pictures of audio files are none."""
     import av
     from av.stream import Disposition
@@ -142,6 +143,8 @@ def opened(clip: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
             raise ClipError(f"{clip}: no decoder is known for its video")
         # A transport stream says nothing of its length, so that only a damaged last frame gives a cut away, and whether
         # FFmpeg marks that frame depends on chance when several frames are decoded at a time.
+        if not loop_filter:
+            streams[0].codec_context.options = {"skip_loop_filter": "all"}
         streams[0].thread_type = "SLICE" if container.format.name == "mpegts" else "AUTO"
         yield container, streams[0]
 
@@ -185,14 +188,18 @@ def pictures_of(
             yield picture
 
 
-def video_frames(clip: Path) -> Generator[Frame, None, None]:
+def video_frames(clip: Path, loop_filter: bool = True) -> Generator[Frame, None, None]:
     """Decode every frame of a video file, in the order they are shown.
+
+    Args:
+        clip: The file.
+        loop_filter: Whether the decoder smooths the edges of its blocks, see `a2d.clips.decode_frames`.
 
     Raises:
         ClipError: If the file is missing, no video, or nothing in it can be decoded.
         TruncatedClipError: After the last frame that could be decoded, if the file ends early or is damaged.
     """
-    with opened(clip) as (container, stream):
+    with opened(clip, loop_filter) as (container, stream):
         tally, painter = Tally(), Painter()
         clock = _Clock(time_base_of(stream), float(1 / (stream.guessed_rate or ASSUMED_FPS)))
         frames = 0

@@ -1,28 +1,31 @@
-"""Stage 1 on one clip: decode ahead in a thread, detect batch by batch, keep every frame.
+"""Stage 1 on clips, one after the other without a pause: decode ahead in a thread, detect batch by batch.
 
-Decoder and network share the cores without waiting for each other; what is in flight is bounded, so memory does not
-grow with the clip.
+Decoder and network share the cores without waiting for each other, and a batch may hold the end of one clip and the
+start of the next. What is in flight is bounded, so memory does not grow with clips or their number.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from a2d.clips import decode_frames, end_seconds
 from a2d.engines import Answer
-from a2d.errors import TruncatedClipError
+from a2d.errors import ClipError, TruncatedClipError
 from a2d.frames import Frame
 from a2d.prefetch import prefetch
 from actor_detector.detections import ClipDetections, FrameBoxes, join_batches
+from actor_detector.frame_reservoir import FrameReservoir
 from actor_detector.letterbox import Letterbox
+from actor_detector.shortcuts import MOST_REUSED, Shortcuts
 
-AHEAD = 4  # batches that wait for the network
+AHEAD = 2  # batches that wait for the network
 IN_FLIGHT = 4  # batches that the network was given
 
 
@@ -42,94 +45,209 @@ class BatchDetector(Protocol):
 
 
 @dataclass
-class _Batch:
-    """Frames of one size and their inputs; `looked_at` are those that the network sees."""
+class ClipPass:
+    """One clip on its way through stage 1.
 
-    letterbox: Letterbox
-    inputs: NDArray[np.uint8]
-    looked_at: list[Frame] = field(default_factory=list)
+    Attributes:
+        clip: A video file, or a folder of PNG frames.
+        reservoir: Keeps some of the frames for later; None keeps none.
+        detections: What was found. A clip that breaks off gives what could be decoded, and says so in `truncated`.
+        error: Why no frame can be decoded. One that has this or `detections` from the start only keeps its place.
+    """
+
+    clip: Path
+    reservoir: FrameReservoir | None = None
+    detections: ClipDetections | None = None
+    error: ClipError | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.detections is not None or self.error is not None
+
+
+P = TypeVar("P", bound=ClipPass)
 
 
 @dataclass
-class _Count:
-    """What the decoder met: every frame's time, how long the last one is shown, why it stopped early."""
+class _Work(Generic[P]):
+    """What is known of a clip so far: first the decoder's thread fills it in, then the detector's.
 
+    Attributes:
+        clip_pass: Whose clip.
+        times: Of every decoded frame, seconds.
+        last_duration: How long the last one is shown, seconds.
+        truncated: Why the decoder stopped early.
+        looked_at: Number and time of every frame that was looked at.
+        seen_as: For each of those, which of the frames that the network sees stands for it.
+        seen: How many frames the network sees.
+        found: What it said of them, batch by batch.
+    """
+
+    clip_pass: P
     times: list[float] = field(default_factory=list)
     last_duration: float = 0.0
     truncated: str = ""
+    looked_at: list[tuple[int, float]] = field(default_factory=list)
+    seen_as: list[int] = field(default_factory=list)
+    seen: int = 0
+    found: list[FrameBoxes] = field(default_factory=list)
+
+    @property
+    def may_reuse(self) -> bool:
+        """Whether the last frame that the network saw may stand for one more."""
+        return len(self.seen_as) < MOST_REUSED or self.seen_as[-MOST_REUSED] != self.seen - 1
+
+    def look_at(self, frame: Frame, is_seen: bool) -> None:
+        """Count a frame that the network sees, or for which the last one that it saw stands."""
+        self.looked_at.append((frame.index, frame.time_seconds))
+        self.seen += is_seen
+        self.seen_as.append(self.seen - 1)
+
+    def finish(self, stride: int) -> P:
+        """Put the clip's detections together, unless something stands there already."""
+        if not self.clip_pass.is_done:
+            self.clip_pass.detections = join_batches(
+                self.found,
+                np.array([index for index, _ in self.looked_at], dtype=np.int64),
+                np.array([time for _, time in self.looked_at], dtype=np.float64),
+                seen_as=np.array(self.seen_as, dtype=np.int64),
+                stride=stride,
+                decoded=len(self.times),
+                duration_seconds=end_seconds(np.array(self.times), self.last_duration),
+                truncated=self.truncated,
+            )
+        return self.clip_pass
 
 
-def detect_clip(detector: BatchDetector, clip: Path, stride: int = 1) -> ClipDetections:
-    """Find the actors in the frames of a clip.
+@dataclass
+class _Batch(Generic[P]):
+    """Inputs of one size for the network, each of a frame of some clip, and the clips that end here."""
 
-    Args:
-        detector: Finds them in a batch.
-        clip: A video file, or a folder of PNG frames.
-        stride: Look at every frame (1), every second one (2), …; all are decoded and counted.
+    letterbox: Letterbox
+    inputs: NDArray[np.uint8]
+    owners: list[_Work[P]] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+    ended: list[_Work[P]] = field(default_factory=list)
 
-    Returns:
-        The detections. A clip that breaks off gives what could be decoded, and says so in `truncated`.
+
+NOWHERE = Letterbox((0, 0), (0, 0), (0, 0))
+
+
+def detect_clip(detector: BatchDetector, clip: Path, shortcuts: Shortcuts | None = None) -> ClipDetections:
+    """Find the actors in the frames of one clip, see `detect_clips`.
 
     Raises:
         ClipError: If no frame can be decoded.
     """
-    count = _Count()
-    batches: list[FrameBoxes] = []
-    looked_at: list[tuple[int, float]] = []
-    waiting: deque[tuple[_Batch, Answer]] = deque()
+    (done,) = detect_clips(detector, [ClipPass(clip)], shortcuts)
+    if done.error:
+        raise done.error
+    assert done.detections
+    return done.detections
 
-    def take() -> None:
+
+def detect_clips(detector: BatchDetector, clips: Iterable[P], shortcuts: Shortcuts | None = None) -> Iterator[P]:
+    """Find the actors in the frames of clips.
+
+    Args:
+        detector: Finds them in a batch.
+        clips: Are asked for one by one, in another thread, while those before are still at work.
+        shortcuts: What is left undone; None leaves out nothing.
+
+    Yields:
+        The same, in order, each with its detections or with an error.
+    """
+    shortcuts = shortcuts or Shortcuts()
+    waiting: deque[tuple[_Batch[P], Answer | None]] = deque()
+
+    def take() -> Iterator[P]:
         batch, answer = waiting.popleft()
-        found = detector.read(answer.result(), batch.letterbox)
-        looked_at.extend((frame.index, frame.time_seconds) for frame in batch.looked_at)
-        batches.append(found)
+        if answer:
+            _hand_out(detector.read(answer.result(), batch.letterbox), batch)
+        for work in batch.ended:
+            yield work.finish(shortcuts.stride)
 
-    with closing(prefetch(_prepare(detector, clip, stride, count), AHEAD)) as prepared:
+    with closing(prefetch(_prepare(detector, clips, shortcuts), AHEAD)) as prepared:
         for batch in prepared:
-            waiting.append((batch, detector.submit(batch.inputs[: len(batch.looked_at)], batch.letterbox)))
+            shown = len(batch.owners)
+            waiting.append((batch, detector.submit(batch.inputs[:shown], batch.letterbox) if shown else None))
             if len(waiting) >= IN_FLIGHT:
-                take()
+                yield from take()
         while waiting:
-            take()
-    return join_batches(
-        batches,
-        np.array([index for index, _ in looked_at], dtype=np.int64),
-        np.array([time for _, time in looked_at], dtype=np.float64),
-        stride=stride,
-        decoded=len(count.times),
-        duration_seconds=end_seconds(np.array(count.times), count.last_duration),
-        truncated=count.truncated,
-    )
+            yield from take()
 
 
-def _prepare(detector: BatchDetector, clip: Path, stride: int, count: _Count) -> Generator[_Batch, None, None]:
-    """Decode a clip and lay every frame that is looked at into the network's inputs."""
-    batch: _Batch | None = None
-    for frame in _whole_frames(clip, count):
-        if (len(count.times) - 1) % stride:
-            continue
-        letterbox = detector.letterbox(frame.size)
-        if batch and (len(batch.looked_at) == detector.batch_size or batch.letterbox != letterbox):
+def _hand_out(found: FrameBoxes, batch: _Batch[P]) -> None:
+    """Give every clip what was found in its frames of a batch."""
+    first = 0
+    for work, own in groupby(batch.owners):
+        rows = np.arange(first, first := first + len(list(own)))
+        part = found if len(rows) == len(batch.owners) else found.take(rows)
+        work.found.append(part)
+        if work.clip_pass.reservoir:
+            work.clip_pass.reservoir.offer(batch.frames[rows[0] : first], part)
+
+
+def _prepare(detector: BatchDetector, clips: Iterable[P], shortcuts: Shortcuts) -> Generator[_Batch[P], None, None]:
+    """Decode clips and lay every frame that is looked at into the network's inputs."""
+    batch: _Batch[P] | None = None
+    for clip_pass in clips:
+        work = _Work(clip_pass)
+        last: tuple[Letterbox, NDArray[np.uint8]] | None = None  # what the network was given last of this clip
+        for frame in _frames_to_look_at(work, shortcuts):
+            letterbox = detector.letterbox(frame.size)
+            if batch and (len(batch.owners) == detector.batch_size or batch.letterbox != letterbox):
+                yield batch
+                batch = None
+            batch = batch or _Batch(letterbox, letterbox.canvas(detector.batch_size))
+            inputs = batch.inputs[len(batch.owners)]
+            letterbox.place(frame.image(letterbox.inner), inputs)
+            is_seen = not (
+                shortcuts.reuse_below
+                and last
+                and last[0] == letterbox
+                and work.may_reuse
+                and _differ(last[1], inputs) < shortcuts.reuse_below
+            )
+            work.look_at(frame, is_seen)
+            if is_seen:
+                batch.owners.append(work)
+                batch.frames.append(frame)
+                last = (letterbox, inputs)
+        if batch is None:
+            batch = _Batch(NOWHERE, np.zeros((0, 0, 0, 3), np.uint8))
+        batch.ended.append(work)
+        if not batch.owners:  # nothing to wait for
             yield batch
             batch = None
-        if batch is None:
-            batch = _Batch(letterbox, letterbox.canvas(detector.batch_size))
-        letterbox.place(frame.image(), batch.inputs[len(batch.looked_at)])
-        batch.looked_at.append(frame)
     if batch:
         yield batch
 
 
-def _whole_frames(clip: Path, count: _Count) -> Iterator[Frame]:
+def _differ(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Say by how many grey levels two inputs differ on average."""
+    import cv2
+
+    return cv2.norm(one, other, cv2.NORM_L1) / one.size
+
+
+def _frames_to_look_at(work: _Work[P], shortcuts: Shortcuts) -> Iterator[Frame]:
     """Decode a clip as far as it goes, and count."""
-    with closing(decode_frames(clip)) as frames:
+    clip_pass = work.clip_pass
+    if clip_pass.is_done:
+        return
+    with closing(decode_frames(clip_pass.clip, shortcuts.loop_filter)) as frames:
         try:
             for frame in frames:
-                count.times.append(frame.time_seconds)
-                count.last_duration = frame.duration_seconds
-                yield frame
+                work.times.append(frame.time_seconds)
+                work.last_duration = frame.duration_seconds
+                if (len(work.times) - 1) % shortcuts.stride == 0:
+                    yield frame
         except TruncatedClipError as reason:
-            if not count.times:
-                raise
+            if not work.times:
+                clip_pass.error = reason
             # Detections are kept by the clip's contents, so its name has no place in them.
-            count.truncated = str(reason).removeprefix(f"{clip}: ")
+            work.truncated = str(reason).removeprefix(f"{clip_pass.clip}: ")
+        except ClipError as reason:
+            clip_pass.error = reason

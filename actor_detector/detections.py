@@ -56,6 +56,15 @@ class FrameBoxes:
         if self.boxes.shape != (count, 4) or shapes != ((count,),) * 3:
             raise ValueError(f"{self.boxes.shape = } does not fit the other arrays' shapes {shapes}")
 
+    def take(self, rows: NDArray[np.int64]) -> "FrameBoxes":
+        """Give some of the frames, by row, in any order, repeats allowed."""
+        firsts = np.searchsorted(self.frame_row, rows)
+        counts = np.searchsorted(self.frame_row, rows, side="right") - firsts
+        into = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = np.repeat(firsts, counts) + into
+        new_rows = np.repeat(np.arange(len(rows)), counts)
+        return FrameBoxes(len(rows), new_rows, self.boxes[places], self.confidence[places], self.actor_index[places])
+
     def split(self) -> list[FrameDetections]:
         """Give one entry a frame, in order."""
         ends = np.searchsorted(self.frame_row, np.arange(1, self.frames))
@@ -165,6 +174,7 @@ def join_batches(
     frame_index: NDArray[np.int64],
     time_seconds: NDArray[np.float64],
     *,
+    seen_as: NDArray[np.int64] | None = None,
     stride: int = 1,
     decoded: int | None = None,
     duration_seconds: float,
@@ -176,6 +186,8 @@ def join_batches(
         batches: In order.
         frame_index: Numbers of the frames that were looked at, from 0, shape (F,).
         time_seconds: Their times, shape (F,).
+        seen_as: Which of the batches' frames, from 0, stands for each, rising, shape (F,); each for itself, if not
+            given.
         stride: How many frames each of them stands for.
         decoded: How many frames the clip has; as many as were looked at, if not given.
         duration_seconds: Of the whole clip.
@@ -186,13 +198,22 @@ def join_batches(
     """
     firsts = np.cumsum([0, *(batch.frames for batch in batches)])
     rows = [batch.frame_row + first for batch, first in zip(batches, firsts[:-1], strict=True)]
+    found = FrameBoxes(
+        int(firsts[-1]),
+        np.concatenate([np.zeros(0, np.int64), *rows]),
+        np.concatenate([np.zeros((0, 4), np.float32), *(batch.boxes for batch in batches)]),
+        np.concatenate([np.zeros(0, np.float32), *(batch.confidence for batch in batches)]),
+        np.concatenate([np.zeros(0, np.int64), *(batch.actor_index for batch in batches)]),
+    )
+    if seen_as is not None and len(seen_as) != found.frames:
+        found = found.take(seen_as)
     return ClipDetections(
         frame_index=frame_index,
         time_seconds=time_seconds,
-        frame_row=np.concatenate([np.zeros(0, np.int64), *rows]),
-        boxes=np.concatenate([np.zeros((0, 4), np.float32), *(batch.boxes for batch in batches)]),
-        confidence=np.concatenate([np.zeros(0, np.float32), *(batch.confidence for batch in batches)]),
-        actor_index=np.concatenate([np.zeros(0, np.int64), *(batch.actor_index for batch in batches)]),
+        frame_row=found.frame_row,
+        boxes=found.boxes,
+        confidence=found.confidence,
+        actor_index=found.actor_index,
         duration_seconds=duration_seconds,
         truncated=truncated,
         stride=stride,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from a2d.frames import resize_image
+
 STRIDE = 32  # of the coarsest feature map
 GREY = 114
 
@@ -49,11 +51,9 @@ class Letterbox:
         return np.full((batch_size, self.outer[1], self.outer[0], 3), GREY, np.uint8)
 
     def place(self, image: NDArray[np.uint8], inputs: NDArray[np.uint8]) -> None:
-        """Lay a frame's image into one input (H, W, 3)."""
-        import cv2
-
+        """Lay a frame's image, of whatever size, into one input (H, W, 3)."""
         (left, top), (width, height) = self.corner, self.inner
-        inputs[top : top + height, left : left + width] = cv2.resize(image, self.inner, interpolation=cv2.INTER_LINEAR)
+        inputs[top : top + height, left : left + width] = resize_image(image, self.inner)
 
     def to_frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn corners in the input, shape (N, 4), into corners in the frame, clipped to it."""

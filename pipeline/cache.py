@@ -18,8 +18,9 @@ import numpy as np
 from a2d.files import sha256_file, write_atomically
 from a2d.labels import Taxonomy
 from actor_detector.detections import ClipDetections
+from actor_detector.shortcuts import Shortcuts
 
-FORMAT = 2  # raise it when what is kept, or how it is made, changes
+FORMAT = 3  # raise it when what is kept, or how it is made, changes
 ARRAYS = ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index")
 
 
@@ -75,7 +76,7 @@ def detection_key(
     confidence: float,
     taxonomy: Taxonomy,
     runtime: str,
-    stride: int = 1,
+    shortcuts: Shortcuts,
 ) -> str:
     """Name what is detected in a clip by all that decides it; `runtime` is `a2d.engines.Runtime.name`.
 
@@ -83,8 +84,8 @@ def detection_key(
         64 hexadecimal digits.
     """
     classes = [[actor.name, *actor.detector_classes] for actor in taxonomy.actors]
-    content = [FORMAT, clip_sha256, detector_sha256, image_size, confidence, classes, runtime, stride]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    content = [FORMAT, clip_sha256, detector_sha256, image_size, confidence, classes, runtime]
+    return hashlib.sha256(json.dumps([*content, shortcuts.to_dict()]).encode()).hexdigest()
 
 
 def clip_sha256(clip: Path) -> str:

@@ -56,6 +56,14 @@ def fraction(text: str) -> float:
     return number
 
 
+def levels(text: str) -> float:
+    """Parse a difference in grey levels."""
+    number = float(text)
+    if not 0 <= number <= 255:
+        raise argparse.ArgumentTypeError(f"{text} was given, 0 to 255 is allowed")
+    return number
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what every command takes."""
     defaults = TaggerConfig()
@@ -90,13 +98,6 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"from which confidence a box counts (default: {_own('confidence')})",
     )
     group.add_argument(
-        "--stride",
-        type=positive,
-        default=defaults.stride,
-        metavar="N",
-        help="look at every Nth frame only; all are decoded, and each stands for those skipped after it (default: 1)",
-    )
-    group.add_argument(
         "--batch-size", type=positive, default=defaults.batch_size, help="frames in one pass (default: %(default)s)"
     )
     group.add_argument(
@@ -113,6 +114,33 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--cache", type=Path, default=cache_folder(), metavar="DIR", help="where detections are kept")
     group.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="keep no detections")
+    _add_shortcuts(parser)
+
+
+def _add_shortcuts(parser: argparse.ArgumentParser) -> None:
+    """Add what makes stage 1 faster at a price."""
+    group = parser.add_argument_group("shortcuts: faster, at a price in presence ratios (see benchmarks/README.md)")
+    group.add_argument(
+        "--stride",
+        type=positive,
+        default=TaggerConfig.stride,
+        metavar="N",
+        help="look at every Nth frame only; all are decoded, and each stands for those skipped after it (default: 1)",
+    )
+    group.add_argument(
+        "--reuse-below",
+        type=levels,
+        default=TaggerConfig.reuse_below,
+        metavar="LEVELS",
+        help="do not look at frames that differ by less from the last one looked at, in grey levels of 255 on average "
+        "(default: 0, looks at all)",
+    )
+    group.add_argument(
+        "--skip-loop-filter",
+        dest="loop_filter",
+        action="store_false",
+        help="leave the edges of the codec's blocks rough",
+    )
 
 
 def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
@@ -207,9 +235,16 @@ def show(text: str) -> None:
     sys.stdout.flush()
 
 
-def progress_bar(items: Sequence[T], description: str, unit: str) -> Iterable[T]:
-    """Show progress with rate and time left on stderr; silent where stderr is no terminal."""
-    return tqdm(items, desc=description, unit=unit, disable=None, file=sys.stderr)
+def progress_bar(items: Iterable[T], description: str, unit: str, total: int | None = None) -> Iterable[T]:
+    """Show progress with rate and time left on stderr; silent where stderr is no terminal.
+
+    Args:
+        items: What is gone through.
+        description: What is done.
+        unit: What one of them is called.
+        total: How many there are, if they do not know themselves.
+    """
+    return tqdm(items, desc=description, unit=unit, total=total, disable=None, file=sys.stderr)
 
 
 def _complain(reason: str) -> int:

@@ -11,6 +11,7 @@ from a2d.errors import GatesError, UserError
 from a2d.labels import A2D_TAXONOMY_FILE
 from a2d.places import PROJECT, cache_folder
 from action_heads.readout import LABEL_THRESHOLD
+from actor_detector.shortcuts import Shortcuts
 from pipeline.known_detectors import EMBEDDED, detector_defaults
 
 EMBEDDED_HEADS = PROJECT / "models" / "heads"
@@ -32,6 +33,9 @@ class TaggerConfig:
         precision: What they compute in: `auto` (bfloat16 on a GPU, else single precision), `f32` or `bf16`.
         batch_size: Frames in one forward pass of the detector.
         stride: Every how manieth frame the detector looks at; all are decoded and counted.
+        reuse_below: By how many grey levels, on average, a frame must differ from the last one that the detector saw
+            to be looked at; 0 looks at all.
+        loop_filter: Whether the decoder smooths the edges of its blocks.
         frames_per_actor: Frames of a clip that a present actor's head looks at.
         label_threshold: From which probability an action is said, in [0, 1].
         cache: Folder of kept detections; None keeps none.
@@ -50,6 +54,8 @@ class TaggerConfig:
     precision: str = AUTO
     batch_size: int = 8
     stride: int = 1
+    reuse_below: float = 0.0
+    loop_filter: bool = True
     frames_per_actor: int = 8
     label_threshold: float = LABEL_THRESHOLD
     cache: Path | None = None
@@ -73,6 +79,11 @@ class TaggerConfig:
             UserError: If what was asked for cannot be had.
         """
         return make_runtime(self.backend, self.precision, find_device(self.device), self.engines)
+
+    @property
+    def shortcuts(self) -> Shortcuts:
+        """What stage 1 leaves undone to be faster."""
+        return Shortcuts(self.stride, self.reuse_below, self.loop_filter)
 
     @property
     def gates_file(self) -> Path:

@@ -1,24 +1,18 @@
 """Tagging many clips: results one by one, failures among them, and nothing lost when the run is killed."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
-from actor_detector.detections import ClipDetections
 from pipeline.annotation import annotate_clip, annotated_names
 from pipeline.cache import clip_sha256
 from pipeline.results import ClipResult
 from pipeline.results_files import ResultsFolder
-from pipeline.tagger import ActorActionTagger
-
-Progress = Callable[[Sequence[Path]], Iterable[Path]]
+from pipeline.tagger import ActorActionTagger, TaggedClip
 
 
 def tag_clips(
-    tagger: ActorActionTagger,
-    clips: Sequence[Path],
-    out: Path | None = None,
-    progress: Progress = lambda clips: clips,
-    annotate: Path | None = None,
+    tagger: ActorActionTagger, clips: Sequence[Path], out: Path | None = None, annotate: Path | None = None
 ) -> Iterator[ClipResult]:
     """Tag clips in order.
 
@@ -27,7 +21,6 @@ def tag_clips(
         clips: Video files or folders of frames.
         out: Folder for `results.jsonl` and `results.csv`; what an earlier run with the same weights and settings
             finished there is kept and not done again.
-        progress: Wraps the clips, for a progress bar.
         annotate: Folder for copies of the clips with what was found drawn into them, see `pipeline.annotation`.
 
     Yields:
@@ -40,14 +33,8 @@ def tag_clips(
     files = ResultsFolder(out, tagger.weights, tagger.settings) if out else None
     names = annotated_names(clips) if annotate else {}
     try:
-        for clip in progress(clips):
-            result = files.find(str(clip)) if files else None
-            detections: ClipDetections | None = None
-            if result is None or _has_changed(clip, result):
-                tagged = tagger.tag_or_explain(clip)
-                result, detections = tagged.result, tagged.detections
-                if files:
-                    files.add(result)
+        for clip, tagged in zip(clips, _tag_or_keep(tagger, clips, files), strict=True):
+            result, detections = tagged.result, tagged.detections
             if annotate and result.status != "error":
                 if detections is None:  # of a result that was kept
                     detections = tagger.detector.detect(clip).detections
@@ -58,9 +45,22 @@ def tag_clips(
             files.write_csv()
 
 
-def _has_changed(clip: Path, result: ClipResult) -> bool:
-    """Say whether a clip is no longer the one that a result speaks of."""
+def _tag_or_keep(tagger: ActorActionTagger, clips: Iterable[Path], files: ResultsFolder | None) -> Iterator[TaggedClip]:
+    """Tag the clips that have no result yet, or are no longer those that it speaks of."""
+    for kept, group in groupby(clips, lambda clip: _kept_result(clip, files)):
+        if kept:
+            yield from (TaggedClip(kept, None) for _ in group)
+            continue
+        for tagged in tagger.tag_all(group):
+            if files:
+                files.add(tagged.result)
+            yield tagged
+
+
+def _kept_result(clip: Path, files: ResultsFolder | None) -> ClipResult | None:
+    """Find what an earlier run said of a clip, if that still holds."""
+    result = files.find(str(clip)) if files else None
     try:
-        return clip_sha256(clip) != result.sha256
+        return result if result and clip_sha256(clip) == result.sha256 else None
     except OSError:
-        return True
+        return None

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from a2d.dataset import Sample, clip_labels, read_samples
-from a2d.errors import ClipError, DatasetError, UserError
+from a2d.errors import DatasetError, UserError
 from a2d.labels import Taxonomy, load_taxonomy
 from a2d.metrics import Scores
 from pipeline.config import TaggerConfig
 from pipeline.splits import find_held_out
-from pipeline.stage1 import CachedDetector
+from pipeline.stage1 import CachedDetector, UnreadableClip
 from thresholds.exact import UNIFORM_GATE
 from thresholds.fitness import OBJECTIVES, PresenceTable, score_gates
 from thresholds.gates import Gates, save_gates
@@ -187,11 +187,10 @@ def presence_table(
     """
     truth_by_clip = clip_labels(samples)
     ratios, truth = [], []
-    for clip in progress(list(truth_by_clip)):
-        try:
-            detections = detector.detect(clip).detections
-        except ClipError as reason:
-            raise DatasetError(str(reason)) from None
+    for clip, detected in zip(progress(list(truth_by_clip)), detector.detect_all(truth_by_clip), strict=True):
+        if isinstance(detected, UnreadableClip):
+            raise DatasetError(str(detected.error))
+        detections = detected.detections
         if detections.truncated:
             raise DatasetError(f"{clip}: {detections.truncated}")
         ratios.append(detections.presence_ratios(len(taxonomy.actors)))

@@ -1,8 +1,8 @@
 """Batch scoring of a labelled split: the whole pipeline against the truth, with what costs nothing beside it."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from a2d.dataset import Sample, read_samples, split_names
 from a2d.errors import ClipError
 from a2d.labels import Taxonomy
 from a2d.metrics import MultilabelCounts, Scores, count
-from actor_detector.detections import ClipDetections
 from pipeline.results import Weights
+from pipeline.stage1 import DetectedClip, UnreadableClip
 from pipeline.tagger import ActorActionTagger
 
-Progress = Callable[[Sequence[Sample]], Iterable[Sample]]
+Progress = Callable[[Sequence[Path]], Iterable[Path]]
 BoolArray = NDArray[np.bool_]
 
 
@@ -145,7 +145,7 @@ def score_split(
     data: Path,
     split: str,
     baseline_split: str | None = None,
-    progress: Progress = lambda samples: samples,
+    progress: Progress = lambda clips: clips,
 ) -> SplitReport:
     """Score the pipeline on one split of a labelled data set.
 
@@ -155,7 +155,7 @@ def score_split(
         split: What to score.
         baseline_split: Where the commonest labels are counted for the trivial answers; None takes `train`, or `split`
             itself where there is no such split.
-        progress: Wraps the samples, for a progress bar.
+        progress: Wraps the clips, for a progress bar.
 
     Returns:
         The report.
@@ -176,7 +176,7 @@ def score_split(
 def predict_split(
     tagger: ActorActionTagger,
     samples: Sequence[Sample],
-    progress: Progress = lambda samples: samples,
+    progress: Progress = lambda clips: clips,
 ) -> SplitPredictions:
     """Run the pipeline on every sample.
 
@@ -186,7 +186,7 @@ def predict_split(
     Args:
         tagger: The pipeline.
         samples: What to predict.
-        progress: Wraps the samples, for a progress bar.
+        progress: Wraps the clips, for a progress bar.
 
     Returns:
         Predictions and truth, in the samples' order.
@@ -195,17 +195,21 @@ def predict_split(
     said = np.zeros((len(samples), len(taxonomy.labels)), dtype=bool)
     gated = np.zeros((len(samples), len(taxonomy.actors)), dtype=bool)
     failures = []
-    detect = lru_cache(maxsize=1)(tagger.detector.detect)  # the frames of a clip come one after the other
-    for row, sample in enumerate(progress(samples)):
+    rows: dict[Path, list[int]] = defaultdict(list)
+    for row, sample in enumerate(samples):
+        rows[sample.clip].append(row)
+    for clip, detected in zip(progress(list(rows)), tagger.look_at(rows), strict=True):
         try:
-            detections = detect(sample.clip).detections
-            gated[row] = tagger.present_actors(detections)
-            said[row] = _say(tagger, sample, detections)
+            if isinstance(detected, UnreadableClip):
+                raise detected.error
+            for row in rows[clip]:
+                gated[row] = tagger.present_actors(detected.detections)
+                said[row] = _say(tagger, samples[row], detected)
         except ClipError as reason:
-            failures.append(f"{reason}; nothing is said of it")
+            failures += [f"{reason}; nothing is said of it"] * len(rows[clip])
             continue
-        if detections.truncated:
-            failures.append(f"{sample.clip}: {detections.truncated}; scored as far as it goes")
+        if detected.detections.truncated:
+            failures += [f"{clip}: {detected.detections.truncated}; scored as far as it goes"] * len(rows[clip])
     actual = np.stack([taxonomy.encode(sample.labels) for sample in samples])
     return SplitPredictions(said, gated, actual, tuple(failures))
 
@@ -261,12 +265,12 @@ def trivial_answers(
     }
 
 
-def _say(tagger: ActorActionTagger, sample: Sample, detections: ClipDetections) -> BoolArray:
+def _say(tagger: ActorActionTagger, sample: Sample, detected: DetectedClip) -> BoolArray:
     """Give the labels said of one sample, shape (labels,)."""
-    frames = tagger.choose_frames(detections)
+    frames = tagger.choose_frames(detected.detections)
     if sample.frame_index is not None:
         frames = dict.fromkeys(frames, (sample.frame_index,))
-    return tagger.say(tagger.score_actions(sample.clip, detections, frames))
+    return tagger.say(tagger.score_actions(detected, frames))
 
 
 def _commonest_actions(present: BoolArray, frequency: NDArray[np.int64], taxonomy: Taxonomy) -> BoolArray:

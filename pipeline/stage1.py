@@ -1,16 +1,21 @@
-"""Stage 1 of a run: the detector over every frame of a clip, with the cache before it."""
+"""Stage 1 of a run: the detector over every frame of clips, with the cache before it."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from a2d.engines import Runtime
 from a2d.errors import ClipError
 from a2d.files import sha256_file
+from a2d.frames import Frame
 from a2d.labels import Taxonomy
-from actor_detector.clip_detection import detect_clip
+from actor_detector.clip_detection import ClipPass, detect_clips
 from actor_detector.detections import ClipDetections
+from actor_detector.frame_reservoir import FrameReservoir
+from actor_detector.shortcuts import Shortcuts
 from pipeline.cache import DetectionCache, clip_sha256, detection_key
 from pipeline.config import TaggerConfig
 from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
@@ -27,14 +32,34 @@ class DetectedClip:
     """What stage 1 says of a clip, and of which clip.
 
     Attributes:
+        clip: Its path.
         detections: Every box of every frame.
         sha256: Of the clip's contents.
         from_cache: Whether the detector was spared.
+        frames: Some of the frames, by number, kept while the clip was decoded.
     """
 
+    clip: Path
     detections: ClipDetections
     sha256: str
     from_cache: bool
+    frames: Mapping[int, Frame] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UnreadableClip:
+    """A clip of which nothing can be decoded, and why."""
+
+    clip: Path
+    error: ClipError
+
+
+@dataclass
+class _CachedPass(ClipPass):
+    """A clip on its way, and under which key its detections are to be kept; an empty one where they are already."""
+
+    sha256: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,7 +74,7 @@ class CachedDetector:
         confidence: From which confidence a box counts, in [0, 1].
         runtime: What runs the network.
         batch_size: Frames in one forward pass.
-        stride: Every how manieth frame is looked at.
+        shortcuts: What is left undone to be faster.
         cache: Kept detections.
     """
 
@@ -60,7 +85,7 @@ class CachedDetector:
     confidence: float
     runtime: Runtime
     batch_size: int
-    stride: int
+    shortcuts: Shortcuts
     cache: DetectionCache
 
     @classmethod
@@ -80,7 +105,7 @@ class CachedDetector:
             confidence,
             config.runtime,
             config.batch_size,
-            config.stride,
+            config.shortcuts,
             DetectionCache(config.cache),
         )
 
@@ -114,10 +139,35 @@ class CachedDetector:
             ClipError: If the clip cannot be read at all. One that breaks off gives what could be decoded, and says so
                 in `truncated`.
         """
+        (found,) = self.detect_all([clip])
+        if isinstance(found, UnreadableClip):
+            raise found.error
+        return found
+
+    def detect_all(self, clips: Iterable[Path], keep: int = 0) -> Iterator[DetectedClip | UnreadableClip]:
+        """Find the actors in every frame of clips, without a pause between them.
+
+        Args:
+            clips: Are asked for in another thread, somewhat ahead.
+            keep: How many frames that show an actor are kept at most, for each actor of each clip that is decoded.
+
+        Yields:
+            One answer a clip, in order.
+        """
+        passes = map(partial(self._look_up, keep=keep), clips)
+        for first in passes:
+            if first.is_done:
+                yield self._answer(first)
+                continue
+            for clip_pass in detect_clips(self.model, chain([first], passes), self.shortcuts):  # takes all that is left
+                yield self._answer(clip_pass)
+
+    def _look_up(self, clip: Path, keep: int) -> _CachedPass:
+        """Start a clip on its way, which is over already where its detections are kept or it cannot be read."""
         try:
             digest = clip_sha256(clip)
         except OSError as reason:
-            raise ClipError(f"{clip}: {(reason.strerror or str(reason)).lower()}") from None
+            return _CachedPass(clip, error=ClipError(f"{clip}: {(reason.strerror or str(reason)).lower()}"))
         key = detection_key(
             digest,
             self.identity.sha256 or "",
@@ -125,11 +175,24 @@ class CachedDetector:
             self.kept_confidence,
             self.taxonomy,
             self.runtime.name,
-            self.stride,
+            self.shortcuts,
         )
         kept = self.cache.load(key)
         if kept is not None:
-            return DetectedClip(kept.at_confidence(self.confidence), digest, from_cache=True)
-        detections = detect_clip(self.model, clip, self.stride)
-        self.cache.save(key, detections)
-        return DetectedClip(detections.at_confidence(self.confidence), digest, from_cache=False)
+            return _CachedPass(clip, detections=kept, sha256=digest)
+        return _CachedPass(clip, FrameReservoir(keep, self.confidence) if keep else None, sha256=digest, key=key)
+
+    def _answer(self, clip_pass: _CachedPass) -> DetectedClip | UnreadableClip:
+        """Keep what is new, and say what was found."""
+        if clip_pass.error:
+            return UnreadableClip(clip_pass.clip, clip_pass.error)
+        assert clip_pass.detections
+        if clip_pass.key:
+            self.cache.save(clip_pass.key, clip_pass.detections)
+        return DetectedClip(
+            clip_pass.clip,
+            clip_pass.detections.at_confidence(self.confidence),
+            clip_pass.sha256,
+            from_cache=not clip_pass.key,
+            frames=clip_pass.reservoir.frames() if clip_pass.reservoir else {},
+        )

@@ -8,8 +8,8 @@ result = tagger.tag("clip.mp4")
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,10 +26,10 @@ from action_heads.readout import say_labels
 from actor_detector.detections import ClipDetections
 from pipeline.config import EMBEDDED_HEADS, TaggerConfig
 from pipeline.known_detectors import BETTER_EYE, EMBEDDED
-from pipeline.looks import choose_frames
+from pipeline.looks import CANDIDATES, choose_frames
 from pipeline.manifest import MANIFEST_FILE, load_manifest
 from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Weights
-from pipeline.stage1 import CachedDetector
+from pipeline.stage1 import CachedDetector, DetectedClip, UnreadableClip
 from thresholds.gates import Gates, check_gates, load_gates
 
 
@@ -44,6 +44,17 @@ class TaggedClip:
 
     result: ClipResult
     detections: ClipDetections | None
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Runs from when it is made."""
+
+    started: float = field(default_factory=time.perf_counter)
+
+    def seconds(self) -> float:
+        """Give the seconds since then."""
+        return time.perf_counter() - self.started
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ class ActorActionTagger:
             "confidence": self.detector.confidence,
             "frames_per_actor": self.config.frames_per_actor,
             "label_threshold": self.config.label_threshold,
-            "stride": self.config.stride,
+            "shortcuts": self.config.shortcuts.to_dict(),
             "runtime": self.detector.runtime.name,
             "taxonomy": sha256_file(self.config.taxonomy),
         }
@@ -134,28 +145,45 @@ class ActorActionTagger:
         Raises:
             ClipError: If the clip cannot be read at all.
         """
-        return self._tag(clip).result
+        stopwatch = Stopwatch()
+        (detected,) = self.look_at([Path(clip)])
+        if isinstance(detected, UnreadableClip):
+            raise detected.error
+        return self._tag(detected, stopwatch)
 
-    def tag_or_explain(self, clip: Path | str) -> TaggedClip:
-        """Like `tag`, but a clip that cannot be read gives a result with status `error` and the reason."""
-        try:
-            return self._tag(clip)
-        except ClipError as reason:
-            return TaggedClip(ClipResult(str(clip), None, "error", str(reason), self.weights), None)
+    def tag_all(self, clips: Iterable[Path]) -> Iterator[TaggedClip]:
+        """Tag clips without a pause between them: the detector is at the next clip while the heads are at this one.
 
-    def _tag(self, clip: Path | str) -> TaggedClip:
-        started = time.perf_counter()
-        path = Path(clip)
-        detected = self.detector.detect(path)
+        Args:
+            clips: Video files or folders of PNG frames; are asked for in another thread, somewhat ahead.
+
+        Yields:
+            One a clip, in order; for a clip that cannot be read, a result with status `error` and the reason.
+        """
+        stopwatch = Stopwatch()
+        for detected in self.look_at(clips):
+            try:
+                if isinstance(detected, UnreadableClip):
+                    raise detected.error
+                yield TaggedClip(self._tag(detected, stopwatch), detected.detections)
+            except ClipError as reason:
+                yield TaggedClip(ClipResult(str(detected.clip), None, "error", str(reason), self.weights), None)
+            stopwatch = Stopwatch()
+
+    def look_at(self, clips: Iterable[Path]) -> Iterator[DetectedClip | UnreadableClip]:
+        """Run stage 1 on clips, keeping the frames that the heads will want; see `CachedDetector.detect_all`."""
+        return self.detector.detect_all(clips, CANDIDATES * self.config.frames_per_actor)
+
+    def _tag(self, detected: DetectedClip, stopwatch: "Stopwatch") -> ClipResult:
         detections = detected.detections
-        detected_at = time.perf_counter()
+        detect_seconds = stopwatch.seconds()
         ratios = detections.presence_ratios(len(self.taxonomy.actors))
         present = self.present_actors(detections)
         frames = self.choose_frames(detections)
-        scores = self.score_actions(path, detections, frames)
-        done = time.perf_counter()
-        result = ClipResult(
-            video=str(clip),
+        scores = self.score_actions(detected, frames)
+        total_seconds = stopwatch.seconds()
+        return ClipResult(
+            video=str(detected.clip),
             sha256=detected.sha256,
             status="truncated" if detections.truncated else "ok",
             error=detections.truncated or None,
@@ -167,13 +195,12 @@ class ActorActionTagger:
             labels=self._labels(scores),
             scores={name: round(float(value), 4) for name, value in scores.items()},
             timing={
-                "detect_seconds": round(detected_at - started, 3),
-                "heads_seconds": round(done - detected_at, 3),
-                "total_seconds": round(done - started, 3),
+                "detect_seconds": round(detect_seconds, 3),
+                "heads_seconds": round(total_seconds - detect_seconds, 3),
+                "total_seconds": round(total_seconds, 3),
                 "detections_from_cache": detected.from_cache,
             },
         )
-        return TaggedClip(result, detections)
 
     def present_actors(self, detections: ClipDetections) -> NDArray[np.bool_]:
         """Apply the gates to one clip, giving shape (actors,)."""
@@ -196,14 +223,12 @@ class ActorActionTagger:
                 chosen[actor.name] = choose_frames(detections, actor.index, self.config.frames_per_actor)
         return chosen
 
-    def score_actions(
-        self, clip: Path, detections: ClipDetections, frames: Mapping[str, Sequence[int]]
-    ) -> dict[str, float]:
+    def score_actions(self, detected: DetectedClip, frames: Mapping[str, Sequence[int]]) -> dict[str, float]:
         """Ask the heads of some actors about some frames of a clip.
 
         Args:
-            clip: The clip.
-            detections: Of that clip; heads that look at crops see the actor's most confident box.
+            detected: The clip; heads that look at crops see the actor's most confident box, and frames that were not
+                kept are decoded again.
             frames: Frame numbers, from 0, by actor.
 
         Returns:
@@ -213,12 +238,13 @@ class ActorActionTagger:
             ClipError: If a frame cannot be read.
         """
         wanted = sorted({index for indices in frames.values() for index in indices})
-        if not wanted:
-            return {}
-        images = dict(zip(wanted, read_frames_at(clip, wanted).images, strict=True))
+        images = {index: detected.frames[index].image() for index in wanted if index in detected.frames}
+        missing = [index for index in wanted if index not in images]
+        decoded = read_frames_at(detected.clip, missing, self.config.loop_filter).images
+        images |= dict(zip(missing, decoded, strict=True))
         answers = {}
         for name, indices in frames.items():  # all heads work at once
-            boxes = detections.best_boxes(self.taxonomy.actor(name).index, indices)
+            boxes = detected.detections.best_boxes(self.taxonomy.actor(name).index, indices)
             answers[name] = self.heads.start(name, [images[index] for index in indices], boxes)
         scores: dict[str, float] = {}
         for name, answer in answers.items():

@@ -5,6 +5,7 @@ import pytest
 
 from a2d.labels import A2D_TAXONOMY_FILE, load_taxonomy
 from actor_detector.detections import FrameBoxes, join_batches
+from actor_detector.shortcuts import Shortcuts
 from pipeline.cache import DetectionCache, clip_sha256, detection_key
 
 
@@ -68,12 +69,12 @@ def test_without_a_folder_nothing_is_kept(detections):
 def test_every_ingredient_changes_the_key(taxonomy, tmp_path):
     other = tmp_path / "taxonomy.yaml"
     other.write_text(A2D_TAXONOMY_FILE.read_text().replace("[car]", "[car, truck]"))
-    first = ("clip", "detector", 224, 0.5, taxonomy, "torch f32", 1)
-    changes = ("other clip", "other detector", 320, 0.4, load_taxonomy(other), "openvino f32", 2)
+    first = ("clip", "detector", 224, 0.5, taxonomy, "torch f32", Shortcuts())
+    changes = ("other clip", "other detector", 320, 0.4, load_taxonomy(other), "openvino f32", Shortcuts(stride=2))
     keys = {detection_key(*first)}
     keys |= {detection_key(*first[:place], change, *first[place + 1 :]) for place, change in enumerate(changes)}
     assert len(keys) == 1 + len(changes)
-    assert detection_key("clip", "detector", 224, 0.5, load_taxonomy(), "torch f32") in keys
+    assert detection_key("clip", "detector", 224, 0.5, load_taxonomy(), "torch f32", Shortcuts()) in keys
 
 
 def test_a_folder_of_frames_is_hashed_by_names_and_contents(tmp_path):

@@ -7,6 +7,7 @@ from a2d.dataset import Sample
 from a2d.engines import Runtime
 from a2d.labels import load_taxonomy
 from actor_detector.detections import ClipDetections
+from actor_detector.shortcuts import Shortcuts
 from pipeline.cache import DetectionCache
 from pipeline.looks import choose_frames, choose_looks
 from pipeline.stage1 import CachedDetector
@@ -45,7 +46,9 @@ def test_the_most_confident_box_counts(detections):
 
 @pytest.fixture
 def detector(yolo, cache, config):
-    return CachedDetector("yolo26n", yolo, load_taxonomy(), 224, 0.5, config.runtime, 8, 1, DetectionCache(cache))
+    return CachedDetector(
+        "yolo26n", yolo, load_taxonomy(), 224, 0.5, config.runtime, 8, Shortcuts(), DetectionCache(cache)
+    )
 
 
 def test_training_looks_where_tagging_looks(config, detector, kit, taxonomy):

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from a2d.clips import read_frames, read_frames_at
+from a2d.clips import read_frames
 from a2d.errors import DetectorError, TaxonomyError
 from a2d.labels import A2D_TAXONOMY_FILE, Taxonomy, load_taxonomy
-from actor_detector.clip_detection import detect_clip
 from actor_detector.letterbox import Letterbox
 from actor_detector.yolo import YoloActorDetector
 
@@ -48,17 +47,6 @@ def test_a_real_clip_shows_its_actor(detector, kit, taxonomy, actor):
 def test_frames_without_actors_stay(detector):
     blank = np.full((3, 64, 96, 3), 127, np.uint8)
     assert [len(frame.boxes) for frame in detector.detect(blank)] == [0, 0, 0]
-
-
-def test_every_frame_of_a_clip_is_looked_at(detector, kit):
-    clip = sorted((kit / "clips").glob("dog-*.mp4"))[0]
-    frames = sum(len(batch) for batch in read_frames(clip))
-    detections = detect_clip(detector, clip)
-    assert detections.frames == frames
-    assert detections.frame_index.tolist() == list(range(frames))
-    last = read_frames_at(clip, [frames - 1])
-    assert detections.time_seconds[-1] == last.time_seconds[0]
-    assert detections.duration_seconds > detections.time_seconds[-1]
 
 
 @pytest.mark.parametrize("name", ["yolo26n", "yolov8n"])
@@ -97,14 +85,6 @@ def test_frames_are_laid_out_as_ultralytics_does(size):
     boxes = np.array([[-3, 2, 100, 90], [10, 10, 224, 224]], np.float32)
     expected = scale_boxes(inputs.shape[:2], torch.from_numpy(boxes.copy()), image.shape[:2])
     np.testing.assert_allclose(letterbox.to_frame(boxes), expected, atol=1e-3)
-
-
-def test_a_stride_looks_at_every_nth_frame_and_counts_all(detector, kit):
-    clip = kit / "clips" / CLIPS["dog"]
-    every, third = detect_clip(detector, clip), detect_clip(detector, clip, stride=3)
-    assert third.frame_index.tolist() == every.frame_index[::3].tolist()
-    assert (third.frames, third.duration_seconds) == (every.frames, every.duration_seconds)
-    np.testing.assert_allclose(third.presence_ratios(6), every.presence_ratios(6), atol=0.2)
 
 
 def test_torch_keeps_its_threads(detector):
