@@ -6,6 +6,7 @@ stream's own timestamps, so a variable frame rate is right; counts come from wha
 PyAV and OpenCV are imported when a clip is first read, so that importing this module is cheap.
 """
 
+import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.errors import ClipError, TruncatedClipError
+from a2d.files import sha256_file
 from a2d.frame_folders import NUMBERED_FRAME, folder_frames, pick_from_folder
 from a2d.frames import ASSUMED_FPS, Frame
 from a2d.video_access import pick_from_video
@@ -188,6 +190,18 @@ def read_frames_at(clip: Path, frame_indices: Sequence[int], loop_filter: bool =
 def is_frame_folder(folder: Path) -> bool:
     """Say whether a folder is a clip in itself: it holds frames named `%05d.png`."""
     return folder.is_dir() and any(NUMBERED_FRAME.fullmatch(path.name) for path in folder.iterdir())
+
+
+def clip_sha256(clip: Path) -> str:
+    """Hash a clip: a file's bytes, or the names and bytes of a folder of frames.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    if clip.is_dir():
+        names = sorted(path for path in clip.iterdir() if path.is_file())
+        return hashlib.sha256("".join(path.name + sha256_file(path) for path in names).encode()).hexdigest()
+    return sha256_file(clip)
 
 
 def decode_frames(clip: Path, loop_filter: bool = True) -> Generator[Frame, None, None]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 AUTO, TORCH, OPENVINO = "auto", "torch", "openvino"
 BACKENDS = (AUTO, TORCH, OPENVINO)
-F32, BF16 = "f32", "bf16"
-PRECISIONS = (AUTO, F32, BF16)
+F32, BF16, INT8 = "f32", "bf16", "int8"
+PRECISIONS = (AUTO, F32, BF16, INT8)
 
 
 class Answer(Protocol):
@@ -49,10 +49,25 @@ class Network:
     Attributes:
         key: Names all that decides its answers, 64 hexadecimal digits.
         build: Makes the torch module, in evaluation mode: from (B, H, W, 3), uint8, BGR to (B, ...), float32.
+        bears_int8: Whether it may compute in whole numbers of 8 bits; else it computes in single precision.
     """
 
     key: str
     build: "Callable[[], nn.Module]"
+    bears_int8: bool = False
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Images that show how large the values inside a network get, from which their scale in 8 bits is chosen.
+
+    Attributes:
+        key: Names all that decides the images, 64 hexadecimal digits.
+        images: Gives them for a height and width in pixels, shape (N, H, W, 3), uint8, BGR.
+    """
+
+    key: str
+    images: Callable[[tuple[int, int]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -62,20 +77,23 @@ class Runtime:
     Attributes:
         backend: `torch` or `openvino`.
         device: `cpu` or `cuda:N`; OpenVINO's is the CPU.
-        precision: `f32`, or `bf16` where the hardware computes in it.
+        precision: `f32`, or `bf16` where the hardware computes in it, or `int8` for networks that bear it.
         cache: Folder of converted networks; None converts anew in every process.
+        calibration: What `int8` needs.
     """
 
     backend: str = TORCH
     device: str = "cpu"
     precision: str = F32
     cache: Path | None = None
+    calibration: Calibration | None = None
     _modules: "dict[str, nn.Module]" = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
         """What decides answers beside networks and images, for keys and records: `torch f32`, for example."""
-        return f"{self.backend} {self.precision}"
+        calibrated = f" {self.calibration.key[:8]}" if self.calibration else ""
+        return f"{self.backend} {self.precision}{calibrated}"
 
     def engine(self, network: Network, size: tuple[int, int], batch_size: int) -> Engine:
         """Make an engine for a network.
@@ -88,7 +106,10 @@ class Runtime:
         if self.backend == OPENVINO:
             from a2d.openvino_engine import OpenVinoEngine
 
-            return OpenVinoEngine(network, (batch_size, *size, 3), self.precision, self.cache)
+            calibration = self.calibration if network.bears_int8 else None
+            return OpenVinoEngine(
+                network, (batch_size, *size, 3), self.cache, is_bf16=self.precision == BF16, calibration=calibration
+            )
         from a2d.torch_engine import TorchEngine
 
         if network.key not in self._modules:  # one for images of all sizes
@@ -117,7 +138,9 @@ class Runtime:
         return facts
 
 
-def make_runtime(backend: str, precision: str, device: str, cache: Path | None) -> Runtime:
+def make_runtime(
+    backend: str, precision: str, device: str, cache: Path | None, calibration: Calibration | None = None
+) -> Runtime:
     """Choose how networks are run.
 
     Args:
@@ -125,6 +148,7 @@ def make_runtime(backend: str, precision: str, device: str, cache: Path | None) 
         precision: `auto` computes in bfloat16 on a GPU, else in single precision.
         device: `cpu` or `cuda:N`.
         cache: Folder of converted networks.
+        calibration: What `int8` needs, and nothing else takes.
 
     Raises:
         UserError: If the choice cannot be had.
@@ -139,7 +163,14 @@ def make_runtime(backend: str, precision: str, device: str, cache: Path | None) 
         raise UserError(f"backend openvino runs on the CPU, device {device!r} was given")
     if precision == AUTO:
         precision = BF16 if on_gpu else F32
-    return Runtime(backend, device, precision, cache)
+    if precision == INT8 and backend != OPENVINO:
+        raise UserError(f"precision int8 needs backend openvino on the CPU, found {backend} on {device!r}")
+    if (precision == INT8) != (calibration is not None):
+        raise UserError(
+            "precision int8 and --calibration go together: name some clips like those that will be tagged, from which "
+            "the scale of the network's values is learned"
+        )
+    return Runtime(backend, device, precision, cache, calibration)
 
 
 def key_of(*parts: object) -> str:

@@ -9,13 +9,14 @@ import sys
 import tempfile
 import warnings
 from collections import deque
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.engines import BF16, Network, cores
+from a2d.engines import Calibration, Network, cores
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing OpenVINO would phone home
 
@@ -31,20 +32,29 @@ class OpenVinoEngine:
     Args:
         network: What to run.
         shape: Of the images in one request (B, H, W, 3).
-        precision: `f32` or `bf16`.
         cache: Folder of converted and compiled networks; None keeps nothing.
+        is_bf16: Whether it computes in bfloat16, not in single precision.
+        calibration: Images by which it is brought to 8 bits; None leaves it as it is.
     """
 
-    def __init__(self, network: Network, shape: tuple[int, ...], precision: str, cache: Path | None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        shape: tuple[int, ...],
+        cache: Path | None,
+        *,
+        is_bf16: bool = False,
+        calibration: Calibration | None = None,
+    ) -> None:
         self.batch_size = shape[0]
         core = ov.Core()
         settings = {
-            properties.hint.inference_precision: ov.Type.bf16 if precision == BF16 else ov.Type.f32,
+            properties.hint.inference_precision: ov.Type.bf16 if is_bf16 else ov.Type.f32,
             properties.inference_num_threads: cores(),
             properties.num_streams: cores(),
             properties.hint.enable_cpu_pinning: False,  # the decoder wants its share of every core
         }
-        model = _convert(core, network, shape, cache)
+        model = _convert(core, network, shape, cache, calibration)
         if cache and os.access(cache, os.W_OK):
             settings[properties.cache_dir] = str(cache)
         self._compiled = core.compile_model(model, "CPU", settings)
@@ -103,15 +113,34 @@ class _OpenVinoAnswer:
         return np.concatenate([part.output() for part in self._parts])
 
 
-def _convert(core: ov.Core, network: Network, shape: tuple[int, ...], cache: Path | None) -> ov.Model:
+def _convert(
+    core: ov.Core, network: Network, shape: tuple[int, ...], cache: Path | None, calibration: Calibration | None
+) -> ov.Model:
     """Give the network in OpenVINO's form for images of one shape: kept, or converted now."""
-    kept = cache / f"{network.key}-{'x'.join(map(str, shape))}-{ov.get_version().split('-')[0]}.xml" if cache else None
+    name = [network.key, "x".join(map(str, shape)), ov.get_version().split("-")[0]]
+    name += ["int8", calibration.key[:16]] if calibration else []
+    kept = cache / f"{'-'.join(name)}.xml" if cache else None
     if kept and kept.is_file() and kept.with_suffix(".bin").is_file():
         return core.read_model(kept)
     model = _from_torch(network, shape)
+    if calibration:
+        model = _quantize(model, shape, calibration)
     if kept:
         _keep(model, kept)
     return model
+
+
+def _quantize(model: ov.Model, shape: tuple[int, ...], calibration: Calibration) -> ov.Model:
+    """Bring a network to 8 bits, by images that are like those that it will see."""
+    with redirect_stdout(sys.stderr):  # NNCF draws progress bars there, and stdout is for results
+        import nncf
+
+        nncf.set_log_level(logging.ERROR)
+        images = calibration.images((shape[1], shape[2]))
+        batches = [np.resize(images[start : start + shape[0]], shape) for start in range(0, len(images), shape[0])]
+        return nncf.quantize(
+            model, nncf.Dataset(batches), preset=nncf.QuantizationPreset.MIXED, subset_size=len(batches)
+        )
 
 
 def _keep(model: ov.Model, path: Path) -> None:

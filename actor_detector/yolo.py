@@ -67,7 +67,7 @@ class YoloActorDetector:
         self.path, self.image_size, self.confidence, self.batch_size = path, image_size, confidence, batch_size
         self.runtime = runtime or Runtime()
         self.sha256 = sha256_file(path)
-        self._network = Network(key_of(NETWORK_FORMAT, self.sha256), self._build)
+        self._network = Network(key_of(NETWORK_FORMAT, self.sha256), self._build, bears_int8=True)
         facts = self.runtime.facts(self._network.key, lambda: _describe(self._module))
         self._needs_suppression = bool(facts["needs_suppression"])
         names = {int(number): name for number, name in facts["names"].items()}

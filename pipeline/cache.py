@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2d.files import sha256_file, write_atomically
+from a2d.files import write_atomically
 from a2d.labels import Taxonomy
 from actor_detector.detections import ClipDetections
 from actor_detector.shortcuts import Shortcuts
@@ -86,15 +86,3 @@ def detection_key(
     classes = [[actor.name, *actor.detector_classes] for actor in taxonomy.actors]
     content = [FORMAT, clip_sha256, detector_sha256, image_size, confidence, classes, runtime]
     return hashlib.sha256(json.dumps([*content, shortcuts.to_dict()]).encode()).hexdigest()
-
-
-def clip_sha256(clip: Path) -> str:
-    """Hash a clip: a file's bytes, or the names and bytes of a folder of frames.
-
-    Raises:
-        OSError: If it cannot be read.
-    """
-    if clip.is_dir():
-        names = sorted(path for path in clip.iterdir() if path.is_file())
-        return hashlib.sha256("".join(path.name + sha256_file(path) for path in names).encode()).hexdigest()
-    return sha256_file(clip)

@@ -110,7 +110,15 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default=defaults.precision,
-        help="what they compute in; auto: bf16 on a GPU, else f32 (default: auto)",
+        help="what they compute in; auto: bf16 on a GPU, else f32; int8: the detector, and needs --calibration "
+        "(default: auto)",
+    )
+    group.add_argument(
+        "--calibration",
+        nargs="+",
+        default=(),
+        metavar="PATH",
+        help="clips like those that will be tagged, by whose frames the detector is brought to int8, once",
     )
     group.add_argument("--cache", type=Path, default=cache_folder(), metavar="DIR", help="where detections are kept")
     group.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="keep no detections")

@@ -6,11 +6,13 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from a2d.clip_paths import find_clips
 from a2d.engines import AUTO, Runtime, make_runtime
 from a2d.errors import GatesError, UserError
 from a2d.labels import A2D_TAXONOMY_FILE
 from a2d.places import PROJECT, cache_folder
 from action_heads.readout import LABEL_THRESHOLD
+from actor_detector.calibration import calibrate_on
 from actor_detector.shortcuts import Shortcuts
 from pipeline.known_detectors import EMBEDDED, detector_defaults
 
@@ -30,7 +32,9 @@ class TaggerConfig:
         confidence: From which confidence a box counts, in [0, 1]; None takes the detector's own, published: 0.5.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         backend: What runs the networks: `auto` (PyTorch on a GPU, else OpenVINO), `torch` or `openvino`.
-        precision: What they compute in: `auto` (bfloat16 on a GPU, else single precision), `f32` or `bf16`.
+        precision: What they compute in: `auto` (bfloat16 on a GPU, else single precision), `f32`, `bf16`, or `int8` for
+            the detector and `f32` for the heads.
+        calibration: Clips, or folders or globs of them, by whose frames the detector is brought to `int8`.
         batch_size: Frames in one forward pass of the detector.
         stride: Every how manieth frame the detector looks at; all are decoded and counted.
         reuse_below: By how many grey levels, on average, a frame must differ from the last one that the detector saw
@@ -52,6 +56,7 @@ class TaggerConfig:
     device: str = "auto"
     backend: str = AUTO
     precision: str = AUTO
+    calibration: tuple[str, ...] = ()
     batch_size: int = 8
     stride: int = 1
     reuse_below: float = 0.0
@@ -78,7 +83,8 @@ class TaggerConfig:
         Raises:
             UserError: If what was asked for cannot be had.
         """
-        return make_runtime(self.backend, self.precision, find_device(self.device), self.engines)
+        calibration = calibrate_on(find_clips(self.calibration)) if self.calibration else None
+        return make_runtime(self.backend, self.precision, find_device(self.device), self.engines, calibration)
 
     @property
     def shortcuts(self) -> Shortcuts:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from a2d.clips import clip_sha256
 from pipeline.annotation import annotate_clip, annotated_names
-from pipeline.cache import clip_sha256
 from pipeline.results import ClipResult
 from pipeline.results_files import ResultsFolder
 from pipeline.tagger import ActorActionTagger, TaggedClip

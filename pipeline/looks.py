@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
+from a2d.clips import clip_sha256
 from a2d.dataset import Sample
 from a2d.labels import Actor
 from a2d.sampling import spaced_places, thinning_step
 from action_heads.crops import CROP, NO_BOX
 from action_heads.looks import Look
 from actor_detector.detections import ClipDetections
-from pipeline.cache import clip_sha256
 from pipeline.stage1 import CachedDetector
 
 CANDIDATES = 2  # kept for every frame that is chosen in the end

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from a2d.clips import clip_sha256
 from a2d.engines import Runtime
 from a2d.errors import ClipError
 from a2d.files import sha256_file
@@ -16,7 +17,7 @@ from actor_detector.clip_detection import ClipPass, detect_clips
 from actor_detector.detections import ClipDetections
 from actor_detector.frame_reservoir import FrameReservoir
 from actor_detector.shortcuts import Shortcuts
-from pipeline.cache import DetectionCache, clip_sha256, detection_key
+from pipeline.cache import DetectionCache, detection_key
 from pipeline.config import TaggerConfig
 from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
 from thresholds.gates import DetectorIdentity

@@ -31,6 +31,7 @@ ONE_DOOR = {
     "sklearn": "action_heads/classifier.py",
     "timm": "action_heads/backbones.py",
     "openvino": "a2d/openvino_engine.py",
+    "nncf": "a2d/openvino_engine.py",
 }
 HEAVY = (
     "torch",
@@ -40,6 +41,7 @@ HEAVY = (
     "ultralytics",
     "pyswarms",
     "openvino",
+    "nncf",
     "cv2",
     "av",
     "h5py",

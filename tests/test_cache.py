@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from a2d.clips import clip_sha256
 from a2d.labels import A2D_TAXONOMY_FILE, load_taxonomy
 from actor_detector.detections import FrameBoxes, join_batches
 from actor_detector.shortcuts import Shortcuts
-from pipeline.cache import DetectionCache, clip_sha256, detection_key
+from pipeline.cache import DetectionCache, detection_key
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from a2d.clips import decode_frames
 from a2d.engines import Network, Runtime, key_of, make_runtime
 from a2d.errors import UserError
+from actor_detector.calibration import calibrate_on, spaced_frames
 from actor_detector.clip_detection import detect_clip
 from actor_detector.yolo import YoloActorDetector
 from pipeline.config import TaggerConfig
@@ -135,11 +137,53 @@ def test_a_second_run_needs_no_torch(kit, tmp_path):
     assert said == [["ok", "True", "True", "None"], ["ok", "False", "False", "None"]]
 
 
+def test_a_detector_in_8_bits_sees_nearly_the_same(kit, taxonomy, tmp_path, capfd):
+    clips = [kit / "clips" / clip for clip in CLIPS]
+    weights = kit / "weights" / "yolo26n.pt"
+    runtime = make_runtime("openvino", "int8", "cpu", tmp_path, calibrate_on(clips))
+    assert runtime.name.startswith("openvino int8 ")
+    found = [detect_clip(YoloActorDetector(weights, taxonomy, 224, 0.4, runtime), clip) for clip in clips]
+    assert capfd.readouterr().out == ""
+    for clip, own in zip(clips, found, strict=True):
+        usual = detect_clip(YoloActorDetector(weights, taxonomy, 224, 0.4, Runtime("openvino")), clip)
+        np.testing.assert_allclose(own.presence_ratios(6), usual.presence_ratios(6), atol=0.15)
+        assert not np.array_equal(own.confidence, usual.confidence), "it does compute in 8 bits"
+    (description,) = {path.stem[-16:] for path in tmp_path.glob("*-int8-*.xml")}
+    assert description in calibrate_on(clips).key
+    assert calibrate_on(clips[:1]).key != calibrate_on(clips).key
+
+
+def test_a_network_that_does_not_bear_8_bits_keeps_its_own(kit, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3)).astype(np.uint8)
+    calibration = calibrate_on([kit / "clips" / CLIPS[0]])
+    network = Network(key_of("small"), small_network)
+    own = Runtime("openvino", precision="int8", calibration=calibration).engine(network, (16, 24), 2)
+    usual = Runtime("openvino").engine(network, (16, 24), 2)
+    np.testing.assert_array_equal(own.submit(images).result(), usual.submit(images).result())
+
+
+def test_frames_for_calibration_are_spread_over_the_clip(kit):
+    clip = kit / "clips" / CLIPS[2]
+    frames = [frame.index for frame in spaced_frames(clip, 10)]
+    assert 5 < len(frames) <= 10
+    assert len({*np.diff(frames)}) == 1
+    images = calibrate_on([clip]).images((96, 160))
+    assert images.shape[1:] == (96, 160, 3)
+    assert 64 < len(images) <= 128 or len(images) == sum(1 for _ in decode_frames(clip))
+    first = next(decode_frames(clip))
+    inner = round(96 * first.size[0] / first.size[1])
+    left = (160 - inner) // 2
+    np.testing.assert_array_equal(images[0][:, left : left + inner], first.image((inner, 96)))
+    assert (images[0][:, :left] == 114).all()
+
+
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
         (("onnx", "f32", "cpu"), "backend 'onnx' was given, allowed: auto, torch, openvino"),
-        (("torch", "int8", "cpu"), "precision 'int8' was given, allowed: auto, f32, bf16"),
+        (("torch", "int4", "cpu"), "precision 'int4' was given, allowed: auto, f32, bf16, int8"),
+        (("torch", "int8", "cpu"), "precision int8 needs backend openvino on the CPU, found torch on 'cpu'"),
+        (("auto", "int8", "cpu"), "precision int8 and --calibration go together"),
         (("openvino", "f32", "cuda:0"), "backend openvino runs on the CPU, device 'cuda:0' was given"),
     ],
     ids=str,
