@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from a2d.engines import cores
 from a2d.errors import ClipError, TruncatedClipError
 from a2d.frames import ASSUMED_FPS, Frame, resize_image
 from a2d.planes import shrink
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 # Containers that write their duration down; of the others, FFmpeg guesses it.
 KEEPS_DURATION = ("mov", "matroska", "flv", "avi", "asf")
+
+SMALL_PICTURE, FEW_CORES = 640 * 480, 4  # up to these, one thread decodes faster than the detector looks
 
 
 @dataclass
@@ -141,12 +144,20 @@ def opened(clip: Path, loop_filter: bool = True) -> Iterator[tuple["InputContain
             raise ClipError(f"{clip}: there is no video in it")
         if streams[0].codec_context is None:
             raise ClipError(f"{clip}: no decoder is known for its video")
-        # A transport stream says nothing of its length, so that only a damaged last frame gives a cut away, and whether
-        # FFmpeg marks that frame depends on chance when several frames are decoded at a time.
-        if not loop_filter:
-            streams[0].codec_context.options = {"skip_loop_filter": "all"}
-        streams[0].thread_type = "SLICE" if container.format.name == "mpegts" else "AUTO"
+        streams[0].thread_type = "AUTO" if _gains_from_threads(container, streams[0]) else "SLICE"
         yield container, streams[0]
+
+
+def _gains_from_threads(container: "InputContainer", stream: "VideoStream") -> bool:
+    """Say whether several frames should be decoded at a time, on several cores.
+
+    That is a quarter more work, wasted where something else wants the cores and one thread is fast enough. And a
+    transport stream says nothing of its length, so that only a damaged last frame gives a cut away; whether FFmpeg marks
+    that frame then depends on chance.
+    """
+    if container.format.name == "mpegts":
+        return False
+    return stream.codec_context.width * stream.codec_context.height > SMALL_PICTURE or cores() > FEW_CORES
 
 
 def packets_of(container: "InputContainer", stream: "VideoStream", tally: Tally) -> Iterator["Packet[VideoStream]"]:

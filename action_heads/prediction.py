@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.engines import Engine, Network, Runtime, key_of
+from a2d.engines import OPENVINO, TORCH, Engine, Network, Runtime, key_of
 from a2d.files import sha256_file
 from a2d.labels import Taxonomy
 from action_heads.checkpoint import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from action_heads.model import Trunk
 
 NETWORK_FORMAT = "head/1"  # raise it when what is done to a network before it runs changes
-BATCH_SIZE = 1  # images in one pass of a network; several passes run side by side
+BATCH_SIZE = {OPENVINO: 1, TORCH: 16}  # images in one pass; OpenVINO runs several passes side by side
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class ActionHeads:
         if key not in self._engines:
             size = (preprocessing.size, preprocessing.size)
             network = Network(key, lambda: self._build(actor_name, whole=classifier is None))
-            self._engines[key] = self.runtime.engine(network, size, BATCH_SIZE)
+            self._engines[key] = self.runtime.engine(network, size, BATCH_SIZE[self.runtime.backend])
         return LoadedHead(self._engines[key], classifier, manifest, preprocessing)
 
     def _build(self, actor_name: str, whole: bool) -> "nn.Module":

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
+from a2d.bootstrap import bootstrap_columns, bootstrap_f1
 from a2d.dataset import Sample, read_samples
 from a2d.files import write_atomically
 from a2d.labels import Taxonomy, load_taxonomy
 from a2d.metrics import count
 from a2d.places import cache_folder
-from benchmarks.bootstrap import bootstrap_columns, bootstrap_f1
 from pipeline import cli
 from pipeline.config import TaggerConfig
 from pipeline.stage1 import CachedDetector

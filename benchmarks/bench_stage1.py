@@ -1,128 +1,181 @@
-"""Stage 1 from file to boxes: our pipeline on each backend, Ultralytics' own, and the limits of decoder and network.
+"""Stage 1 from file to boxes: ours on each backend, others' ways, and the limits of decoder and network.
 
-All of them, one after the other, repeated, in one run: the same weights, the same clips, every frame.
+The same weights, the same clips, every frame, each way in a process of its own, in turn. Run from the repository root:
+
+    python -m benchmarks.bench_stage1 --clips $KIT/clips/*.mp4 --every 25 --detector $KIT/weights/yolo26n.pt
 """
 
 import argparse
-import json
-import statistics
+import importlib.util
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
-from tabulate import tabulate
+from typing import Any
 
 from a2d.clips import decode_frames
-from a2d.engines import BF16, F32, OPENVINO, TORCH, cores, make_runtime
-from a2d.labels import Taxonomy, load_taxonomy
+from a2d.engines import BF16, F32, INT8, OPENVINO, TORCH, make_runtime
+from a2d.labels import load_taxonomy
 from a2d.places import cache_folder
-from actor_detector.clip_detection import detect_clip
-from actor_detector.yolo import YoloActorDetector
+from actor_detector.calibration import calibrate_on
+from actor_detector.clip_detection import ClipPass, detect_clips
+from actor_detector.letterbox import Letterbox
+from actor_detector.yolo import PUBLISHED_CONFIDENCE, YoloActorDetector
+from benchmarks.in_turn import Timing, Way, time_in_turn
+from benchmarks.report import make_parser, publish
+from pipeline.config import TaggerConfig
 
-DECODER, NETWORK = "decoder alone", "network alone"
+ULTRALYTICS, MOSAIX, DECODER = "Ultralytics predict(stream=True)", "mosaix", "decoder alone"
+NETWORK = "network alone, "
+OURS = {
+    "PyTorch f32": (TORCH, F32),
+    "OpenVINO f32": (OPENVINO, F32),
+    "OpenVINO bf16": (OPENVINO, BF16),
+    "OpenVINO int8": (OPENVINO, INT8),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--clips", type=Path, nargs="+", required=True)
+    parser.add_argument("--every", type=int, default=1, help="take every Nth of them only (default: %(default)s)")
+    parser.add_argument("--calibration", type=Path, nargs="+", help="clips for int8 (default: those that are timed)")
     parser.add_argument("--detector", type=Path, required=True, help="an Ultralytics .pt file")
     parser.add_argument("--imgsz", type=int, default=224)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--batch-size", type=int, default=TaggerConfig.batch_size)
+    parser.add_argument("--only", nargs="+", metavar="WAY", help="time these alone")
     arguments = parser.parse_args(argv)
-    ways = make_ways(arguments, load_taxonomy())
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    frames = sum(1 for clip in arguments.clips for _ in decode_frames(clip))
-    for repeat in range(arguments.repeats + 1):
-        for name, way in ways.items():
-            started = time.perf_counter()
-            for clip in arguments.clips:
-                way(clip)
-            if repeat:  # the first one compiles, and fills caches
-                seconds[name].append(time.perf_counter() - started)
-    rates = {name: frames / statistics.median(times) for name, times in seconds.items()}
-    report = {
+    clips = arguments.clips[:: arguments.every]
+    ways = {
+        name: way for name, way in make_ways(arguments, clips).items() if not arguments.only or name in arguments.only
+    }
+    frames = sum(1 for clip in clips for _ in decode_frames(clip))
+    timings = time_in_turn(ways, arguments.repeats)
+    facts = {
+        "clips": len(clips),
         "frames": frames,
-        "clips": len(arguments.clips),
-        "cores": cores(),
         "image_size": arguments.imgsz,
         "batch_size": arguments.batch_size,
-        "frames_per_second": rates,
-        "seconds": seconds,
+        "repeats": arguments.repeats,
     }
-    print(tabulate(_rows(rates), headers=["stage 1", "frames/s", "of the bound", "times Ultralytics"], floatfmt=".2f"))
-    if arguments.out:
-        arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    publish(facts, rows_of(timings, frames), arguments.out)
     return 0
 
 
-def make_ways(arguments: argparse.Namespace, taxonomy: Taxonomy) -> dict[str, Callable[[Path], object]]:
-    """Make what is to be timed, each from a clip to all that it finds there."""
-    ways: dict[str, Callable[[Path], object]] = {
-        "Ultralytics predict(stream=True)": _ultralytics(arguments.detector, arguments.imgsz),
-        DECODER: lambda clip: sum(1 for frame in decode_frames(clip) if frame.image() is not None),
-    }
-    for backend, precision in ((TORCH, F32), (OPENVINO, F32), (OPENVINO, BF16)):
-        runtime = make_runtime(backend, precision, "cpu", cache_folder() / "engines")
-        detector = YoloActorDetector(arguments.detector, taxonomy, arguments.imgsz, 0.5, runtime, arguments.batch_size)
-        ways[runtime.name] = _ours(detector)
-        ways[f"{NETWORK}, {runtime.name}"] = _network(detector)
+def make_ways(arguments: argparse.Namespace, clips: list[Path]) -> dict[str, Way]:
+    """List what is to be timed: each goes through all clips."""
+    given = {"clips": clips, "image_size": arguments.imgsz}
+    ways = {ULTRALYTICS: Way(_ultralytics, {**given, "weights": arguments.detector})}
+    if importlib.util.find_spec("mosaix"):
+        ways[MOSAIX] = Way(_mosaix, {**given, "weights": arguments.detector})
+    ways[DECODER] = Way(_decoder, given)
+    for name, (backend, precision) in OURS.items():
+        own = {
+            **given,
+            "weights": arguments.detector,
+            "batch_size": arguments.batch_size,
+            "backend": backend,
+            "precision": precision,
+            "calibration": (arguments.calibration or clips) if precision == INT8 else None,
+        }
+        ways[name] = Way(_ours, own)
+        ways[NETWORK + name] = Way(_network, own)
     return ways
 
 
-def _ultralytics(path: Path, image_size: int) -> Callable[[Path], object]:
-    import torch
+def rows_of(timings: Mapping[str, Timing], frames: int) -> dict[str, dict[str, float]]:
+    """Turn timings into rates, and say how near each of our ways is to its bound.
+
+    The bound is what decoder and network allow that share the cores: 1 / (1/decoder + 1/network).
+    """
+    rates = {name: frames / timing.median for name, timing in timings.items()}
+    rows = {}
+    for name, rate in rates.items():
+        rows[name] = {
+            "frames_per_second": round(rate, 1),
+            "slowest": round(frames / max(timings[name].seconds), 1),
+            "fastest": round(frames / min(timings[name].seconds), 1),
+        }
+        if ULTRALYTICS in rates:
+            rows[name]["times_ultralytics"] = round(rate / rates[ULTRALYTICS], 2)
+        if DECODER in rates and NETWORK + name in rates:
+            rows[name]["of_the_bound"] = round(rate * (1 / rates[DECODER] + 1 / rates[NETWORK + name]), 3)
+    return rows
+
+
+def _ultralytics(clips: list[Path], weights: Path, image_size: int) -> Callable[[], object]:
+    """What its own documentation advises for videos."""
     from ultralytics import YOLO
 
-    model = YOLO(str(path))
+    model = YOLO(str(weights))
 
-    def way(clip: Path) -> None:
-        threads = torch.get_num_threads()
-        for _ in model.predict(str(clip), stream=True, imgsz=image_size, device="cpu", verbose=False):
-            pass
-        torch.set_num_threads(threads)  # it leaves a core free, which is its own affair
+    def run() -> None:
+        for clip in clips:
+            options = {"imgsz": image_size, "conf": PUBLISHED_CONFIDENCE, "device": "cpu", "verbose": False}
+            for _ in model.predict(str(clip), stream=True, **options):
+                pass
 
-    return way
-
-
-def _ours(detector: YoloActorDetector) -> Callable[[Path], object]:
-    return lambda clip: detect_clip(detector, clip)
+    return run
 
 
-def _network(detector: YoloActorDetector) -> Callable[[Path], object]:
-    """Run the network on as many empty inputs of the right shape as the clip has frames."""
-    known: dict[Path, tuple[int, tuple[int, int]]] = {}
+def _mosaix(clips: list[Path], weights: Path, image_size: int) -> Callable[[], object]:
+    """Nine frames in one image, each in a cell as large as what the other ways show the network."""
+    import mosaix
 
-    def way(clip: Path) -> None:
-        if clip not in known:
-            sizes = [frame.size for frame in decode_frames(clip)]
-            known[clip] = len(sizes), sizes[0]
-        frames, size = known[clip]
-        letterbox = detector.letterbox(size)
-        inputs = letterbox.canvas(detector.batch_size)
-        answers = [
-            detector.submit(inputs[: min(detector.batch_size, frames - start)], letterbox)
-            for start in range(0, frames, detector.batch_size)
-        ]
-        for answer in answers:
-            answer.result()
+    pipelines = {}
 
-    return way
+    def run() -> None:
+        for clip in clips:
+            if clip not in pipelines:
+                inner = Letterbox.fit(next(decode_frames(clip)).size, image_size).inner
+                cells = {"cell_width": inner[0], "cell_height": inner[1], "imgsz_per_cell": image_size}
+                tile = mosaix.TileConfig(batch=1, **cells)  # more at a time is no faster on a CPU
+                inference = mosaix.InferenceConfig(device="cpu", half=False, conf=PUBLISHED_CONFIDENCE, warmup=0)
+                pipelines[clip] = mosaix.VideoPipeline.from_model(str(weights), tile=tile, inference=inference)
+            pipelines[clip].run(str(clip))
+
+    return run
 
 
-def _rows(rates: dict[str, float]) -> list[list[object]]:
-    """One row a way; the bound is what decoder and network allow where they share the cores."""
-    rows: list[list[object]] = []
-    usual = rates["Ultralytics predict(stream=True)"]
-    for name, rate in rates.items():
-        network = rates.get(f"{NETWORK}, {name}")
-        bound = 1 / (1 / rates[DECODER] + 1 / network) if network else np.nan
-        rows.append([name, rate, rate / bound, rate / usual])
-    return rows
+def _decoder(clips: list[Path], image_size: int) -> Callable[[], object]:
+    """Decode every frame, and make the small image that the network would see."""
+
+    def run() -> None:
+        for clip in clips:
+            for frame in decode_frames(clip):
+                frame.image(Letterbox.fit(frame.size, image_size).inner)
+
+    return run
+
+
+def _detector(
+    weights: Path, image_size: int, batch_size: int, backend: str, precision: str, calibration: list[Path] | None
+) -> YoloActorDetector:
+    calibrated = calibrate_on(calibration) if calibration else None
+    runtime = make_runtime(backend, precision, "cpu", cache_folder() / "engines", calibrated)
+    return YoloActorDetector(weights, load_taxonomy(), image_size, PUBLISHED_CONFIDENCE, runtime, batch_size)
+
+
+def _ours(clips: list[Path], **settings: Any) -> Callable[[], object]:
+    """Stage 1 as the commands run it."""
+    detector = _detector(**settings)
+    return lambda: [done.detections for done in detect_clips(detector, [ClipPass(clip) for clip in clips])]
+
+
+def _network(clips: list[Path], **settings: Any) -> Callable[[], object]:
+    """The network alone, on as many empty inputs of the right shapes as the clips have frames."""
+    detector = _detector(**settings)
+    shapes = [(sum(1 for _ in decode_frames(clip)), next(decode_frames(clip)).size) for clip in clips]
+
+    def run() -> None:
+        for frames, size in shapes:
+            letterbox = detector.letterbox(size)
+            inputs = letterbox.canvas(detector.batch_size)
+            starts = range(0, frames, detector.batch_size)
+            for answer in [detector.submit(inputs[: min(len(inputs), frames - start)], letterbox) for start in starts]:
+                answer.result()
+
+    return run
 
 
 if __name__ == "__main__":

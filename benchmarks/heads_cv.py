@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from tabulate import tabulate
 
+from a2d.bootstrap import bootstrap_columns, bootstrap_f1
 from a2d.dataset import Sample, read_samples
 from a2d.files import write_atomically
 from a2d.labels import Actor, Taxonomy, load_taxonomy
@@ -35,7 +36,6 @@ from action_heads.model import Trunk, load_trunk
 from action_heads.readout import say_labels
 from action_heads.recipes import CLASSIFIER, TUNINGS, Recipe, recipe_from_name
 from action_heads.training import predict_frames, train_head
-from benchmarks.bootstrap import bootstrap_columns, bootstrap_f1
 from pipeline import cli
 from pipeline.config import TaggerConfig, find_device
 from pipeline.looks import choose_looks

@@ -57,7 +57,7 @@ class TaggerConfig:
     backend: str = AUTO
     precision: str = AUTO
     calibration: tuple[str, ...] = ()
-    batch_size: int = 8
+    batch_size: int = 16
     stride: int = 1
     reuse_below: float = 0.0
     loop_filter: bool = True

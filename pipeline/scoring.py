@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
+from a2d.bootstrap import bootstrap_f1
 from a2d.dataset import Sample, read_samples, split_names
 from a2d.errors import ClipError
 from a2d.labels import Taxonomy
 from a2d.metrics import MultilabelCounts, Scores, count
+from pipeline.error_budget import confusion, confusion_table, error_budget
 from pipeline.results import Weights
 from pipeline.stage1 import DetectedClip, UnreadableClip
 from pipeline.tagger import ActorActionTagger
@@ -30,6 +32,7 @@ class SplitPredictions:
         said: Labels said, shape (samples, labels).
         gated: Actors that passed their gate, shape (samples, actors).
         actual: Labels that hold, shape (samples, labels).
+        groups: Source of each sample.
         failures: One line for every sample whose clip could not be read (nothing is said of it) or breaks off (what is
             said comes from the part that could be decoded).
     """
@@ -37,6 +40,7 @@ class SplitPredictions:
     said: BoolArray
     gated: BoolArray
     actual: BoolArray
+    groups: tuple[str, ...]
     failures: tuple[str, ...]
 
 
@@ -69,14 +73,20 @@ class SplitReport:
         origin: What they speak of, and what decided them.
         taxonomy: The run's.
         systems: Label counts by system: the pipeline first, then what costs nothing.
+        intervals: Of each system's sample-averaged F1, 95 %, sources drawn with replacement.
         gates: Actor counts of the gates.
+        budget: What of the F1 is lost to what, see `pipeline.error_budget`.
+        confusions: What is said instead of what is true, by actor that is there.
         failures: One line for every sample whose clip could not be read, or not to its end.
     """
 
     origin: Origin
     taxonomy: Taxonomy
     systems: Mapping[str, MultilabelCounts]
+    intervals: Mapping[str, tuple[float, float]]
     gates: MultilabelCounts
+    budget: Mapping[str, float]
+    confusions: Mapping[str, Mapping[str, Mapping[str, float]]]
     failures: tuple[str, ...]
 
     @property
@@ -92,7 +102,12 @@ class SplitReport:
             **asdict(self.origin),
             "samples": counts.samples,
             "failures": list(self.failures),
-            "systems": {name: _averages(system) for name, system in self.systems.items()},
+            "systems": {
+                name: _averages(system) | {"f1_interval": list(self.intervals[name])}
+                for name, system in self.systems.items()
+            },
+            "error_budget": dict(self.budget),
+            "confusions": {name: dict(matrix) for name, matrix in self.confusions.items()},
             "gates": _averages(self.gates)
             | {"per_actor": _by_name(self.taxonomy.actor_names, self.gates.per_label, self.gates)},
             "per_actor": {
@@ -108,19 +123,29 @@ class SplitReport:
             f"level; commonest labels counted on '{self.origin.baseline_split}'"
         )
         systems = [
-            [name, *_percent(c.sample_averaged), *_percent(c.micro), *_percent(c.macro)]
+            [
+                name,
+                *_percent(c.sample_averaged),
+                _interval(self.intervals[name]),
+                *_percent(c.micro),
+                *_percent(c.macro),
+            ]
             for name, c in self.systems.items()
         ]
-        averages = [f"{letter} {kind}" for kind in ("sample", "micro", "macro") for letter in ("P", "R", "F1")]
-        columns = [name.replace(" ", "\n") for name in averages]
+        columns = [f"{letter}\n{kind}" for kind in ("sample", "micro", "macro") for letter in ("P", "R", "F1")]
+        columns.insert(3, "95 %\nF1")
         parts = [
             title,
             "Who does what (%)",
             _tabulate(systems, ["labels", *columns]),
             "Gates: which actors are there (%)",
             _tabulate(self._gate_rows(), ["actor", "P", "R", "F1", "said", "true"]),
+            "Where the F1 went (points of sample-averaged F1, in the order of repair)",
+            _tabulate(self._budget_rows(), ["lost to", "points"]),
             "Per label, where it was said or is true (%)",
             _tabulate(self._label_rows(), ["label", "P", "R", "F1", "said", "true"]),
+            "What is said instead of what is true (samples)",
+            *(_tabulate(*confusion_table(matrix)) for matrix in self.confusions.values()),
         ]
         return "\n\n".join(parts)
 
@@ -130,6 +155,11 @@ class SplitReport:
             for index, (name, scores) in enumerate(zip(self.taxonomy.actor_names, self.gates.per_label, strict=True))
         ]
         return [*rows, ["sample-averaged", *_percent(self.gates.sample_averaged), "", ""]]
+
+    def _budget_rows(self) -> list[list[str]]:
+        rows = [["(right)", f"{100 * self.pipeline.sample_averaged.f1:.1f}"]]
+        rows += [[kind, f"{100 * lost:.1f}"] for kind, lost in self.budget.items()]
+        return [*rows, ["together", f"{100 * (self.pipeline.sample_averaged.f1 + sum(self.budget.values())):.1f}"]]
 
     def _label_rows(self) -> list[list[str]]:
         counts = self.pipeline
@@ -211,7 +241,7 @@ def predict_split(
         if detected.detections.truncated:
             failures += [f"{clip}: {detected.detections.truncated}; scored as far as it goes"] * len(rows[clip])
     actual = np.stack([taxonomy.encode(sample.labels) for sample in samples])
-    return SplitPredictions(said, gated, actual, tuple(failures))
+    return SplitPredictions(said, gated, actual, tuple(sample.group for sample in samples), tuple(failures))
 
 
 def report_split(
@@ -230,11 +260,15 @@ def report_split(
     """
     actual, gated = predictions.actual, predictions.gated
     rows = {"pipeline": predictions.said, **trivial_answers(gated, actual, training_labels, taxonomy)}
+    confusions = {actor.name: confusion(predictions.said, actual, actor) for actor in taxonomy.actors}
     return SplitReport(
         origin,
         taxonomy,
         {name: count(said, actual) for name, said in rows.items()},
+        {name: bootstrap_f1(said, actual, predictions.groups, seed=0) for name, said in rows.items()},
         count(gated, taxonomy.actors_of(actual)),
+        error_budget(predictions.said, gated, actual, taxonomy),
+        {name: matrix for name, matrix in confusions.items() if matrix},
         predictions.failures,
     )
 
@@ -304,6 +338,10 @@ def _by_name(names: Sequence[str], scores: Sequence[Scores], counts: MultilabelC
 
 def _percent(scores: Scores) -> list[str]:
     return [f"{100 * value:.1f}" for value in (scores.precision, scores.recall, scores.f1)]
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    return "–".join(f"{100 * bound:.1f}" for bound in bounds)
 
 
 def _tabulate(rows: list[list[str]], columns: list[str]) -> str:

@@ -13,6 +13,7 @@ SCRIPTS = (
     "run_pipeline",
     "tune_thresholds",
     "retrain_head",
+    "add_actor",
     "score_split",
     "retrain_detector",
     "download_weights",

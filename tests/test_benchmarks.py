@@ -1,13 +1,19 @@
 """The benchmarks run, and both ways that they time give the same answer. Nothing here is timed."""
 
+import argparse
 import csv
 import json
 import shutil
+import time
 from dataclasses import replace
+from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 
+from a2d.bootstrap import bootstrap_columns, bootstrap_f1
+from a2d.clips import decode_frames
 from a2d.dataset import Sample
 from a2d.errors import UserError
 from a2d.files import sha256_file
@@ -18,8 +24,9 @@ from action_heads.frames import LabelledFrames
 from action_heads.model import load_trunk
 from action_heads.recipes import DEFAULT, adjust
 from action_heads.trunk_files import trunk_path
-from benchmarks import bench_detector, bench_stage1, bench_tuning, heads_cv, model_card
-from benchmarks.bootstrap import bootstrap_columns, bootstrap_f1
+from benchmarks import bench_detector, bench_shortcuts, bench_stage1, bench_tuning, heads_cv, model_card, page, plot
+from benchmarks.commands import lengthen, run_command
+from benchmarks.in_turn import Way, time_in_turn
 from pipeline.config import TaggerConfig
 from pipeline.stage1 import CachedDetector
 
@@ -163,10 +170,85 @@ def test_the_model_card_shows_what_was_measured_of_what_is_shipped(taxonomy):
 
 def test_stage_1_is_measured_against_its_limits(kit, yolo, tmp_path, capsys):
     clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
-    command = ["--clips", str(clip), "--detector", str(yolo), "--repeats", "1", "--out", str(tmp_path / "s.json")]
-    assert bench_stage1.main(command) == 0
+    command = ["--clips", str(clip), "--detector", str(yolo), "--repeats", "2", "--out", str(tmp_path / "s.json")]
+    wanted = [bench_stage1.DECODER, "OpenVINO f32", bench_stage1.NETWORK + "OpenVINO f32"]
+    assert bench_stage1.main([*command, "--only", *wanted]) == 0
     report = json.loads((tmp_path / "s.json").read_text())
     assert (report["frames"], report["clips"]) == (8, 1)
-    assert len(report["frames_per_second"]) == 8
-    assert all(rate > 0 for rate in report["frames_per_second"].values())
-    assert "openvino f32" in capsys.readouterr().out
+    assert report["machine"]["cores"] >= 1
+    assert list(report["rows"]) == wanted
+    rows = report["rows"]
+    assert all(0 < row["slowest"] <= row["frames_per_second"] <= row["fastest"] for row in rows.values())
+    decoder, ours, network = (rows[name]["frames_per_second"] for name in wanted)
+    assert rows["OpenVINO f32"]["of_the_bound"] == pytest.approx(ours * (1 / decoder + 1 / network), abs=0.01)
+    assert "of the bound" in capsys.readouterr().out
+    ways = bench_stage1.make_ways(
+        argparse.Namespace(**dict.fromkeys(("imgsz", "detector", "batch_size", "calibration"))), []
+    )
+    assert set(bench_stage1.OURS) < set(ways)
+
+
+def test_ways_are_timed_in_turn_in_their_own_processes():
+    timings = time_in_turn({name: Way(partial(partial, time.sleep, 0.001)) for name in "ab"}, 3)
+    assert [len(timing.seconds) for timing in timings.values()] == [3, 3]
+    assert all(timing.median >= 0.001 and timing.peak_bytes > 1e6 for timing in timings.values())
+
+
+def test_a_way_that_fails_is_named(capfd):
+    with pytest.raises(RuntimeError, match="broken: failed"):
+        time_in_turn({"broken": Way(partial(partial, int, "no number"))}, 1)
+    assert "ValueError" in capfd.readouterr().err
+
+
+def test_the_effect_of_a_shortcut_is_counted():
+    usual = np.array([[0.5, 0.0], [0.2, 1.0]])
+    ratios = np.array([[0.505, 0.0], [0.1, 1.0]])
+    effect = bench_shortcuts.effect(ratios, usual, np.array([0.15, 0.5]))
+    assert effect == {
+        "mean_move": pytest.approx(0.0262, abs=1e-4),
+        "largest_move": 0.1,
+        "share_within_0.01": 0.75,
+        "gates_that_differ": 1,
+    }
+
+
+def test_a_shortcut_can_be_measured(kit, tmp_path, monkeypatch, cache):
+    clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
+    (tmp_path / "clips.csv").write_text(f"file,labels,split\n{clip},dog-walking,test\n")
+    configs = bench_shortcuts.configs_of
+    monkeypatch.setattr(
+        bench_shortcuts,
+        "configs_of",
+        lambda *given: {
+            name: config for name, config in configs(*given).items() if name in ("every frame, f32", "--stride 2")
+        },
+    )
+    command = ["--data", str(tmp_path / "clips.csv"), "--repeats", "1", "--out", str(tmp_path / "s.json")]
+    command += ["--calibrate-on", "test"]
+    assert bench_shortcuts.main(command) == 0
+    rows = json.loads((tmp_path / "s.json").read_text())["rows"]
+    assert list(rows) == ["every frame, f32", "--stride 2"]
+    assert rows["every frame, f32"]["times_usual"] == 1
+    assert rows["every frame, f32"]["largest_move"] == 0
+
+
+def test_commands_are_run_and_clips_made_longer(kit, tmp_path):
+    clip = lengthen(kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4", 2.0, tmp_path)
+    times = [frame.time_seconds for frame in decode_frames(clip)]
+    assert 1.7 < times[-1] < 2.0
+    assert min(np.diff(times)) > 0
+    run = run_command(["run_pipeline.py", "--help"])
+    assert run.seconds > 0
+    assert 1e6 < run.peak_bytes < 2e8
+    with pytest.raises(RuntimeError, match="unrecognized"):
+        run_command(["run_pipeline.py", "--demo", "--no-such-option"])
+
+
+def test_the_page_shows_what_was_measured(tmp_path):
+    reports = page.read_reports()
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert model_card.fill(text, page.tables_of(reports)) == text
+    plot.draw(reports, tmp_path / "speed.png")
+    image = cv2.imread(str(tmp_path / "speed.png"))
+    assert image.shape[1] > 1000
+    assert image.std() > 10

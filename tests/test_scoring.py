@@ -18,7 +18,7 @@ def report(taxonomy):
     actual = np.stack([taxonomy.encode(["dog-running"]), taxonomy.encode(["adult-walking", "dog-none"])])
     said = np.stack([taxonomy.encode(["dog-running"])] * 2)
     training = np.stack([taxonomy.encode([name]) for name in ("dog-none", "dog-none", "dog-running", "adult-walking")])
-    predictions = SplitPredictions(said, taxonomy.actors_of(said), actual, ())
+    predictions = SplitPredictions(said, taxonomy.actors_of(said), actual, ("a", "b"), ())
     origin = Origin("clips.csv", "test", "train", "clip", Weights("d", "t", {}), {"image_size": 224})
     return report_split(origin, predictions, training, taxonomy)
 

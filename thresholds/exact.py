@@ -91,6 +91,21 @@ def coordinate_search(
     return ExactResult(gates, value, np.array([value]))
 
 
+def best_gate(
+    table: PresenceTable, objective: Objective, gates: NDArray[np.float64], actor: int, bounds: tuple[float, float]
+) -> float:
+    """Give the exact best gate of one actor, those of the others held.
+
+    Args:
+        table: Ratios and truth.
+        objective: One of `thresholds.fitness.OBJECTIVES`; lower is better.
+        gates: Of all actors, shape (actors,); the actor's own does not matter.
+        actor: Its place, from 0.
+        bounds: Lowest and highest gate allowed.
+    """
+    return _best_gate(table, objective, gates, actor, _sort_column(table.ratios[:, actor], bounds))
+
+
 def search(
     table: PresenceTable,
     objective: Objective,
