@@ -7,6 +7,7 @@ from pathlib import Path
 
 from action_heads.crops import INPUT_KINDS
 from pipeline import cli
+from pipeline.config import TaggerConfig
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,8 +20,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--thresholds", type=Path, metavar="FILE", help="gates of the other actors (default: the detector's own)"
     )
-    parser.add_argument("--input", choices=INPUT_KINDS, default="frame", help="what the head sees (default: frame)")
-    parser.add_argument("--frames-per-clip", type=cli.positive, default=8, help="that the head sees (default: 8)")
+    parser.add_argument("--input", choices=INPUT_KINDS, default="moving", help="what the head sees (default: moving)")
+    parser.add_argument(
+        "--look-every",
+        type=cli.seconds,
+        default=TaggerConfig.look_every,
+        metavar="SECONDS",
+        help="how often the head looks at a clip (default: %(default)s)",
+    )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="write heads/<actor>.safetensors and gates.yaml there"
     )
@@ -59,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tuning=CLASSIFIER,
         input=arguments.input,
         recipe=DEFAULT,
-        frames_per_clip=arguments.frames_per_clip,
+        look_every=arguments.look_every,
         seed=arguments.seed,
         device=config.runtime.device,
         cache=arguments.cache / "features" if arguments.cache else None,

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from action_heads.crops import INPUT_KINDS
 from action_heads.recipes import TUNINGS
+from action_heads.trunk_files import EMBEDDED
 from pipeline import cli
+from pipeline.config import TaggerConfig
 
-BACKBONE, TUNING, INPUT = "efficientnet_lite0", "classifier", "frame"
-PAPER_BACKBONE, PAPER_TUNING, PAPER_INPUT = "resnet34", "all", "frame"  # what --recipe paper means besides
+BACKBONE, TUNING, INPUT, PLAIN_INPUT = "efficientnet_lite0", "classifier", "moving", "frame"
+PAPER_BACKBONE, PAPER_TUNING = "resnet34", "all"  # what --recipe paper means besides
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,20 +39,25 @@ def build_parser() -> argparse.ArgumentParser:
     network.add_argument(
         "--input",
         choices=INPUT_KINDS,
-        help=f"crop: a square around the actor; frame: the whole frame (default: {INPUT})",
+        help="frame: the whole frame; crop: a square around the actor; both; moving: both, and how the actor moves "
+        f"(default: {INPUT} where the last layer alone is trained on the embedded trunk, else {PLAIN_INPUT})",
     )
     recipe = parser.add_argument_group("recipe, for all tunings but classifier")
     recipe.add_argument(
         "--recipe",
         default="default",
         help=f"default (all labels, augmented, balanced) or paper (which means --backbone {PAPER_BACKBONE} "
-        f"--tune {PAPER_TUNING} --input {PAPER_INPUT} too, where they are not given)",
+        f"--tune {PAPER_TUNING} --input {PLAIN_INPUT} too, where they are not given)",
     )
     recipe.add_argument("--epochs", type=cli.positive, help="instead of the recipe's")
     recipe.add_argument("--training-batch-size", type=cli.positive, help="instead of the recipe's")
     recipe.add_argument("--learning-rate", type=float, help="instead of the recipe's")
     parser.add_argument(
-        "--frames-per-clip", type=cli.positive, default=8, help="of clips whose labels hold for all of it (default: 8)"
+        "--look-every",
+        type=cli.seconds,
+        default=TaggerConfig.look_every,
+        metavar="SECONDS",
+        help="how often it looks at clips whose labels hold for all of it (default: %(default)s)",
     )
     cli.add_detector_arguments(parser)
     cli.add_run_arguments(parser)
@@ -71,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     taxonomy = load_taxonomy(arguments.taxonomy)
     recipe = recipe_from_name(arguments.recipe)
     paper = recipe == PAPER
+    tuning = arguments.tune or (PAPER_TUNING if paper else TUNING)
     backbone = find_backbone(arguments.backbone or (PAPER_BACKBONE if paper else BACKBONE))
     plan = RetrainingPlan(
         actor=taxonomy.actor(arguments.actor),
@@ -79,15 +87,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         held_out=arguments.held_out,
         out=arguments.out,
         trunk=load_trunk(arguments.trunk, backbone, arguments.seed),
-        tuning=arguments.tune or (PAPER_TUNING if paper else TUNING),
-        input=arguments.input or (PAPER_INPUT if paper else INPUT),
+        tuning=tuning,
+        input=arguments.input or (INPUT if tuning == TUNING and arguments.trunk == EMBEDDED else PLAIN_INPUT),
         recipe=adjust(
             recipe,
             epochs=arguments.epochs,
             batch_size=arguments.training_batch_size,
             learning_rate=arguments.learning_rate,
         ),
-        frames_per_clip=arguments.frames_per_clip,
+        look_every=arguments.look_every,
         seed=arguments.seed,
         device=find_device(arguments.device),
         cache=arguments.cache / "features" if arguments.cache else None,

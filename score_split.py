@@ -20,6 +20,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baseline-split", metavar="SPLIT", help="where the commonest labels are counted (default: train)"
     )
+    parser.add_argument(
+        "--near",
+        type=cli.seconds,
+        metavar="SECONDS",
+        help="gate labelled frames by the frames so near to them (default: by their whole clip, as published)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write scores.json and scores.txt there")
     cli.add_tagger_arguments(parser)
     cli.add_run_arguments(parser)
@@ -42,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.split,
         arguments.baseline_split,
         lambda clips: cli.progress_bar(clips, "scoring", "clip"),
+        arguments.near,
     )
     print(report.table())
     for failure in report.failures:

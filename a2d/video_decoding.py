@@ -144,6 +144,8 @@ def opened(clip: Path, loop_filter: bool = True) -> Iterator[tuple["InputContain
             raise ClipError(f"{clip}: there is no video in it")
         if streams[0].codec_context is None:
             raise ClipError(f"{clip}: no decoder is known for its video")
+        if not loop_filter:
+            streams[0].codec_context.options = {"skip_loop_filter": "all"}
         streams[0].thread_type = "AUTO" if _gains_from_threads(container, streams[0]) else "SLICE"
         yield container, streams[0]
 
@@ -152,8 +154,8 @@ def _gains_from_threads(container: "InputContainer", stream: "VideoStream") -> b
     """Say whether several frames should be decoded at a time, on several cores.
 
     That is a quarter more work, wasted where something else wants the cores and one thread is fast enough. And a
-    transport stream says nothing of its length, so that only a damaged last frame gives a cut away; whether FFmpeg marks
-    that frame then depends on chance.
+    transport stream says nothing of its length, so that only a damaged last frame gives a cut away; whether FFmpeg
+    marks that frame then depends on chance.
     """
     if container.format.name == "mpegts":
         return False

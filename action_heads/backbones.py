@@ -12,6 +12,7 @@ from torchvision.models import resnet34
 
 from a2d.downloads import KNOWN_WEIGHTS, check_download, download
 from a2d.errors import CheckpointError
+from action_heads.crops import MOTION_LAYER, MOTION_NUMBERS, MOVING, VIEWS
 from action_heads.preprocessing import Preprocessing
 from action_heads.recipes import ALL, LAST_STAGE, NORMS, check_backbone
 
@@ -59,6 +60,21 @@ class Backbone:
     preprocessing: Preprocessing
     imagenet: Callable[[], ImageNetWeights]
 
+    def build_head(self, outputs: int, kind: str) -> nn.Module:
+        """Make an untrained network for a kind of input, one of `action_heads.crops.INPUT_KINDS`.
+
+        For several views its last layer takes their features side by side; it then holds a head's tensors, and cannot
+        be run as it is: each view goes through the rest by itself. For `moving` there is a layer for motion beside it.
+        """
+        network = self.build(outputs)
+        views = len(VIEWS[kind])
+        if views > 1:
+            last: nn.Linear = getattr(network, self.classifier)
+            setattr(network, self.classifier, nn.Linear(views * last.in_features, outputs))
+        if kind == MOVING:
+            network.add_module(MOTION_LAYER, nn.Linear(MOTION_NUMBERS, outputs, bias=False))
+        return network
+
     @property
     def classifier_keys(self) -> tuple[str, str]:
         """Names of the last layer's weight (outputs, features) and bias (outputs,)."""
@@ -75,7 +91,7 @@ class Backbone:
             Names from `tensors_of(network)`, the last layer's always among them.
         """
         names = set(tensors_of(network))
-        moved = set(self.classifier_keys)
+        moved = {*self.classifier_keys} | (names & {f"{MOTION_LAYER}.weight"})
         if tuning == ALL:
             return names
         if tuning == NORMS:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from a2d.errors import CheckpointError
 from a2d.files import check_keys, sha256_file
 from a2d.labels import Actor, Taxonomy
-from action_heads.crops import INPUT_KINDS
-from action_heads.recipes import ALL, TUNINGS
+from action_heads.crops import INPUT_KINDS, MOTION_LAYER, MOTION_NUMBERS, MOVING, VIEWS
+from action_heads.recipes import ALL, CLASSIFIER, TUNINGS
 from action_heads.tensor_files import read_arrays, read_header, read_tensors, write_tensors
 from action_heads.trunk_files import EMBEDDED, trunk_path
 
@@ -67,6 +67,11 @@ class HeadManifest:
     def needs_trunk(self) -> bool:
         """Whether some of the head's tensors are those of the embedded trunk."""
         return self.trunk.get("source") == EMBEDDED and self.tuned != ALL
+
+    @property
+    def is_last_layer(self) -> bool:
+        """Whether the head is a last layer on the embedded trunk, and nothing else."""
+        return self.needs_trunk and self.tuned == CLASSIFIER
 
 
 def head_path(folder: Path, actor: str) -> Path:
@@ -140,7 +145,12 @@ def read_manifest(path: Path) -> HeadManifest:
             raise CheckpointError(
                 f"{path}: manifest: {name}: one of {', '.join(allowed)} was expected, found {content[name]!r}"
             )
-    return HeadManifest(**{**content, "labels": tuple(content["labels"])})
+    manifest = HeadManifest(**{**content, "labels": tuple(content["labels"])})
+    if len(VIEWS[manifest.input]) > 1 and not manifest.is_last_layer:
+        raise CheckpointError(
+            f"{path}: manifest: input: {manifest.input} is for heads that are a last layer on the embedded trunk"
+        )
+    return manifest
 
 
 def check_manifest(path: Path, manifest: HeadManifest, actor: Actor) -> None:
@@ -195,7 +205,7 @@ def load_head(
     check_manifest(path, manifest, actor)
     backbone = find_backbone(manifest.backbone, str(path))
     with torch.device("meta"):
-        empty = backbone.build(len(actor.labels))
+        empty = backbone.build_head(len(actor.labels), manifest.input)
     wanted = tensors_of(empty)
     shared: Mapping[str, torch.Tensor] = {}
     if manifest.needs_trunk:
@@ -204,25 +214,44 @@ def load_head(
         shared = ((trunks or {}).get(backbone.name) or load_trunk(EMBEDDED, backbone)).state
     state = read_tensors(path)
     check_tensors(str(path), state, wanted, backbone.name)
-    return assemble(backbone, len(actor.labels), {**shared, **state}), manifest
+    return assemble(backbone, len(actor.labels), {**shared, **state}, manifest.input), manifest
 
 
-def read_classifier(path: Path, outputs: int) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
-    """Read the last layer of a head that has nothing else for itself, without PyTorch.
+@dataclass(frozen=True)
+class Classifier:
+    """A head that is a last layer, without PyTorch: logits are weight @ features + bias, and motion's share.
+
+    Attributes:
+        weight: Shape (outputs, D), D features of each view side by side.
+        bias: Shape (outputs,).
+        motion: Shape (outputs, M); M is 0 where the head is not told how the actor moves.
+    """
+
+    weight: "NDArray[np.float32]"
+    bias: "NDArray[np.float32]"
+    motion: "NDArray[np.float32]"
+
+
+def read_classifier(path: Path, manifest: HeadManifest) -> Classifier:
+    """Read a head that is a last layer and nothing else, without PyTorch.
 
     Args:
         path: The head's file.
-        outputs: How many it must have.
-
-    Returns:
-        Weight (outputs, D) and bias (outputs,).
+        manifest: What the file says of itself.
 
     Raises:
         CheckpointError: If the file holds anything else.
     """
+    import numpy as np
+
     tensors = read_arrays(path)
+    outputs = len(manifest.labels)
+    motion = tensors.pop(f"{MOTION_LAYER}.weight", np.zeros((outputs, 0), np.float32))
     found = {name.rpartition(".")[2]: array for name, array in tensors.items()}
     shapes = {name: tensor.shape for name, tensor in found.items()}
     if len(tensors) != 2 or shapes.get("bias") != (outputs,) or shapes.get("weight", ())[:1] != (outputs,):
         raise CheckpointError(f"{path}: a last layer of {outputs} outputs was expected, the file has {shapes}")
-    return found["weight"], found["bias"]
+    wanted = (outputs, MOTION_NUMBERS if manifest.input == MOVING else 0)
+    if motion.shape != wanted:
+        raise CheckpointError(f"{path}: motion has shape {motion.shape} in the file, {wanted} was expected")
+    return Classifier(found["weight"], found["bias"], motion)

@@ -1,11 +1,11 @@
 """The last layer by regression: one-vs-rest logistic regression on kept features, deterministic and done in seconds.
 
-The features are standardised for the regression, which is then folded into the layer's weight and bias, so that what
-comes out is an ordinary last layer. How strongly the weights are held back is chosen by cross-validation within the
-training samples, whose groups stay together.
+The features are standardised for the regression, block by block, which is then folded into the layer's weight and bias,
+so that what comes out is an ordinary last layer. How strongly the weights are held back is chosen by cross-validation
+within the training samples, whose groups stay together.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,12 @@ from torch import nn
 
 from a2d.errors import TrainingError
 from a2d.metrics import count
+from action_heads.crops import MOTION_LAYER
 from action_heads.readout import say_labels
 
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C: the smaller, the more the weights are held back
-LONE_STRENGTH = 1e-2  # where there is one group only, and nothing to choose by
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)  # scikit-learn's C: the smaller, the more the weights are held back
+LONE_STRENGTH = 10.0  # where there is one group only, and nothing to choose by
+LEAST_SPREAD = 0.05  # of the mean spread in its block: a feature that hardly ever moves must not decide when it does
 FOLDS = 5
 ITERATIONS = 2000
 
@@ -34,19 +36,27 @@ class LabelledFeatures:
         targets: Shape (N, outputs), True where the actor's label holds.
         sample: The sample that each look belongs to, shape (N,), from 0.
         groups: Source of each look, shape (N,).
+        blocks: How many of the D features belong together, in order, each block with the same say; () for all.
     """
 
     values: NDArray[np.float32]
     targets: NDArray[np.bool_]
     sample: NDArray[np.int64]
     groups: NDArray[np.str_]
+    blocks: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.values)
 
     def at(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "LabelledFeatures":
         """Give some of the looks."""
-        return LabelledFeatures(self.values[rows], self.targets[rows], self.sample[rows], self.groups[rows])
+        return replace(
+            self,
+            values=self.values[rows],
+            targets=self.targets[rows],
+            sample=self.sample[rows],
+            groups=self.groups[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -71,11 +81,15 @@ class LastLayer:
         return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
 
     def put_into(self, network: nn.Module, name: str) -> None:
-        """Make it a network's last layer."""
+        """Make it a network's last layer; what it makes of motion becomes a layer `motion` beside it."""
         layer: Any = network.get_submodule(name)
+        images = layer.in_features
         with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(self.weight))
+            layer.weight.copy_(torch.from_numpy(self.weight[:, :images]))
             layer.bias.copy_(torch.from_numpy(self.bias))
+            if self.weight.shape[1] > images:
+                motion: Any = network.get_submodule(MOTION_LAYER)
+                motion.weight.copy_(torch.from_numpy(self.weight[:, images:]))
 
     def recipe(self) -> dict[str, Any]:
         """Say how it was made, for a manifest."""
@@ -114,7 +128,7 @@ def fit_strengths(features: LabelledFeatures, strengths: list[float]) -> list[La
     rows = features.values.reshape(-1, features.values.shape[2])
     weights = 1 / np.bincount(features.sample)[features.sample]
     weights = np.repeat(weights / views, views)
-    mean, std = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+    mean, std = rows.mean(axis=0), _spread(rows, features.blocks)
     inputs = ((rows - mean) / std).astype(np.float64)  # in single precision the search for the optimum stalls
     found = np.zeros((len(strengths), features.targets.shape[1], inputs.shape[1] + 1))
     for label in range(features.targets.shape[1]):
@@ -126,6 +140,12 @@ def fit_strengths(features: LabelledFeatures, strengths: list[float]) -> list[La
         bias = solution[:, -1] - weight @ mean
         layers.append(LastLayer(weight.astype(np.float32), bias.astype(np.float32), strength, {}))
     return layers
+
+
+def _spread(rows: NDArray[np.float32], blocks: tuple[int, ...]) -> NDArray[np.float64]:
+    """Say by what features (N, D) are divided, shape (D,), so that all blocks have a variance of 1 in all."""
+    parts = np.split(rows.std(axis=0, dtype=np.float64), np.cumsum(blocks or [rows.shape[1]])[:-1])
+    return np.concatenate([(part + LEAST_SPREAD * part.mean() + 1e-6) * np.sqrt(len(part)) for part in parts])
 
 
 def score_samples(probabilities: NDArray[np.float32], features: LabelledFeatures) -> float:

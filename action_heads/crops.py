@@ -3,8 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-WHOLE_FRAME, CROP = "frame", "crop"
-INPUT_KINDS = (CROP, WHOLE_FRAME)
+WHOLE_FRAME, CROP, BOTH, MOVING = "frame", "crop", "both", "moving"
+INPUT_KINDS = (CROP, WHOLE_FRAME, BOTH, MOVING)
+VIEWS = {WHOLE_FRAME: (WHOLE_FRAME,), CROP: (CROP,), BOTH: (WHOLE_FRAME, CROP), MOVING: (WHOLE_FRAME, CROP)}
+"""What the network is shown for each kind of input; of several, the features are laid side by side. `moving` heads are
+also told how the actor moves through the clip."""
+
+MOTION_LAYER = "motion"  # of a `moving` head: weight (outputs, M), without a bias
+MOTION_NUMBERS = 20  # M, as many as `actor_detector.motion.MOTION` names
 CROP_MARGIN = 1.3  # side of the square over the box's longer side; part of what `crop` means in a head's manifest
 LEAST_SIDE = 32  # pixels; around a tinier box there is too little to see
 
@@ -17,7 +23,7 @@ def show_actor(image: NDArray[np.uint8], box: NDArray[np.float32], kind: str) ->
     Args:
         image: Shape (H, W, 3), uint8.
         box: The actor's corners x1 y1 x2 y2 in pixels, shape (4,); NaN where the frame has no box of it.
-        kind: One of `INPUT_KINDS`.
+        kind: `frame` or `crop`.
 
     Returns:
         A view of the image. For `crop` a square around the box, moved into the frame where it sticks out and clipped

@@ -1,13 +1,15 @@
 """Looks at one actor: which frame of which sample, where the actor is in it, and what it does there."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from a2d.dataset import Sample
 from a2d.labels import Actor
+
+NO_MOTION = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,14 @@ class Look:
         clip_sha256: Of the clip's contents.
         frame_index: The frame looked at, from 0.
         box: The actor's box in it, corners in pixels, shape (4,), float32; NaN where there is none.
+        motion: How the actor moves through the clip, shape (M,), float32; empty where no head is told.
     """
 
     sample: Sample
     clip_sha256: str
     frame_index: int
     box: NDArray[np.float32]
+    motion: NDArray[np.float32] = field(default_factory=lambda: NO_MOTION)
 
 
 def samples_of(actor: Actor, samples: Iterable[Sample]) -> list[Sample]:

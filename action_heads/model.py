@@ -16,6 +16,7 @@ from torch import nn
 from a2d.errors import CheckpointError
 from a2d.files import sha256_file
 from action_heads.backbones import COUNTER, Backbone, tensors_of
+from action_heads.crops import WHOLE_FRAME
 from action_heads.preprocessing import Preprocessing
 from action_heads.tensor_files import read_tensors
 from action_heads.trunk_files import EMBEDDED, read_trunk_manifest, trunk_path
@@ -78,19 +79,22 @@ def start_from(network: nn.Module, trunk: Trunk) -> None:
     network.load_state_dict(trunk.state, strict=False)
 
 
-def assemble(backbone: Backbone, outputs: int, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+def assemble(
+    backbone: Backbone, outputs: int, tensors: Mapping[str, torch.Tensor], kind: str = WHOLE_FRAME
+) -> nn.Module:
     """Build a network around tensors that are there already: it holds these very ones, and copies none.
 
     Args:
         backbone: Which network.
         outputs: Number of outputs.
         tensors: All of its tensors, see `tensors_of`.
+        kind: Of input, see `Backbone.build_head`.
 
     Returns:
         The network, in evaluation mode.
     """
     with torch.device("meta"):
-        network = backbone.build(outputs)
+        network = backbone.build_head(outputs, kind)
     counters = {name: torch.zeros((), dtype=torch.long) for name in network.state_dict() if name.endswith(COUNTER)}
     network.load_state_dict({**tensors, **counters}, assign=True)
     return network.eval()

@@ -1,6 +1,6 @@
 """Stage 2 at work: the heads of a folder, and what each says of images of its actor."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.engines import OPENVINO, TORCH, Engine, Network, Runtime, key_of
+from a2d.engines import Answer, Engine, Network, Runtime, key_of
 from a2d.files import sha256_file
 from a2d.labels import Taxonomy
 from action_heads.checkpoint import (
+    Classifier,
     HeadManifest,
     check_manifest,
     find_heads,
@@ -20,9 +21,9 @@ from action_heads.checkpoint import (
     read_classifier,
     read_manifest,
 )
-from action_heads.crops import NO_BOX
-from action_heads.preprocessing import Preprocessing, to_squares
-from action_heads.recipes import CLASSIFIER, check_backbone
+from action_heads.crops import NO_BOX, VIEWS, WHOLE_FRAME, show_actor
+from action_heads.preprocessing import Preprocessing, resize_frame
+from action_heads.recipes import check_backbone
 from action_heads.trunk_files import EMBEDDED
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from action_heads.model import Trunk
 
 NETWORK_FORMAT = "head/1"  # raise it when what is done to a network before it runs changes
-BATCH_SIZE = {OPENVINO: 1, TORCH: 16}  # images in one pass; OpenVINO runs several passes side by side
+BATCH_SIZE = 1  # images in one pass; several passes run side by side
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,13 @@ class LoadedHead:
 
     Attributes:
         engine: Gives logits, or features if there is a classifier.
-        classifier: Weight (outputs, D) and bias (outputs,) of a last layer that is computed here; None where the
-            engine holds the whole head.
+        classifier: The last layer, which is computed here; None where the engine holds the whole head.
         manifest: What its file says.
         preprocessing: How to feed it.
     """
 
     engine: Engine
-    classifier: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+    classifier: Classifier | None
     manifest: HeadManifest
     preprocessing: Preprocessing
 
@@ -108,6 +108,7 @@ class ActionHeads:
         actor_name: str,
         images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
         boxes: NDArray[np.float32] | None = None,
+        motion: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Give the probability of every valid label of an actor in every image.
 
@@ -116,6 +117,7 @@ class ActionHeads:
             images: Whole frames, each of shape (H, W, 3), uint8, BGR.
             boxes: The actor's box in each, corners in pixels, shape (B, 4); NaN where there is none. A head that looks
                 at crops sees the whole frame there. None is as if there were none at all.
+            motion: As for `probabilities`.
 
         Returns:
             Shape (B, outputs), in [0, 1]: each label's sigmoid, so they need not add up to 1.
@@ -123,33 +125,66 @@ class ActionHeads:
         Raises:
             CheckpointError: If the head's weights cannot be read.
         """
-        return self.start(actor_name, images, boxes)()
-
-    def start(
-        self,
-        actor_name: str,
-        images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
-        boxes: NDArray[np.float32] | None = None,
-    ) -> Callable[[], NDArray[np.float32]]:
-        """Start to predict, so that other heads can be asked meanwhile; see `predict`.
-
-        Returns:
-            What waits for the probabilities and gives them.
-        """
-        head = self._head(actor_name)
-        outputs = len(head.manifest.labels)
-        if not len(images):
-            return lambda: np.zeros((0, outputs), np.float32)
         if boxes is None:
             boxes = np.tile(NO_BOX, (len(images), 1))
-        answer = head.engine.submit(to_squares(images, boxes, head.manifest.input, head.preprocessing.size))
+        answers = [self.look(image, {actor_name: box}) for image, box in zip(images, boxes, strict=True)]
+        logits = [answer()[actor_name] for answer in answers]
+        outputs = len(self._manifests[actor_name].labels)
+        return self.probabilities(actor_name, np.reshape(logits, (len(logits), outputs)), motion)
 
-        def wait() -> NDArray[np.float32]:
-            logits = answer.result()
-            if head.classifier:
-                weight, bias = head.classifier
-                logits = logits @ weight.T + bias
-            return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+    def probabilities(
+        self, actor_name: str, logits: NDArray[np.float32], motion: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Turn what a head made of looks at one clip into probabilities.
+
+        Args:
+            actor_name: Whose head.
+            logits: Shape (B, outputs), see `look`.
+            motion: How the actor moves through the clip, shape (M,), see `actor_detector.motion`; None where nobody
+                knows, for an actor that nobody saw move.
+
+        Returns:
+            Shape (B, outputs), in [0, 1].
+        """
+        classifier = self._head(actor_name).classifier
+        if classifier and motion is not None and classifier.motion.size:
+            logits = logits + classifier.motion @ motion
+        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+
+    def look(
+        self, image: NDArray[np.uint8], boxes: Mapping[str, NDArray[np.float32]]
+    ) -> Callable[[], dict[str, NDArray[np.float32]]]:
+        """Show one frame to the heads of some actors; what they see alike goes through the network once.
+
+        Args:
+            image: The whole frame (H, W, 3), uint8, BGR.
+            boxes: By actor, its box in the frame, corners in pixels, shape (4,); NaN where there is none.
+
+        Returns:
+            What waits for the answers, and gives logits by actor, shape (outputs,); others can be asked meanwhile.
+
+        Raises:
+            CheckpointError: If a head's weights cannot be read.
+        """
+        passes: dict[tuple[int, str], Answer] = {}
+        parts: dict[str, list[Answer]] = {}
+        for name, box in boxes.items():
+            head = self._head(name)
+            parts[name] = []
+            for kind in VIEWS[head.manifest.input]:
+                key = (id(head.engine), WHOLE_FRAME if kind == WHOLE_FRAME or np.isnan(box).any() else name)
+                if key not in passes:
+                    square = resize_frame(show_actor(image, box, kind), head.preprocessing.size)
+                    passes[key] = head.engine.submit(square[None])
+                parts[name].append(passes[key])
+
+        def wait() -> dict[str, NDArray[np.float32]]:
+            said = {}
+            for name, own in parts.items():
+                logits = np.concatenate([part.result()[0] for part in own])
+                classifier = self._head(name).classifier
+                said[name] = classifier.weight @ logits + classifier.bias if classifier else logits
+            return said
 
         return wait
 
@@ -165,15 +200,15 @@ class ActionHeads:
         manifest, preprocessing = self._manifests[actor_name], self._preprocessing[actor_name]
         classifier = None
         fed = preprocessing.to_dict()
-        if manifest.needs_trunk and manifest.tuned == CLASSIFIER:
-            classifier = read_classifier(self.paths[actor_name], len(manifest.labels))
+        if manifest.is_last_layer:
+            classifier = read_classifier(self.paths[actor_name], manifest)
             key = key_of(NETWORK_FORMAT, manifest.trunk["sha256"], fed)
         else:
             key = key_of(NETWORK_FORMAT, self.sha256[actor_name], manifest.trunk.get("sha256"), fed)
         if key not in self._engines:
             size = (preprocessing.size, preprocessing.size)
             network = Network(key, lambda: self._build(actor_name, whole=classifier is None))
-            self._engines[key] = self.runtime.engine(network, size, BATCH_SIZE[self.runtime.backend])
+            self._engines[key] = self.runtime.engine(network, size, BATCH_SIZE)
         return LoadedHead(self._engines[key], classifier, manifest, preprocessing)
 
     def _build(self, actor_name: str, whole: bool) -> "nn.Module":

@@ -5,7 +5,7 @@ start of the next. What is in flight is bounded, so memory does not grow with cl
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -21,7 +21,6 @@ from a2d.errors import ClipError, TruncatedClipError
 from a2d.frames import Frame
 from a2d.prefetch import prefetch
 from actor_detector.detections import ClipDetections, FrameBoxes, join_batches
-from actor_detector.frame_reservoir import FrameReservoir
 from actor_detector.letterbox import Letterbox
 from actor_detector.shortcuts import MOST_REUSED, Shortcuts
 
@@ -44,19 +43,26 @@ class BatchDetector(Protocol):
         """Read the boxes out of what the network said of B inputs."""
 
 
+class FrameWatcher(Protocol):
+    """Whoever wants to see frames while they are there, such as the action heads."""
+
+    def offer(self, frames: Sequence[Frame], found: FrameBoxes) -> None:
+        """Look at some frames that the network has seen, in order, and at the boxes in them."""
+
+
 @dataclass
 class ClipPass:
     """One clip on its way through stage 1.
 
     Attributes:
         clip: A video file, or a folder of PNG frames.
-        reservoir: Keeps some of the frames for later; None keeps none.
+        watcher: Is offered every frame that the network saw; None for nobody.
         detections: What was found. A clip that breaks off gives what could be decoded, and says so in `truncated`.
         error: Why no frame can be decoded. One that has this or `detections` from the start only keeps its place.
     """
 
     clip: Path
-    reservoir: FrameReservoir | None = None
+    watcher: FrameWatcher | None = None
     detections: ClipDetections | None = None
     error: ClipError | None = None
 
@@ -185,8 +191,8 @@ def _hand_out(found: FrameBoxes, batch: _Batch[P]) -> None:
         rows = np.arange(first, first := first + len(list(own)))
         part = found if len(rows) == len(batch.owners) else found.take(rows)
         work.found.append(part)
-        if work.clip_pass.reservoir:
-            work.clip_pass.reservoir.offer(batch.frames[rows[0] : first], part)
+        if work.clip_pass.watcher:
+            work.clip_pass.watcher.offer(batch.frames[rows[0] : first], part)
 
 
 def _prepare(detector: BatchDetector, clips: Iterable[P], shortcuts: Shortcuts) -> Generator[_Batch[P], None, None]:

@@ -150,23 +150,59 @@ class ClipDetections:
             actor_index=self.actor_index[kept],
         )
 
-    def best_boxes(self, actor_index: int, frame_indices: Sequence[int]) -> NDArray[np.float32]:
+    def near(self, frame_index: int, seconds: float) -> "ClipDetections":
+        """Leave out the frames that are shown more than so many seconds before or after one of them.
+
+        Args:
+            frame_index: Number of the frame, from 0.
+            seconds: How far the others may be; the nearest frame that was looked at always stays.
+
+        Returns:
+            Detections of that stretch; each frame stands for itself.
+        """
+        place = int(np.abs(self.frame_index - frame_index).argmin())
+        kept = np.abs(self.time_seconds - self.time_seconds[place]) <= seconds
+        new_row = np.cumsum(kept) - 1
+        boxes = kept[self.frame_row]
+        times = self.time_seconds[kept]
+        return ClipDetections(
+            frame_index=self.frame_index[kept],
+            time_seconds=times,
+            frame_row=new_row[self.frame_row[boxes]],
+            boxes=self.boxes[boxes],
+            confidence=self.confidence[boxes],
+            actor_index=self.actor_index[boxes],
+            duration_seconds=float(times[-1] - times[0]),
+            truncated=self.truncated,
+        )
+
+    def best_boxes(
+        self, actor_index: int, frame_indices: Sequence[int], within_seconds: float = 0.0
+    ) -> NDArray[np.float32]:
         """Give an actor's most confident box in each of some frames.
 
         Args:
             actor_index: Place of the actor in the taxonomy, from 0.
             frame_indices: Numbers of frames, from 0.
+            within_seconds: For a frame without a box of the actor, take that of the nearest frame, if it is so near.
 
         Returns:
-            Corners x1 y1 x2 y2 in pixels, shape (K, 4), float32; NaN where the frame has no box of the actor.
+            Corners x1 y1 x2 y2 in pixels, shape (K, 4), float32; NaN where there is none.
         """
-        boxes = np.full((len(frame_indices), 4), np.nan, np.float32)
-        numbers = self.frame_index[self.frame_row]
+        found = np.full((len(frame_indices), 4), np.nan, np.float32)
+        own = np.flatnonzero(self.actor_index == actor_index)
+        if not len(own):
+            return found
+        times = self.time_seconds[self.frame_row[own]]
         for place, number in enumerate(frame_indices):
-            rows = np.flatnonzero((numbers == number) & (self.actor_index == actor_index))
-            if len(rows):
-                boxes[place] = self.boxes[rows[self.confidence[rows].argmax()]]
-        return boxes
+            row = np.flatnonzero(self.frame_index == number)
+            if not len(row):
+                continue
+            away = np.abs(times - self.time_seconds[row[0]])
+            if away.min() <= within_seconds:
+                nearest = own[away == away.min()]
+                found[place] = self.boxes[nearest[self.confidence[nearest].argmax()]]
+        return found
 
 
 def join_batches(

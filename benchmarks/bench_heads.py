@@ -49,7 +49,7 @@ def _trunk(backbone: str, backend: str, precision: str, images: int) -> Callable
         key_of("bench", trunk.sha256, fed.to_dict()), lambda: Fed(headless(trunk).eval(), fed.mean, fed.std)
     )
     runtime = make_runtime(backend, precision, "cpu", cache_folder() / "engines")
-    engine = runtime.engine(network, (fed.size, fed.size), BATCH_SIZE[backend])
+    engine = runtime.engine(network, (fed.size, fed.size), BATCH_SIZE)
     shown = np.random.default_rng(0).integers(0, 256, (images, fed.size, fed.size, 3)).astype(np.uint8)
     return lambda: engine.submit(shown).result()
 

@@ -79,7 +79,7 @@ class Setting:
         taxonomy: Actors and labels.
         detector: Stage 1.
         recipe: For the tunings that take epochs.
-        frames: Frames of a clip that a head looks at, in training as in tagging.
+        look_every: How often a head looks at a clip, in training as in tagging, in seconds.
         cache: Of features.
         seed: Of everything random.
         device: `cpu` or `cuda:N`.
@@ -92,7 +92,7 @@ class Setting:
     taxonomy: Taxonomy
     detector: CachedDetector
     recipe: Recipe
-    frames: int
+    look_every: float
     cache: FeatureCache
     seed: int
     device: str
@@ -172,7 +172,7 @@ def predict_out_of_fold(variant: Variant, setting: Setting) -> BoolArray:
         own = {id(sample) for sample in samples_of(actor, setting.samples)}
         wanted = [s for s, there in zip(setting.samples, setting.present[:, actor.index], strict=True)
                   if there or id(s) in own]  # fmt: skip
-        looks = choose_looks(wanted, actor, setting.detector, variant.input, setting.frames)
+        looks = choose_looks(wanted, actor, setting.detector, variant.input, setting.look_every)
         sample = np.array([place_of[id(look.sample)] for look in looks], dtype=np.int64)
         labelled = np.array([id(look.sample) in own for look in looks], dtype=bool)
         learner = make_learner(actor, looks, variant, setting)
@@ -279,7 +279,7 @@ def make_setting(arguments: argparse.Namespace) -> Setting:
         taxonomy=taxonomy,
         detector=detector,
         recipe=recipe_from_name(arguments.recipe),
-        frames=TaggerConfig().frames_per_actor,
+        look_every=TaggerConfig().look_every,
         cache=FeatureCache(arguments.cache / "features" if arguments.cache else None),
         seed=arguments.seed,
         device=find_device(arguments.device),
@@ -307,7 +307,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "seed": arguments.seed,
             "detector": str(setting.detector.identity),
             "trunks": {trunk.backbone.name: [trunk.source, trunk.sha256] for trunk in trunks},
-            "frames": setting.frames,
+            "look_every": setting.look_every,
             "scores": scores,
         }
         write_atomically(arguments.out, json.dumps(content, indent=1) + "\n")

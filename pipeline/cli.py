@@ -56,6 +56,14 @@ def fraction(text: str) -> float:
     return number
 
 
+def seconds(text: str) -> float:
+    """Parse a stretch of time."""
+    number = float(text)
+    if not 0.01 <= number <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} was given, 0.01 to 3600 is allowed")
+    return number
+
+
 def levels(text: str) -> float:
     """Parse a difference in grey levels."""
     number = float(text)
@@ -167,11 +175,11 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
         "--heads", type=Path, default=defaults.heads, metavar="DIR", help="one head an actor (default: %(default)s)"
     )
     group.add_argument(
-        "--frames-per-actor",
-        type=positive,
-        default=defaults.frames_per_actor,
-        metavar="N",
-        help="frames of a clip that a head looks at (default: %(default)s)",
+        "--look-every",
+        type=seconds,
+        default=defaults.look_every,
+        metavar="SECONDS",
+        help="how often a head looks at a clip while its actor is there (default: %(default)s)",
     )
     group.add_argument(
         "--label-threshold",

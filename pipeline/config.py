@@ -17,6 +17,7 @@ from actor_detector.shortcuts import Shortcuts
 from pipeline.known_detectors import EMBEDDED, detector_defaults
 
 EMBEDDED_HEADS = PROJECT / "models" / "heads"
+LOOK_EVERY = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class TaggerConfig:
         reuse_below: By how many grey levels, on average, a frame must differ from the last one that the detector saw
             to be looked at; 0 looks at all.
         loop_filter: Whether the decoder smooths the edges of its blocks.
-        frames_per_actor: Frames of a clip that a present actor's head looks at.
+        look_every: How often a head looks at a clip while its actor is there, in seconds.
         label_threshold: From which probability an action is said, in [0, 1].
         cache: Folder of kept detections; None keeps none.
         engines: Folder of converted networks; None keeps none.
@@ -61,7 +62,7 @@ class TaggerConfig:
     stride: int = 1
     reuse_below: float = 0.0
     loop_filter: bool = True
-    frames_per_actor: int = 8
+    look_every: float = LOOK_EVERY
     label_threshold: float = LABEL_THRESHOLD
     cache: Path | None = None
     engines: Path | None = field(default_factory=lambda: cache_folder() / "engines")

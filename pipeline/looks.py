@@ -1,36 +1,43 @@
-"""Where an actor's head looks in a clip: the same choice for training as for tagging."""
+"""When an actor's head looks at a clip: the same choice for training as for tagging, and while the clip is decoded."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from a2d.clips import clip_sha256
 from a2d.dataset import Sample
 from a2d.labels import Actor
-from a2d.sampling import spaced_places, thinning_step
-from action_heads.crops import CROP, NO_BOX
-from action_heads.looks import Look
+from action_heads.crops import MOVING, NO_BOX, WHOLE_FRAME
+from action_heads.looks import NO_MOTION, Look
 from actor_detector.detections import ClipDetections
+from actor_detector.motion import describe_motion
 from pipeline.stage1 import CachedDetector
 
-CANDIDATES = 2  # kept for every frame that is chosen in the end
+
+def time_bins(time_seconds: NDArray[np.float64], every_seconds: float) -> NDArray[np.int64]:
+    """Number the stretches of a clip that are looked at once each, from 0, shape (N,)."""
+    return np.floor(time_seconds / every_seconds).astype(np.int64)
 
 
-def choose_frames(detections: ClipDetections, actor_index: int, wanted: int) -> tuple[int, ...]:
-    """Choose frames that show an actor, about evenly spaced among those.
+def choose_frames(detections: ClipDetections, actor_index: int, every_seconds: float) -> tuple[int, ...]:
+    """Choose the first frame that shows an actor in every stretch of so many seconds.
 
-    Evenly from every second, fourth, … frame that shows the actor: so few that they are kept while a clip is decoded.
+    It can be chosen while the clip is being decoded, and no frame need be kept.
 
     Args:
         detections: Of one clip.
         actor_index: Place of the actor in the taxonomy, from 0.
-        wanted: How many; all, where there are fewer.
+        every_seconds: How long a stretch is.
 
     Returns:
-        Frame numbers, from 0, rising; of the whole clip where no frame shows the actor.
+        Frame numbers, from 0, rising; those of the whole clip, one a stretch, where no frame shows the actor.
     """
-    shown = detections.frames_with(actor_index)
-    kept = shown[:: thinning_step(len(shown), CANDIDATES * wanted)] if len(shown) else detections.frame_index
-    return tuple(int(kept[place]) for place in spaced_places(len(kept), wanted))
+    shown = np.isin(detections.frame_index, detections.frames_with(actor_index))
+    candidates = np.flatnonzero(shown) if shown.any() else np.arange(len(detections.frame_index))
+    _, first = np.unique(time_bins(detections.time_seconds[candidates], every_seconds), return_index=True)
+    return tuple(detections.frame_index[candidates[first]].tolist())
 
 
 def choose_looks(
@@ -38,7 +45,7 @@ def choose_looks(
     actor: Actor,
     detector: CachedDetector,
     kind: str,
-    frames_per_clip: int,
+    every_seconds: float,
     progress: Callable[[Sequence[Sample]], Iterable[Sample]] = lambda samples: samples,
 ) -> list[Look]:
     """Choose what a head is trained or scored on.
@@ -51,7 +58,7 @@ def choose_looks(
         actor: Whose head.
         detector: Stage 1, with its cache.
         kind: One of `action_heads.crops.INPUT_KINDS`.
-        frames_per_clip: Frames of a clip whose labels hold for all of it.
+        every_seconds: How often a clip is looked at whose labels hold for all of it.
         progress: Wraps the samples, for a progress bar.
 
     Returns:
@@ -64,16 +71,17 @@ def choose_looks(
     digest = lru_cache(maxsize=1)(clip_sha256)
     looks = []
     for sample in progress(samples):
-        if sample.frame_index is not None and kind != CROP:  # nothing to ask stage 1
+        if sample.frame_index is not None and kind == WHOLE_FRAME:  # nothing to ask stage 1
             looks.append(Look(sample, digest(sample.clip), sample.frame_index, NO_BOX))
             continue
         detected = detect(sample.clip)
         frames = (
-            choose_frames(detected.detections, actor.index, frames_per_clip)
+            choose_frames(detected.detections, actor.index, every_seconds)
             if sample.frame_index is None
             else (sample.frame_index,)
         )
         boxes = detected.detections.best_boxes(actor.index, frames)
+        motion = describe_motion(detected.detections, actor.index) if kind == MOVING else NO_MOTION
         for frame, box in zip(frames, boxes, strict=True):
-            looks.append(Look(sample, detected.sha256, frame, box if kind == CROP else NO_BOX))
+            looks.append(Look(sample, detected.sha256, frame, NO_BOX if kind == WHOLE_FRAME else box, motion))
     return looks

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 COLUMNS = (
     *("video", "sha256", "status", "error", "frames", "fps", "duration_seconds"),
-    *("actors", "labels", "scores", "weights", "timing"),
+    *("actors", "labels", "scores", "timeline", "weights", "timing"),
 )
 
 
@@ -38,11 +38,26 @@ class TaggedLabel:
         label: For example `adult-walking`.
         id: The label's number in the taxonomy.
         score: Mean probability over the frames looked at, in [0, 1].
+        segments: When it is done: start and end of each stretch, in seconds, in order.
     """
 
     label: str
     id: int
     score: float
+    segments: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What one actor's head says of the clip, look by look.
+
+    Attributes:
+        seconds: When each frame looked at is shown.
+        scores: Probability at each look, in [0, 1], by label.
+    """
+
+    seconds: tuple[float, ...]
+    scores: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,7 @@ class ClipResult:
         actors: Evidence by actor, all actors of the taxonomy.
         labels: What the clip shows, best first.
         scores: Every label of the heads that ran: mean probability in [0, 1].
+        timeline: What each head said when, by present actor.
         weights: What decided.
         timing: Seconds by stage, and whether the detections came from the cache.
     """
@@ -90,6 +106,7 @@ class ClipResult:
     actors: Mapping[str, ActorEvidence] = field(default_factory=dict)
     labels: tuple[TaggedLabel, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
+    timeline: Mapping[str, Timeline] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -117,8 +134,17 @@ class ClipResult:
                 name: ActorEvidence(**{**evidence, "frames": tuple(evidence["frames"])})
                 for name, evidence in row["actors"].items()
             }
-            labels = tuple(TaggedLabel(**label) for label in row["labels"])
-            rest = {key: value for key, value in row.items() if key not in ("schema", "actors", "labels", "weights")}
-            return cls(actors=actors, labels=labels, weights=Weights(**row["weights"]), **rest)
+            labels = tuple(
+                TaggedLabel(**{**label, "segments": tuple(tuple(segment) for segment in label["segments"])})
+                for label in row["labels"]
+            )
+            timeline = {
+                name: Timeline(tuple(own["seconds"]), {label: tuple(line) for label, line in own["scores"].items()})
+                for name, own in row["timeline"].items()
+            }
+            read = ("schema", "actors", "labels", "timeline", "weights")
+            rest = {key: value for key, value in row.items() if key not in read}
+            weights = Weights(**row["weights"])
+            return cls(actors=actors, labels=labels, timeline=timeline, weights=weights, **rest)
         except (KeyError, TypeError, AttributeError) as reason:
             raise ValueError(f"not a row of results: {reason}") from None

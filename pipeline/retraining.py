@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ from a2d.errors import TrainingError
 from a2d.labels import Actor, Taxonomy
 from action_heads.checkpoint import HeadManifest, hash_heads, head_path, save_head
 from action_heads.classifier import LabelledFeatures, LastLayer, fit_last_layer
+from action_heads.crops import BOTH, MOVING, NO_BOX, VIEWS, WHOLE_FRAME
 from action_heads.features import FeatureCache, compute_features
 from action_heads.frames import ClipProgress, LabelledFrames, read_labelled_frames
-from action_heads.looks import Look, samples_of, targets_of
+from action_heads.looks import NO_MOTION, Look, samples_of, targets_of
 from action_heads.model import Trunk, start_from
 from action_heads.preprocessing import Preprocessing
 from action_heads.readout import LABEL_THRESHOLD
 from action_heads.recipes import CLASSIFIER, PAPER, Recipe
 from action_heads.training import EpochReport, predict_frames, score_frames, train_head
+from action_heads.trunk_files import EMBEDDED
 from pipeline.looks import choose_looks
 from pipeline.splits import find_held_out
 from pipeline.stage1 import CachedDetector
@@ -61,7 +63,7 @@ class RetrainingPlan:
         tuning: How much of them may move, one of `action_heads.recipes.TUNINGS`.
         input: What the head is shown, one of `action_heads.crops.INPUT_KINDS`.
         recipe: How to train; `classifier` does without.
-        frames_per_clip: Frames of a clip whose labels hold for all of it.
+        look_every: How often a clip is looked at whose labels hold for all of it, in seconds.
         seed: Of everything random.
         device: `cpu` or `cuda:N`.
         cache: Folder of kept features; None keeps none.
@@ -76,7 +78,7 @@ class RetrainingPlan:
     tuning: str
     input: str
     recipe: Recipe
-    frames_per_clip: int
+    look_every: float
     seed: int
     device: str
     cache: Path | None
@@ -168,13 +170,17 @@ def retrain_head(
         UserError: If the data set is wrong, has nothing of this actor, or training fails.
     """
     progress = progress or Progress()
+    if plan.input in (BOTH, MOVING) and (plan.tuning != CLASSIFIER or plan.trunk.source != EMBEDDED):
+        raise TrainingError(
+            "input both needs --tune classifier and the embedded trunk: give one of them, or crop or frame"
+        )
     held_out = find_held_out(plan.data, plan.split, plan.held_out)
     looks = {}
     for split in filter(None, (plan.split, held_out)):
         samples = samples_of(plan.actor, read_samples(plan.data, split, taxonomy))
         if not samples and split == plan.split:
             raise TrainingError(f"{plan.data}: no sample of split {plan.split!r} shows the actor {plan.actor.name!r}")
-        looks[split] = choose_looks(samples, plan.actor, detector, plan.input, plan.frames_per_clip, progress.samples)
+        looks[split] = choose_looks(samples, plan.actor, detector, plan.input, plan.look_every, progress.samples)
     before = hash_heads(plan.out)
     train = _fit_classifier if plan.tuning == CLASSIFIER else _train_by_epochs
     trained = train(plan, looks, progress)
@@ -205,7 +211,13 @@ def label_features(
     progress: ClipProgress = lambda clips: clips,
 ) -> LabelledFeatures:
     """Compute what a trunk makes of looks, or find it in the cache, and say what is true of them."""
-    values = compute_features(looks, trunk, kind, trunk.preprocessing, cache, device, progress)
+    views = []
+    for view in VIEWS[kind]:
+        own = [replace(look, box=NO_BOX) for look in looks] if view == WHOLE_FRAME else looks
+        views.append(compute_features(own, trunk, view, trunk.preprocessing, cache, device, progress))
+    motion = np.stack([look.motion for look in looks] or [NO_MOTION])[: len(looks), None]
+    blocks = [*views, np.broadcast_to(motion, (*views[0].shape[:2], motion.shape[2]))]
+    values = np.concatenate(blocks, axis=2)
     number: dict[int, int] = {}
     sample = [number.setdefault(id(look.sample), len(number)) for look in looks]
     return LabelledFeatures(
@@ -213,6 +225,7 @@ def label_features(
         targets_of(actor, [look.sample for look in looks]),
         np.array(sample, dtype=np.int64),
         np.array([look.sample.group for look in looks], dtype=np.str_),
+        tuple(block.shape[2] for block in blocks if block.shape[2]),
     )
 
 
@@ -223,7 +236,7 @@ def _fit_classifier(plan: RetrainingPlan, looks: Mapping[str, Sequence[Look]], p
         for split, own in looks.items()
     }
     layer = fit_last_layer(features[plan.split])
-    network = plan.trunk.backbone.build(len(plan.actor.labels))
+    network = plan.trunk.backbone.build_head(len(plan.actor.labels), plan.input)
     start_from(network, plan.trunk)
     layer.put_into(network, plan.trunk.backbone.classifier)
     scores = {split: _score_layer(layer, own) for split, own in features.items() if len(own)}

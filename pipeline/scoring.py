@@ -15,6 +15,7 @@ from a2d.dataset import Sample, read_samples, split_names
 from a2d.errors import ClipError
 from a2d.labels import Taxonomy
 from a2d.metrics import MultilabelCounts, Scores, count
+from actor_detector.detections import ClipDetections
 from pipeline.error_budget import confusion, confusion_table, error_budget
 from pipeline.results import Weights
 from pipeline.stage1 import DetectedClip, UnreadableClip
@@ -176,6 +177,7 @@ def score_split(
     split: str,
     baseline_split: str | None = None,
     progress: Progress = lambda clips: clips,
+    near_seconds: float | None = None,
 ) -> SplitReport:
     """Score the pipeline on one split of a labelled data set.
 
@@ -186,6 +188,7 @@ def score_split(
         baseline_split: Where the commonest labels are counted for the trivial answers; None takes `train`, or `split`
             itself where there is no such split.
         progress: Wraps the clips, for a progress bar.
+        near_seconds: As for `predict_split`.
 
     Returns:
         The report.
@@ -198,8 +201,9 @@ def score_split(
         baseline_split = "train" if "train" in split_names(data) else split
     common = read_samples(data, baseline_split, tagger.taxonomy)
     training_labels = np.stack([tagger.taxonomy.encode(sample.labels) for sample in common])
-    predictions = predict_split(tagger, samples, progress)
-    origin = Origin(data.name, split, baseline_split, _level(samples), tagger.weights, tagger.settings)
+    predictions = predict_split(tagger, samples, progress, near_seconds)
+    settings = {**tagger.settings, "near_seconds": near_seconds}
+    origin = Origin(data.name, split, baseline_split, _level(samples), tagger.weights, settings)
     return report_split(origin, predictions, training_labels, tagger.taxonomy)
 
 
@@ -207,6 +211,7 @@ def predict_split(
     tagger: ActorActionTagger,
     samples: Sequence[Sample],
     progress: Progress = lambda clips: clips,
+    near_seconds: float | None = None,
 ) -> SplitPredictions:
     """Run the pipeline on every sample.
 
@@ -217,6 +222,8 @@ def predict_split(
         tagger: The pipeline.
         samples: What to predict.
         progress: Wraps the clips, for a progress bar.
+        near_seconds: A sample that speaks of a frame is gated by the frames so near to it, and heads that look at crops
+            may take the actor's box from them, as the challenge report proposes (section 6); None takes the whole clip.
 
     Returns:
         Predictions and truth, in the samples' order.
@@ -233,8 +240,11 @@ def predict_split(
             if isinstance(detected, UnreadableClip):
                 raise detected.error
             for row in rows[clip]:
-                gated[row] = tagger.present_actors(detected.detections)
-                said[row] = _say(tagger, samples[row], detected)
+                seen, labelled = detected.detections, samples[row].frame_index
+                if near_seconds is not None and labelled is not None:
+                    seen = seen.near(labelled, near_seconds)
+                gated[row] = tagger.present_actors(seen)
+                said[row] = _say(tagger, samples[row], detected, seen, near_seconds or 0.0)
         except ClipError as reason:
             failures += [f"{reason}; nothing is said of it"] * len(rows[clip])
             continue
@@ -299,12 +309,14 @@ def trivial_answers(
     }
 
 
-def _say(tagger: ActorActionTagger, sample: Sample, detected: DetectedClip) -> BoolArray:
-    """Give the labels said of one sample, shape (labels,)."""
-    frames = tagger.choose_frames(detected.detections)
+def _say(
+    tagger: ActorActionTagger, sample: Sample, detected: DetectedClip, seen: ClipDetections, near_seconds: float
+) -> BoolArray:
+    """Give the labels said of one sample, shape (labels,), whose gates know what was `seen`."""
+    frames = tagger.choose_frames(seen)
     if sample.frame_index is not None:
         frames = dict.fromkeys(frames, (sample.frame_index,))
-    return tagger.say(tagger.score_actions(detected, frames))
+    return tagger.say(tagger.score_actions(tagger.look_at_actors(detected, frames, near_seconds)))
 
 
 def _commonest_actions(present: BoolArray, frequency: NDArray[np.int64], taxonomy: Taxonomy) -> BoolArray:

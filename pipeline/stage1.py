@@ -1,7 +1,7 @@
 """Stage 1 of a run: the detector over every frame of clips, with the cache before it."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -11,11 +11,9 @@ from a2d.clips import clip_sha256
 from a2d.engines import Runtime
 from a2d.errors import ClipError
 from a2d.files import sha256_file
-from a2d.frames import Frame
 from a2d.labels import Taxonomy
-from actor_detector.clip_detection import ClipPass, detect_clips
+from actor_detector.clip_detection import ClipPass, FrameWatcher, detect_clips
 from actor_detector.detections import ClipDetections
-from actor_detector.frame_reservoir import FrameReservoir
 from actor_detector.shortcuts import Shortcuts
 from pipeline.cache import DetectionCache, detection_key
 from pipeline.config import TaggerConfig
@@ -37,14 +35,14 @@ class DetectedClip:
         detections: Every box of every frame.
         sha256: Of the clip's contents.
         from_cache: Whether the detector was spared.
-        frames: Some of the frames, by number, kept while the clip was decoded.
+        watcher: Who saw the frames while they were decoded; None where they were not, or nobody did.
     """
 
     clip: Path
     detections: ClipDetections
     sha256: str
     from_cache: bool
-    frames: Mapping[int, Frame] = field(default_factory=dict)
+    watcher: FrameWatcher | None = None
 
 
 @dataclass(frozen=True)
@@ -145,17 +143,19 @@ class CachedDetector:
             raise found.error
         return found
 
-    def detect_all(self, clips: Iterable[Path], keep: int = 0) -> Iterator[DetectedClip | UnreadableClip]:
+    def detect_all(
+        self, clips: Iterable[Path], watch: Callable[[], FrameWatcher] | None = None
+    ) -> Iterator[DetectedClip | UnreadableClip]:
         """Find the actors in every frame of clips, without a pause between them.
 
         Args:
             clips: Are asked for in another thread, somewhat ahead.
-            keep: How many frames that show an actor are kept at most, for each actor of each clip that is decoded.
+            watch: Makes who sees the frames of a clip that is decoded; None for nobody.
 
         Yields:
             One answer a clip, in order.
         """
-        passes = map(partial(self._look_up, keep=keep), clips)
+        passes = map(partial(self._look_up, watch=watch), clips)
         for first in passes:
             if first.is_done:
                 yield self._answer(first)
@@ -163,7 +163,7 @@ class CachedDetector:
             for clip_pass in detect_clips(self.model, chain([first], passes), self.shortcuts):  # takes all that is left
                 yield self._answer(clip_pass)
 
-    def _look_up(self, clip: Path, keep: int) -> _CachedPass:
+    def _look_up(self, clip: Path, watch: Callable[[], FrameWatcher] | None) -> _CachedPass:
         """Start a clip on its way, which is over already where its detections are kept or it cannot be read."""
         try:
             digest = clip_sha256(clip)
@@ -181,7 +181,7 @@ class CachedDetector:
         kept = self.cache.load(key)
         if kept is not None:
             return _CachedPass(clip, detections=kept, sha256=digest)
-        return _CachedPass(clip, FrameReservoir(keep, self.confidence) if keep else None, sha256=digest, key=key)
+        return _CachedPass(clip, watch() if watch else None, sha256=digest, key=key)
 
     def _answer(self, clip_pass: _CachedPass) -> DetectedClip | UnreadableClip:
         """Keep what is new, and say what was found."""
@@ -195,5 +195,5 @@ class CachedDetector:
             clip_pass.detections.at_confidence(self.confidence),
             clip_pass.sha256,
             from_cache=not clip_pass.key,
-            frames=clip_pass.reservoir.frames() if clip_pass.reservoir else {},
+            watcher=clip_pass.watcher,
         )

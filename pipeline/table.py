@@ -34,6 +34,9 @@ def conclusion(result: ClipResult) -> str:
     """Say in one line what a clip shows and, where an actor was nearly there, which."""
     said = ", ".join(f"{label.label} ({label.score:.2f})" for label in result.labels)
     line = f"who does what: {said or 'no known actor is in enough of the frames'}"
+    for label in result.labels:
+        spans = ", ".join(f"{start:.1f}–{end:.1f}" for start, end in label.segments)
+        line += f"\n    {label.label}: {spans} s" if spans else ""
     missed = result.nearest_miss
     if missed:
         actor = result.actors[missed]

@@ -8,6 +8,7 @@ result = tagger.tag("clip.mp4")
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +25,18 @@ from a2d.labels import Taxonomy, load_taxonomy
 from action_heads.prediction import ActionHeads
 from action_heads.readout import say_labels
 from actor_detector.detections import ClipDetections
+from actor_detector.motion import describe_motion
 from pipeline.config import EMBEDDED_HEADS, TaggerConfig
 from pipeline.known_detectors import BETTER_EYE, EMBEDDED
-from pipeline.looks import CANDIDATES, choose_frames
+from pipeline.looks import choose_frames
 from pipeline.manifest import MANIFEST_FILE, load_manifest
-from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Weights
+from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Timeline, Weights
+from pipeline.segments import find_segments
 from pipeline.stage1 import CachedDetector, DetectedClip, UnreadableClip
+from pipeline.watching import ActorLooks, Watcher
 from thresholds.gates import Gates, check_gates, load_gates
+
+DECODED_AT_ONCE = 32  # frames
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,21 @@ class TaggedClip:
 
     result: ClipResult
     detections: ClipDetections | None
+
+
+@dataclass(frozen=True)
+class ScoredLooks:
+    """What one actor's head says of a clip, look by look.
+
+    Attributes:
+        frame_index: Frames looked at, from 0, rising, shape (K,), int64.
+        time_seconds: When each is shown, shape (K,).
+        probabilities: Shape (K, outputs), in [0, 1].
+    """
+
+    frame_index: NDArray[np.int64]
+    time_seconds: NDArray[np.float64]
+    probabilities: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -115,7 +136,7 @@ class ActorActionTagger:
         return {
             "image_size": self.detector.image_size,
             "confidence": self.detector.confidence,
-            "frames_per_actor": self.config.frames_per_actor,
+            "look_every": self.config.look_every,
             "label_threshold": self.config.label_threshold,
             "shortcuts": self.config.shortcuts.to_dict(),
             "runtime": self.detector.runtime.name,
@@ -171,16 +192,20 @@ class ActorActionTagger:
             stopwatch = Stopwatch()
 
     def look_at(self, clips: Iterable[Path]) -> Iterator[DetectedClip | UnreadableClip]:
-        """Run stage 1 on clips, keeping the frames that the heads will want; see `CachedDetector.detect_all`."""
-        return self.detector.detect_all(clips, CANDIDATES * self.config.frames_per_actor)
+        """Run stage 1 on clips, and show their frames to the heads meanwhile; see `CachedDetector.detect_all`."""
+        return self.detector.detect_all(clips, self._watcher)
+
+    def _watcher(self) -> Watcher:
+        return Watcher(self.heads, self.taxonomy, self.detector.confidence, self.config.look_every)
 
     def _tag(self, detected: DetectedClip, stopwatch: "Stopwatch") -> ClipResult:
         detections = detected.detections
         detect_seconds = stopwatch.seconds()
         ratios = detections.presence_ratios(len(self.taxonomy.actors))
         present = self.present_actors(detections)
-        frames = self.choose_frames(detections)
-        scores = self.score_actions(detected, frames)
+        looks = self.look_at_actors(detected, self.choose_frames(detections))
+        scores = self.score_actions(looks)
+        said = self._labels(scores, looks, detections.duration_seconds)
         total_seconds = stopwatch.seconds()
         return ClipResult(
             video=str(detected.clip),
@@ -191,9 +216,10 @@ class ActorActionTagger:
             frames=detections.frames,
             fps=round(detections.fps, 3),
             duration_seconds=round(detections.duration_seconds, 3),
-            actors=self._evidence(ratios, present, frames),
-            labels=self._labels(scores),
+            actors=self._evidence(ratios, present, looks),
+            labels=said,
             scores={name: round(float(value), 4) for name, value in scores.items()},
+            timeline={name: self._timeline(name, own) for name, own in looks.items()},
             timing={
                 "detect_seconds": round(detect_seconds, 3),
                 "heads_seconds": round(total_seconds - detect_seconds, 3),
@@ -207,7 +233,7 @@ class ActorActionTagger:
         return self.gates.present(detections.presence_ratios(len(self.taxonomy.actors)))
 
     def choose_frames(self, detections: ClipDetections) -> dict[str, tuple[int, ...]]:
-        """Choose what each present actor's head looks at: frames that show the actor, evenly spaced among those.
+        """Choose what each present actor's head looks at: frames that show the actor, one in every stretch of the clip.
 
         Args:
             detections: Of one clip.
@@ -217,39 +243,72 @@ class ActorActionTagger:
             at frames of the whole clip.
         """
         present = self.present_actors(detections)
-        chosen = {}
-        for actor in self.taxonomy.actors:
-            if present[actor.index]:
-                chosen[actor.name] = choose_frames(detections, actor.index, self.config.frames_per_actor)
-        return chosen
+        return {
+            actor.name: choose_frames(detections, actor.index, self.config.look_every)
+            for actor in self.taxonomy.actors
+            if present[actor.index]
+        }
 
-    def score_actions(self, detected: DetectedClip, frames: Mapping[str, Sequence[int]]) -> dict[str, float]:
-        """Ask the heads of some actors about some frames of a clip.
+    def look_at_actors(
+        self, detected: DetectedClip, frames: Mapping[str, Sequence[int]], within_seconds: float = 0.0
+    ) -> dict[str, ScoredLooks]:
+        """Ask the heads of some actors about some frames of a clip, as far as they have not seen them already.
 
         Args:
-            detected: The clip; heads that look at crops see the actor's most confident box, and frames that were not
-                kept are decoded again.
-            frames: Frame numbers, from 0, by actor.
+            detected: The clip; heads that look at crops see the actor's most confident box.
+            frames: Frame numbers, from 0, rising, by actor.
+            within_seconds: Where a frame has no box of the actor, its box in a frame so near will do.
 
         Returns:
-            By label, for all labels of those actors: the mean probability over the frames, in [0, 1].
+            What the heads say, by actor.
 
         Raises:
             ClipError: If a frame cannot be read.
         """
-        wanted = sorted({index for indices in frames.values() for index in indices})
-        images = {index: detected.frames[index].image() for index in wanted if index in detected.frames}
-        missing = [index for index in wanted if index not in images]
-        decoded = read_frames_at(detected.clip, missing, self.config.loop_filter).images
-        images |= dict(zip(missing, decoded, strict=True))
-        answers = {}
-        for name, indices in frames.items():  # all heads work at once
-            boxes = detected.detections.best_boxes(self.taxonomy.actor(name).index, indices)
-            answers[name] = self.heads.start(name, [images[index] for index in indices], boxes)
+        seen = detected.watcher.looks() if isinstance(detected.watcher, Watcher) else {}
+        found = {
+            name: seen[name]
+            for name, wanted in frames.items()
+            if name in seen and seen[name].frame_index.tolist() == list(wanted)
+        }
+        missing = {name: wanted for name, wanted in frames.items() if name not in found}
+        if missing:
+            found |= self._look_again(detected, missing, within_seconds)
+        scored = {}
+        for name in frames:
+            motion = describe_motion(detected.detections, self.taxonomy.actor(name).index)
+            probabilities = self.heads.probabilities(name, found[name].logits, motion)
+            scored[name] = ScoredLooks(found[name].frame_index, found[name].time_seconds, probabilities)
+        return scored
+
+    def _look_again(
+        self, detected: DetectedClip, frames: Mapping[str, Sequence[int]], within_seconds: float
+    ) -> dict[str, ActorLooks]:
+        """Decode frames that nobody kept, and show them to the heads, a few at a time."""
+        watcher = self._watcher()
+        boxes: dict[int, dict[str, NDArray[np.float32]]] = defaultdict(dict)
+        for name, wanted in frames.items():
+            best = detected.detections.best_boxes(self.taxonomy.actor(name).index, wanted, within_seconds)
+            for index, box in zip(wanted, best, strict=True):
+                boxes[index][name] = box
+        indices = sorted(boxes)
+        for start in range(0, len(indices), DECODED_AT_ONCE):
+            some = indices[start : start + DECODED_AT_ONCE]
+            batch = read_frames_at(detected.clip, some, self.config.loop_filter)
+            for index, time_seconds, image in zip(some, batch.time_seconds, batch.images, strict=True):
+                watcher.look(index, float(time_seconds), image, boxes[index])
+        return watcher.looks()
+
+    def score_actions(self, looks: Mapping[str, ScoredLooks]) -> dict[str, float]:
+        """Put what the heads say of some actors together.
+
+        Returns:
+            By label, for all labels of those actors: the mean probability over the looks, in [0, 1].
+        """
         scores: dict[str, float] = {}
-        for name, answer in answers.items():
-            probabilities = answer().mean(axis=0)
-            scores |= dict(zip(self.taxonomy.actor(name).label_names, map(float, probabilities), strict=True))
+        for name, own in looks.items():
+            means = own.probabilities.mean(axis=0)
+            scores |= dict(zip(self.taxonomy.actor(name).label_names, map(float, means), strict=True))
         return scores
 
     def say(self, scores: Mapping[str, float]) -> NDArray[np.bool_]:
@@ -269,7 +328,7 @@ class ActorActionTagger:
         return row
 
     def _evidence(
-        self, ratios: NDArray[np.float64], present: NDArray[np.bool_], frames: Mapping[str, tuple[int, ...]]
+        self, ratios: NDArray[np.float64], present: NDArray[np.bool_], looks: Mapping[str, ScoredLooks]
     ) -> dict[str, ActorEvidence]:
         return {
             actor.name: ActorEvidence(
@@ -277,12 +336,27 @@ class ActorActionTagger:
                 gate=round(float(self.gates.values[actor.index]), 4),
                 present=bool(present[actor.index]),
                 margin=round(float(ratios[actor.index] - self.gates.values[actor.index]), 4),
-                frames=frames.get(actor.name, ()),
+                frames=tuple(looks[actor.name].frame_index.tolist()) if actor.name in looks else (),
             )
             for actor in self.taxonomy.actors
         }
 
-    def _labels(self, scores: Mapping[str, float]) -> tuple[TaggedLabel, ...]:
-        said = [self.taxonomy.label(name) for name in self.taxonomy.decode(self.say(scores))]
-        labels = [TaggedLabel(label.name, label.id, round(scores[label.name], 4)) for label in said]
+    def _labels(
+        self, scores: Mapping[str, float], looks: Mapping[str, ScoredLooks], duration_seconds: float
+    ) -> tuple[TaggedLabel, ...]:
+        labels = []
+        for name in self.taxonomy.decode(self.say(scores)):
+            label = self.taxonomy.label(name)
+            own = looks[label.actor]
+            column = own.probabilities[:, self.taxonomy.actor(label.actor).label_names.index(name)]
+            threshold = min(self.config.label_threshold, scores[name])
+            segments = find_segments(own.time_seconds, column, threshold, self.config.look_every, duration_seconds)
+            labels.append(TaggedLabel(name, label.id, round(scores[name], 4), segments))
         return tuple(sorted(labels, key=lambda label: -label.score))
+
+    def _timeline(self, actor_name: str, looks: ScoredLooks) -> Timeline:
+        columns = np.round(looks.probabilities.T.astype(float), 3).tolist()
+        return Timeline(
+            tuple(np.round(looks.time_seconds, 3).tolist()),
+            {name: tuple(own) for name, own in zip(self.taxonomy.actor(actor_name).label_names, columns, strict=True)},
+        )

@@ -116,5 +116,5 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(yolo: Path, gates_file: Path, heads: Path, cache: Path) -> TaggerConfig:
     """A whole pipeline of real parts."""
     return TaggerConfig(
-        detector=str(yolo), heads=heads, thresholds=gates_file, device="cpu", frames_per_actor=2, cache=cache
+        detector=str(yolo), heads=heads, thresholds=gates_file, device="cpu", look_every=1.0, cache=cache
     )

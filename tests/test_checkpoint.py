@@ -164,7 +164,9 @@ def test_preprocessing_that_cannot_be_is_refused(change):
         ),
         pytest.param(with_change(labels=None), "labels: list was expected, found None", id="labels no list"),
         pytest.param(with_change(scores=[]), "scores: dict was expected", id="scores no mapping"),
-        pytest.param(with_change(input="box"), "input: one of crop, frame was expected, found 'box'", id="other input"),
+        pytest.param(
+            with_change(input="box"), "one of crop, frame, both, moving was expected, found 'box'", id="other input"
+        ),
         pytest.param(with_change(tuned="half"), "tuned: one of classifier, norms, layer4, all", id="other tuning"),
     ],
 )

@@ -1,5 +1,7 @@
 """The last layer by regression: right, repeatable, and chosen without a look at what is held out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from a2d.errors import TrainingError
 from action_heads.backbones import find_backbone
 from action_heads.classifier import (
+    LEAST_SPREAD,
     LONE_STRENGTH,
     STRENGTHS,
     LabelledFeatures,
@@ -45,21 +48,22 @@ def test_standardising_is_folded_into_the_layer():
     features = material(spread=3.0)
     rows = features.values.reshape(-1, 12)
     mean, std = rows.mean(axis=0), rows.std(axis=0)
+    std = (std + LEAST_SPREAD * std.mean()) * np.sqrt(12)
     target = np.repeat(features.targets[:, 1], 2)
-    reference = LogisticRegression(C=0.1, max_iter=1000, tol=1e-8)
+    reference = LogisticRegression(C=1.2, max_iter=1000, tol=1e-8)
     reference.fit((rows - mean) / std, target, sample_weight=np.full(len(rows), 1 / 6))
     expected = reference.predict_proba((features.values[:, 0] - mean) / std)[:, 1]
-    (layer,) = fit_strengths(features, [0.1])
+    (layer,) = fit_strengths(features, [1.2])
     np.testing.assert_allclose(layer.probabilities(features.values[:, 0])[:, 1], expected, atol=2e-3)
 
 
 def test_a_sample_weighs_the_same_however_many_looks_it_has():
     few = material(looks=1, spread=2.0)
     doubled = np.concatenate([np.arange(len(few)), np.flatnonzero(few.sample < 10)])
-    (once,), (more,) = fit_strengths(few, [0.01]), fit_strengths(few.at(doubled), [0.01])
+    (once,), (more,) = fit_strengths(few, [0.1]), fit_strengths(few.at(doubled), [0.1])
     np.testing.assert_allclose(once.probabilities(few.values[:, 0]), more.probabilities(few.values[:, 0]), atol=0.05)
     heavier = LabelledFeatures(few.values[doubled], few.targets[doubled], np.arange(len(doubled)), few.groups[doubled])
-    (other,) = fit_strengths(heavier, [0.01])
+    (other,) = fit_strengths(heavier, [0.1])
     assert np.abs(other.weight - once.weight).max() > np.abs(more.weight - once.weight).max()
 
 
@@ -108,6 +112,31 @@ def test_it_becomes_the_networks_own_last_layer():
     with torch.inference_mode():
         logits = network.classifier(torch.from_numpy(features.values[:, 0]))
     np.testing.assert_allclose(torch.sigmoid(logits).numpy(), layer.probabilities(features.values[:, 0]), atol=1e-5)
+
+
+def test_a_small_block_has_as_much_say_as_a_large_one():
+    """A label that one of 4 numbers tells is found beside 400 that tell nothing, if these are two blocks."""
+    rng = np.random.default_rng(0)
+    target = np.arange(60) % 2 == 1
+    telling = rng.normal(size=(60, 1, 4)).astype(np.float32)
+    telling[:, 0, 0] += 3 * target
+    values = np.concatenate([rng.normal(size=(60, 1, 400)).astype(np.float32), telling], axis=2)
+    targets, sample, groups = np.stack([target, ~target], 1), np.arange(60), np.array([f"s{n}" for n in range(60)])
+    scores = []
+    for blocks in ((404,), (400, 4)):
+        features = LabelledFeatures(values, targets, sample, groups, blocks)
+        scores.append(max(fit_last_layer(features).tried.values()))
+    assert scores[0] < 0.8 < scores[1]
+
+
+def test_a_feature_that_hardly_moves_does_not_decide_when_it_does():
+    features = material()
+    values = np.concatenate([features.values, np.full((120, 2, 1), 5.0, np.float32)], axis=2)
+    values[0, 0, 12] += 1e-3
+    layer = fit_last_layer(replace(features, values=values))
+    moved = features.values[:, 0].mean(axis=0)
+    plain, odd = (layer.probabilities(np.append(moved, last).astype(np.float32)) for last in (5.0, 6.0))
+    np.testing.assert_allclose(odd, plain, atol=0.05)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 5])

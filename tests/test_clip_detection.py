@@ -11,7 +11,6 @@ from a2d.errors import ClipError
 from a2d.video_writing import video_writer
 from actor_detector import clip_detection
 from actor_detector.clip_detection import ClipPass, detect_clip, detect_clips
-from actor_detector.frame_reservoir import FrameReservoir
 from actor_detector.shortcuts import MOST_REUSED, Shortcuts
 from actor_detector.yolo import YoloActorDetector
 
@@ -91,15 +90,21 @@ def test_stopping_early_leaves_no_thread(detector, clips):
     assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
 
 
-def test_frames_are_kept_on_the_way(detector, clips, taxonomy):
-    reservoirs = [FrameReservoir(4, 0.25) for _ in clips]
-    passes = [ClipPass(clip, reservoir) for clip, reservoir in zip(clips, reservoirs, strict=True)]
-    for done in detect_clips(detector, passes):
-        kept = done.reservoir.frames()
-        shown = done.detections.frames_with(taxonomy.actor(done.clip.name.split("-")[0]).index)
-        assert 1 <= len(set(shown) & set(kept)) <= 4
-        for index, frame in kept.items():
-            np.testing.assert_array_equal(frame.image(), read_frames_at(done.clip, [index]).images[0])
+class Witness:
+    """Remembers which frames it was offered, and how many boxes in each."""
+
+    def __init__(self):
+        self.frames = []
+
+    def offer(self, frames, found):
+        boxes = np.bincount(found.frame_row, minlength=found.frames)
+        self.frames += [(frame.index, int(count)) for frame, count in zip(frames, boxes, strict=True)]
+
+
+def test_every_frame_is_shown_to_its_clips_watcher(detector, clips):
+    for done in detect_clips(detector, [ClipPass(clip, Witness()) for clip in clips]):
+        boxes = np.bincount(done.detections.frame_row, minlength=done.detections.frames)
+        assert done.watcher.frames == list(enumerate(boxes.tolist()))
 
 
 def test_a_stride_looks_at_every_nth_frame_and_counts_all(detector, clips):

@@ -92,7 +92,7 @@ def test_the_embedded_models_find_them_too(tmp_path, capsys):
 
 
 def test_the_demo_finds_the_cat_and_the_people(yolo, gates_file, heads, tmp_path, capsys):
-    command = ["--demo", "--out", str(tmp_path / "demo"), "--no-cache", "--json", "--frames-per-actor", "2"]
+    command = ["--demo", "--out", str(tmp_path / "demo"), "--no-cache", "--json", "--look-every", "1"]
     stages = ["--detector", str(yolo), "--thresholds", str(gates_file), "--heads", str(heads), "--device", "cpu"]
     assert cli.run(run_pipeline.main, [*command, *stages]) == 0
     out, err = capsys.readouterr()

@@ -5,7 +5,7 @@ import pytest
 
 from actor_detector.detections import ClipDetections, FrameBoxes, FrameDetections, join_batches
 
-PERSON, DOG, ACTORS = 0, 5, 6
+PERSON, CAT, DOG, ACTORS = 0, 4, 5, 6
 
 
 def frame(*actors: int) -> FrameDetections:
@@ -92,3 +92,19 @@ def test_arrays_must_be_parallel():
         ClipDetections(
             np.arange(2), np.zeros(3), np.zeros(0), np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0), 1.0
         )
+
+
+def test_detections_near_a_frame_are_those_of_a_short_stretch():
+    clip = join_batches(
+        [batch(frame(DOG), frame(), frame(DOG, DOG), frame(), frame(CAT))],
+        np.arange(5),
+        np.arange(5) / 10,
+        duration_seconds=0.5,
+    )
+    near = clip.near(3, 0.11)
+    assert near.frame_index.tolist() == [2, 3, 4]
+    assert near.frames == 3
+    assert near.frame_row.tolist() == [0, 0, 2]
+    assert near.presence_ratios(6)[[CAT, DOG]].tolist() == pytest.approx([1 / 3, 1 / 3])
+    assert clip.near(0, 0.0).frame_index.tolist() == [0]
+    assert clip.near(99, 10.0).presence_ratios(6).tolist() == clip.presence_ratios(6).tolist()

@@ -33,15 +33,18 @@ def detections():
 
 
 def test_frames_are_chosen_among_those_that_show_the_actor(detections):
-    assert choose_frames(detections, DOG, 2) == (3, 9)
-    assert choose_frames(detections, DOG, 8) == (2, 3, 7, 9)
-    assert choose_frames(detections, 1, 2) == (2, 7), "never seen: of the whole clip"
+    assert choose_frames(detections, DOG, 0.5) == (2, 7)
+    assert choose_frames(detections, DOG, 0.05) == (2, 3, 7, 9)
+    assert choose_frames(detections, DOG, 5) == (2,)
+    assert choose_frames(detections, 1, 0.5) == (0, 5), "never seen: of the whole clip"
 
 
 def test_the_most_confident_box_counts(detections):
     found = detections.best_boxes(DOG, [3, 4, 9])
     np.testing.assert_array_equal(found, [[8, 9, 10, 11], [np.nan] * 4, [20, 21, 22, 23]])
     assert detections.best_boxes(DOG, []).shape == (0, 4)
+    assert detections.best_boxes(PERSON, [2, 3], within_seconds=0.11).tolist() == [[12, 13, 14, 15]] * 2
+    np.testing.assert_array_equal(detections.best_boxes(PERSON, [5], within_seconds=0.15), [[np.nan] * 4])
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_training_looks_where_tagging_looks(config, detector, kit, taxonomy):
         Sample(clip, 3, ("dog-walking",), "train", "a source"),
     ]
     tagged = ActorActionTagger.from_config(config).tag(clip)
-    looks = choose_looks(samples, taxonomy.actor("dog"), detector, "crop", config.frames_per_actor)
+    looks = choose_looks(samples, taxonomy.actor("dog"), detector, "crop", config.look_every)
     assert tuple(look.frame_index for look in looks[:-1]) == tagged.actors["dog"].frames
     assert [look.sample for look in looks] == [samples[0], samples[0], samples[1]]
     assert looks[-1].frame_index == 3, "the frame that the labels speak of"

@@ -113,7 +113,7 @@ def commands(folder: Path) -> dict[str, Sequence[str]]:
 
 @pytest.mark.parametrize("what", ["demo", "video"])
 def test_a_run_asks_nobody(machine, stages, tmp_path, what):
-    check(machine, machine.run(*commands(tmp_path)[what], *stages, "--frames-per-actor", "2"))
+    check(machine, machine.run(*commands(tmp_path)[what], *stages, "--look-every", "1"))
 
 
 @pytest.mark.parametrize("what", ["demo", "video"])

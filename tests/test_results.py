@@ -9,7 +9,7 @@ import pytest
 
 from a2d.errors import UserError
 from a2d.labels import load_taxonomy
-from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Weights
+from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Timeline, Weights
 from pipeline.results_files import ResultsFolder, format_csv
 from pipeline.table import describe
 
@@ -35,8 +35,9 @@ def row(video: str = "clip.mp4", **changes: object) -> ClipResult:
             "cat": ActorEvidence(0.09, 0.1, False, -0.01),
             "dog": ActorEvidence(0.0, 0.1, False, -0.1),
         },
-        labels=(TaggedLabel("adult-walking", 18, 0.81),),
+        labels=(TaggedLabel("adult-walking", 18, 0.81, ((0.0, 1.5), (2.0, 3.083))),),
         scores={name: 0.33 for name in PERSON_LABELS} | {"adult-walking": 0.81},
+        timeline={"person": Timeline((0.0, 0.5), {name: (0.2, 0.4) for name in PERSON_LABELS})},
         timing={"total_seconds": 1.5},
     )
     return replace(result, **changes)  # type: ignore[arg-type]
@@ -54,9 +55,9 @@ def test_a_row_has_the_documented_shape():
     written = json.loads(json.dumps(row().to_dict()))
     assert list(written) == [
         *("schema", "video", "sha256", "status", "error", "frames", "fps", "duration_seconds"),
-        *("actors", "labels", "scores", "weights", "timing"),
+        *("actors", "labels", "scores", "timeline", "weights", "timing"),
     ]
-    assert written["schema"] == 1
+    assert written["schema"] == 2
     assert written["actors"]["person"] == {
         "presence": 0.93,
         "gate": 0.1,
@@ -64,7 +65,9 @@ def test_a_row_has_the_documented_shape():
         "margin": 0.83,
         "frames": [4, 13],
     }
-    assert written["labels"] == [{"label": "adult-walking", "id": 18, "score": 0.81}]
+    assert written["labels"] == [
+        {"label": "adult-walking", "id": 18, "score": 0.81, "segments": [[0.0, 1.5], [2.0, 3.083]]}
+    ]
     assert set(written["weights"]) == {"detector", "thresholds", "heads"}
 
 
@@ -75,7 +78,7 @@ def test_round_trip(result):
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema": 2}, {"labels": [{"name": "x"}]}, {"weights": {}}, {"more": 1}],
+    [{"schema": 1}, {"labels": [{"name": "x"}]}, {"weights": {}}, {"more": 1}],
     ids=lambda change: [*change][0],
 )
 def test_foreign_rows_are_refused(change):

@@ -1,14 +1,18 @@
 """Scores of a split: hand-worked counts and trivial answers, and the frame-level path on a real tiny A2D."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fake_a2d import write_clips_csv, write_release
 
+from a2d.clips import read_frames_at
+from a2d.dataset import Sample
 from a2d.errors import DatasetError
+from a2d.video_writing import video_writer
 from pipeline.results import Weights
-from pipeline.scoring import Origin, SplitPredictions, report_split, score_split
+from pipeline.scoring import Origin, SplitPredictions, predict_split, report_split, score_split
 from pipeline.tagger import ActorActionTagger
 
 
@@ -62,6 +66,23 @@ def test_frames_of_a_release_are_scored_at_frame_level(tagger, tmp_path):
     assert (report.origin.level, report.origin.baseline_split) == ("frame", "train")
     assert report.pipeline.samples == 4
     assert report.failures == ()
+
+
+def test_a_labelled_frame_can_be_gated_by_what_is_near_it(config, kit, tmp_path):
+    """The cat is in the first seconds of a clip and the dog in the last: each frame knows its own alone."""
+    clips = [kit / "clips" / f"{name}.mp4" for name in ("cat-none__yrcong-puff", "dog-none__williamyang1991-dog")]
+    images = [read_frames_at(clip, [5]).images[0][:320, :320] for clip in clips]
+    path = tmp_path / "both.mp4"
+    with video_writer(path, 320, 320, 10) as writer:
+        for number in range(40):
+            writer.add(np.ascontiguousarray(images[number >= 20]), number / 10, 0.1)
+    tagger = ActorActionTagger.from_config(replace(config, cache=None))
+    samples = [Sample(path, frame, (label,), "test", "a") for frame, label in ((5, "cat-none"), (35, "dog-none"))]
+    cat, dog = (tagger.taxonomy.actor(name).index for name in ("cat", "dog"))
+    whole = predict_split(tagger, samples).gated[:, [cat, dog]]
+    near = predict_split(tagger, samples, near_seconds=0.5).gated[:, [cat, dog]]
+    assert whole.tolist() == [[True, True], [True, True]]
+    assert near.tolist() == [[True, False], [False, True]]
 
 
 def test_clips_of_a_csv_are_scored_at_clip_level_and_an_unreadable_one_counts_as_silence(tagger, tmp_path):

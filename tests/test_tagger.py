@@ -114,10 +114,24 @@ def test_a_clip_is_decoded_once(config, kit, monkeypatch, name):
     result = tagger.tag(kit / "clips" / name)
     assert result.scores
     assert not decoded_again
-    everything = {name: actor.frames for name, actor in result.actors.items() if actor.frames}
     (detected,) = tagger.detector.detect_all([kit / "clips" / name])
-    assert tagger.score_actions(detected, everything) == pytest.approx(result.scores, abs=1e-4)
+    again = tagger.look_at_actors(detected, tagger.choose_frames(detected.detections))
+    assert tagger.score_actions(again) == pytest.approx(result.scores, abs=1e-4)
     assert decoded_again
+
+
+def test_what_is_said_is_said_of_a_time(tagger, kit):
+    result = tagger.tag(kit / "clips" / "cat-none__yrcong-puff.mp4")
+    assert result.labels
+    for label in result.labels:
+        actor = tagger.taxonomy.label(label.label).actor
+        line = result.timeline[actor]
+        assert len(line.seconds) == len(line.scores[label.label]) == len(result.actors[actor].frames)
+        assert np.mean(line.scores[label.label]) == pytest.approx(label.score, abs=1e-3)
+        assert label.segments
+        for start, end in label.segments:
+            assert 0 <= start < end <= result.duration_seconds
+    assert ClipResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
 @pytest.mark.parametrize(
