@@ -19,7 +19,7 @@ def draw(reports: Mapping[str, Mapping[str, Any]], out: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4.2), layout="constrained")
-    stage1, shortcuts, memory = figure.subplots(1, 3, width_ratios=[1.25, 1.2, 0.55])
+    stage1, shortcuts, memory = figure.subplots(1, 3, width_ratios=[1.2, 1.3, 0.5])
     rows = reports["stage1"]["rows"]
     names = list(rows)[::-1]
     limits = {name for name in names if name.startswith(NETWORK) or name.startswith("decoder")}
@@ -31,19 +31,30 @@ def draw(reports: Mapping[str, Mapping[str, Any]], out: Path) -> None:
     stage1.set_title("Stage 1: frames a second (yellow: limits)", fontsize=10)
 
     effects = reports["shortcuts"]["rows"]
-    for name, row in effects.items():
+    fastest = max(row["times_usual"] for row in effects.values())
+    for number, (name, row) in enumerate(effects.items()):
         place = row["times_usual"], 100 * row["mean_move"]
         shortcuts.scatter(*place, color=OURS_COLOUR)
-        shortcuts.annotate(name, place, xytext=(5, 4), textcoords="offset points", fontsize=8)
-    shortcuts.set_xlim(right=1.3 * max(row["times_usual"] for row in effects.values()))
+        on_the_left = place[0] > 0.8 * fastest
+        above = number % 2 and not on_the_left
+        shortcuts.annotate(
+            name,
+            place,
+            xytext=(-6 if on_the_left else 6, 5 if above else -12),
+            textcoords="offset points",
+            ha="right" if on_the_left else "left",
+            fontsize=8,
+        )
+    shortcuts.set_ylim(bottom=-0.4)
     shortcuts.set_xlabel("times as fast as every frame in f32", fontsize=9)
-    shortcuts.set_title("What shortcuts move presence ratios by (mean, %)", fontsize=10)
+    shortcuts.set_ylabel("%", fontsize=9)
+    shortcuts.set_title("What shortcuts move presence ratios by, on average", fontsize=10)
 
     peaks = {length: row["peak_mb"] for length, row in reports["memory"]["rows"].items()}
     bars = memory.bar(list(peaks), list(peaks.values()), color=OURS_COLOUR)
     memory.bar_label(bars, padding=3, fontsize=8)
     memory.set_ylim(0, 1.2 * max(peaks.values()))
-    memory.set_title("Peak memory by length (MB)", fontsize=10)
+    memory.set_title("Peak memory, MB", fontsize=10)
     for panel in (stage1, shortcuts, memory):
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=8)
