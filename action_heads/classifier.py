@@ -18,7 +18,7 @@ from torch import nn
 from a2d.errors import TrainingError
 from a2d.metrics import count
 from action_heads.crops import MOTION_LAYER
-from action_heads.readout import say_labels
+from action_heads.readout import say_labels, to_probabilities
 
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)  # scikit-learn's C: the smaller, the more the weights are held back
 LONE_STRENGTH = 10.0  # where there is one group only, and nothing to choose by
@@ -77,8 +77,11 @@ class LastLayer:
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give each label's probability, from features (..., D) to (..., outputs), in [0, 1]."""
-        logits = features @ self.weight.T + self.bias
-        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+        return to_probabilities(self.logits(features))
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give each label's logit, from features (..., D) to (..., outputs)."""
+        return features @ self.weight.T + self.bias
 
     def put_into(self, network: nn.Module, name: str) -> None:
         """Make it a network's last layer; what it makes of motion becomes a layer `motion` beside it."""
@@ -118,28 +121,40 @@ def fit_last_layer(features: LabelledFeatures) -> LastLayer:
 
 
 def fit_strengths(features: LabelledFeatures, strengths: list[float]) -> list[LastLayer]:
-    """Fit one layer for each strength, rising; every sample weighs the same, however many looks it has.
+    """Fit one layer for each strength, rising, to the mean of each sample's looks; all samples weigh the same.
 
     Args:
         features: What to learn from; at least one look.
         strengths: scikit-learn's C, rising, so that each fit can start from the one before.
     """
-    views = features.values.shape[1]
-    rows = features.values.reshape(-1, features.values.shape[2])
-    weights = 1 / np.bincount(features.sample)[features.sample]
-    weights = np.repeat(weights / views, views)
+    pooled, targets = pool_samples(features)
+    samples, views, _ = pooled.shape
+    rows = pooled.reshape(samples * views, -1)
+    weights = np.full(len(rows), 1 / views)
     mean, std = rows.mean(axis=0), _spread(rows, features.blocks)
     inputs = ((rows - mean) / std).astype(np.float64)  # in single precision the search for the optimum stalls
+    basis = None
+    if inputs.shape[1] > len(inputs):  # no more than so many directions are told apart by so few samples
+        left, values, basis = np.linalg.svd(inputs, full_matrices=False)
+        inputs = left * values
     found = np.zeros((len(strengths), features.targets.shape[1], inputs.shape[1] + 1))
-    for label in range(features.targets.shape[1]):
-        target = np.repeat(features.targets[:, label], views)
-        found[:, label] = _regress(inputs, target, weights, strengths)
+    for label in range(targets.shape[1]):
+        found[:, label] = _regress(inputs, np.repeat(targets[:, label], views), weights, strengths)
     layers = []
     for strength, solution in zip(strengths, found, strict=True):
-        weight = solution[:, :-1] / std
+        weight = (solution[:, :-1] if basis is None else solution[:, :-1] @ basis) / std
         bias = solution[:, -1] - weight @ mean
         layers.append(LastLayer(weight.astype(np.float32), bias.astype(np.float32), strength, {}))
     return layers
+
+
+def pool_samples(features: LabelledFeatures) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Give the mean of each sample's looks, shape (samples, V, D), and its targets, shape (samples, outputs)."""
+    _, first, place = np.unique(features.sample, return_index=True, return_inverse=True)
+    sums = np.zeros((len(first), *features.values.shape[1:]), np.float32)
+    np.add.at(sums, place, features.values)
+    looks = np.bincount(place).astype(np.float32)
+    return (sums / looks[:, None, None]).astype(np.float32), features.targets[first]
 
 
 def _spread(rows: NDArray[np.float32], blocks: tuple[int, ...]) -> NDArray[np.float64]:
@@ -148,16 +163,16 @@ def _spread(rows: NDArray[np.float32], blocks: tuple[int, ...]) -> NDArray[np.fl
     return np.concatenate([(part + LEAST_SPREAD * part.mean() + 1e-6) * np.sqrt(len(part)) for part in parts])
 
 
-def score_samples(probabilities: NDArray[np.float32], features: LabelledFeatures) -> float:
+def score_samples(logits: NDArray[np.float32], features: LabelledFeatures) -> float:
     """Give the sample-averaged F1 of what is said of each sample, read out as the tagger does: F1 in [0, 1].
 
     Args:
-        probabilities: Of each look, shape (N, outputs).
+        logits: Of each look, shape (N, outputs).
         features: The looks' samples and truth.
     """
     _, first, place = np.unique(features.sample, return_index=True, return_inverse=True)
-    means = np.stack([np.bincount(place, column) for column in probabilities.T], axis=1) / np.bincount(place)[:, None]
-    return count(say_labels(means), features.targets[first]).sample_averaged.f1
+    means = np.stack([np.bincount(place, column) for column in logits.T], axis=1) / np.bincount(place)[:, None]
+    return count(say_labels(to_probabilities(means)), features.targets[first]).sample_averaged.f1
 
 
 def _try_strengths(features: LabelledFeatures) -> dict[float, float]:
@@ -165,11 +180,11 @@ def _try_strengths(features: LabelledFeatures) -> dict[float, float]:
     folds = min(FOLDS, len(set(features.groups.tolist())))
     if folds < 2:
         return {}
-    said = np.zeros((len(STRENGTHS), *features.targets.shape), np.float32)
+    logits = np.zeros((len(STRENGTHS), *features.targets.shape), np.float32)
     for train, held_out in GroupKFold(folds).split(features.values, groups=features.groups):
         for place, layer in enumerate(fit_strengths(features.at(train), list(STRENGTHS))):
-            said[place, held_out] = layer.probabilities(features.values[held_out, 0])
-    return {strength: score_samples(said[place], features) for place, strength in enumerate(STRENGTHS)}
+            logits[place, held_out] = layer.logits(features.values[held_out, 0])
+    return {strength: score_samples(logits[place], features) for place, strength in enumerate(STRENGTHS)}
 
 
 def _regress(

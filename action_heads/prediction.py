@@ -23,6 +23,7 @@ from action_heads.checkpoint import (
 )
 from action_heads.crops import NO_BOX, VIEWS, WHOLE_FRAME, show_actor
 from action_heads.preprocessing import Preprocessing, resize_frame
+from action_heads.readout import to_probabilities
 from action_heads.recipes import check_backbone
 from action_heads.trunk_files import EMBEDDED
 
@@ -117,7 +118,7 @@ class ActionHeads:
             images: Whole frames, each of shape (H, W, 3), uint8, BGR.
             boxes: The actor's box in each, corners in pixels, shape (B, 4); NaN where there is none. A head that looks
                 at crops sees the whole frame there. None is as if there were none at all.
-            motion: As for `probabilities`.
+            motion: As for `add_motion`.
 
         Returns:
             Shape (B, outputs), in [0, 1]: each label's sigmoid, so they need not add up to 1.
@@ -130,26 +131,27 @@ class ActionHeads:
         answers = [self.look(image, {actor_name: box}) for image, box in zip(images, boxes, strict=True)]
         logits = [answer()[actor_name] for answer in answers]
         outputs = len(self._manifests[actor_name].labels)
-        return self.probabilities(actor_name, np.reshape(logits, (len(logits), outputs)), motion)
+        told = self.add_motion(actor_name, np.reshape(logits, (len(logits), outputs)).astype(np.float32), motion)
+        return to_probabilities(told)
 
-    def probabilities(
-        self, actor_name: str, logits: NDArray[np.float32], motion: NDArray[np.float32] | None = None
+    def add_motion(
+        self, actor_name: str, logits: NDArray[np.float32], motion: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
-        """Turn what a head made of looks at one clip into probabilities.
+        """Add what a head makes of motion to what it made of looks at one clip.
 
         Args:
             actor_name: Whose head.
             logits: Shape (B, outputs), see `look`.
             motion: How the actor moves through the clip, shape (M,), see `actor_detector.motion`; None where nobody
-                knows, for an actor that nobody saw move.
+                knows. Heads of other inputs than `moving` leave it alone.
 
         Returns:
-            Shape (B, outputs), in [0, 1].
+            Logits, shape (B, outputs).
         """
         classifier = self._head(actor_name).classifier
         if classifier and motion is not None and classifier.motion.size:
             logits = logits + classifier.motion @ motion
-        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+        return logits
 
     def look(
         self, image: NDArray[np.uint8], boxes: Mapping[str, NDArray[np.float32]]

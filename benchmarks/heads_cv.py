@@ -33,7 +33,7 @@ from action_heads.features import FeatureCache
 from action_heads.frames import LabelledFrames, read_labelled_frames
 from action_heads.looks import Look, samples_of
 from action_heads.model import Trunk, load_trunk
-from action_heads.readout import say_labels
+from action_heads.readout import say_labels, to_logits, to_probabilities
 from action_heads.recipes import CLASSIFIER, TUNINGS, Recipe, recipe_from_name
 from action_heads.training import predict_frames, train_head
 from pipeline import cli
@@ -107,7 +107,7 @@ class Learner(Protocol):
     """The looks at one actor, to learn from some and be asked about others."""
 
     def learn_and_predict(self, learned: BoolArray, asked: BoolArray) -> NDArray[np.float32]:
-        """Train a head on some looks (N,) and give its probabilities for others, shape (asked, outputs)."""
+        """Train a head on some looks (N,) and give its logits for others, shape (asked, outputs)."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class RegressionLearner:
     features: LabelledFeatures
 
     def learn_and_predict(self, learned: BoolArray, asked: BoolArray) -> NDArray[np.float32]:
-        """Train a head on some looks (N,) and give its probabilities for others, shape (asked, outputs)."""
-        return fit_last_layer(self.features.at(learned)).probabilities(self.features.values[asked, 0])
+        """Train a head on some looks (N,) and give its logits for others, shape (asked, outputs)."""
+        return fit_last_layer(self.features.at(learned)).logits(self.features.values[asked, 0])
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class EpochLearner:
     setting: Setting
 
     def learn_and_predict(self, learned: BoolArray, asked: BoolArray) -> NDArray[np.float32]:
-        """Train a head on some looks (N,) and give its probabilities for others, shape (asked, outputs)."""
+        """Train a head on some looks (N,) and give its logits for others, shape (asked, outputs)."""
         setting, preprocessing = self.setting, self.variant.trunk.preprocessing
         material = LabelledFrames(self.to_learn.images[learned], self.to_learn.targets[learned])
         head = train_head(
@@ -144,7 +144,7 @@ class EpochLearner:
             self.variant.tuning,
         )
         shown = LabelledFrames(self.to_ask.images[asked], self.to_ask.targets[asked])
-        return predict_frames(head, shown, preprocessing, setting.device)
+        return to_logits(predict_frames(head, shown, preprocessing, setting.device))
 
 
 def make_learner(actor: Actor, looks: Sequence[Look], variant: Variant, setting: Setting) -> Learner:
@@ -183,10 +183,10 @@ def predict_out_of_fold(variant: Variant, setting: Setting) -> BoolArray:
             asked = (fold == held_out) & setting.present[sample, actor.index]
             if not learned.any() or not asked.any():
                 continue
-            probabilities = learner.learn_and_predict(learned, asked)
+            logits = learner.learn_and_predict(learned, asked)
             for place in np.unique(sample[asked]):
-                mean = probabilities[sample[asked] == place].mean(axis=0)
-                said[place, actor.label_indices] = say_labels(mean)
+                mean = logits[sample[asked] == place].mean(axis=0)
+                said[place, actor.label_indices] = say_labels(to_probabilities(mean))
     return said
 
 

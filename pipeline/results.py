@@ -37,7 +37,7 @@ class TaggedLabel:
     Attributes:
         label: For example `adult-walking`.
         id: The label's number in the taxonomy.
-        score: Mean probability over the frames looked at, in [0, 1].
+        score: Probability over all frames looked at, in [0, 1].
         segments: When it is done: start and end of each stretch, in seconds, in order.
     """
 
@@ -89,7 +89,7 @@ class ClipResult:
         duration_seconds: From the first frame's start to the last one's end.
         actors: Evidence by actor, all actors of the taxonomy.
         labels: What the clip shows, best first.
-        scores: Every label of the heads that ran: mean probability in [0, 1].
+        scores: Every label of the heads that ran: probability in [0, 1].
         timeline: What each head said when, by present actor.
         weights: What decided.
         timing: Seconds by stage, and whether the detections came from the cache.

@@ -23,7 +23,7 @@ from a2d.errors import ClipError
 from a2d.files import sha256_file
 from a2d.labels import Taxonomy, load_taxonomy
 from action_heads.prediction import ActionHeads
-from action_heads.readout import say_labels
+from action_heads.readout import say_labels, to_probabilities
 from actor_detector.detections import ClipDetections
 from actor_detector.motion import describe_motion
 from pipeline.config import EMBEDDED_HEADS, TaggerConfig
@@ -59,12 +59,22 @@ class ScoredLooks:
     Attributes:
         frame_index: Frames looked at, from 0, rising, shape (K,), int64.
         time_seconds: When each is shown, shape (K,).
-        probabilities: Shape (K, outputs), in [0, 1].
+        logits: Shape (K, outputs).
     """
 
     frame_index: NDArray[np.int64]
     time_seconds: NDArray[np.float64]
-    probabilities: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Of each look, shape (K, outputs), in [0, 1]."""
+        return to_probabilities(self.logits)
+
+    @property
+    def together(self) -> NDArray[np.float32]:
+        """Of the clip, shape (outputs,), in [0, 1]: of the mean of the looks' logits."""
+        return to_probabilities(self.logits.mean(axis=0))
 
 
 @dataclass(frozen=True)
@@ -277,8 +287,8 @@ class ActorActionTagger:
         scored = {}
         for name in frames:
             motion = describe_motion(detected.detections, self.taxonomy.actor(name).index)
-            probabilities = self.heads.probabilities(name, found[name].logits, motion)
-            scored[name] = ScoredLooks(found[name].frame_index, found[name].time_seconds, probabilities)
+            logits = self.heads.add_motion(name, found[name].logits, motion)
+            scored[name] = ScoredLooks(found[name].frame_index, found[name].time_seconds, logits)
         return scored
 
     def _look_again(
@@ -303,12 +313,11 @@ class ActorActionTagger:
         """Put what the heads say of some actors together.
 
         Returns:
-            By label, for all labels of those actors: the mean probability over the looks, in [0, 1].
+            By label, for all labels of those actors: the probability, from the mean of the looks' logits, in [0, 1].
         """
         scores: dict[str, float] = {}
         for name, own in looks.items():
-            means = own.probabilities.mean(axis=0)
-            scores |= dict(zip(self.taxonomy.actor(name).label_names, map(float, means), strict=True))
+            scores |= dict(zip(self.taxonomy.actor(name).label_names, map(float, own.together), strict=True))
         return scores
 
     def say(self, scores: Mapping[str, float]) -> NDArray[np.bool_]:
