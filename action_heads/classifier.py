@@ -20,7 +20,7 @@ from a2d.metrics import count
 from action_heads.crops import MOTION_LAYER
 from action_heads.readout import say_labels, to_probabilities
 
-STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)  # scikit-learn's C: the smaller, the more the weights are held back
+STRENGTHS = (3.0, 10.0, 30.0)  # scikit-learn's C: the smaller, the more the weights are held back
 LONE_STRENGTH = 10.0  # where there is one group only, and nothing to choose by
 LEAST_SPREAD = 0.05  # of the mean spread in its block: a feature that hardly ever moves must not decide when it does
 FOLDS = 5

@@ -16,6 +16,7 @@ from action_heads.classifier import (
     LabelledFeatures,
     fit_last_layer,
     fit_strengths,
+    pool_samples,
     score_samples,
 )
 from action_heads.readout import say_labels
@@ -40,31 +41,48 @@ def test_it_learns_and_does_so_again():
     assert set(layer.tried) == set(STRENGTHS)
     assert layer.tried[layer.strength] == max(layer.tried.values())
     unseen = material(seed=0, samples=12)
-    assert score_samples(layer.probabilities(unseen.values[:, 0]), unseen) == 1.0
+    assert score_samples(layer.logits(unseen.values[:, 0]), unseen) == 1.0
 
 
 def test_standardising_is_folded_into_the_layer():
     """The layer on plain features says what scikit-learn's says on standardised ones."""
-    features = material(spread=3.0)
+    features = material(spread=3.0, looks=1)
     rows = features.values.reshape(-1, 12)
     mean, std = rows.mean(axis=0), rows.std(axis=0)
     std = (std + LEAST_SPREAD * std.mean()) * np.sqrt(12)
     target = np.repeat(features.targets[:, 1], 2)
     reference = LogisticRegression(C=1.2, max_iter=1000, tol=1e-8)
-    reference.fit((rows - mean) / std, target, sample_weight=np.full(len(rows), 1 / 6))
+    reference.fit((rows - mean) / std, target, sample_weight=np.full(len(rows), 1 / 2))
     expected = reference.predict_proba((features.values[:, 0] - mean) / std)[:, 1]
     (layer,) = fit_strengths(features, [1.2])
     np.testing.assert_allclose(layer.probabilities(features.values[:, 0])[:, 1], expected, atol=2e-3)
 
 
-def test_a_sample_weighs_the_same_however_many_looks_it_has():
-    few = material(looks=1, spread=2.0)
-    doubled = np.concatenate([np.arange(len(few)), np.flatnonzero(few.sample < 10)])
-    (once,), (more,) = fit_strengths(few, [0.1]), fit_strengths(few.at(doubled), [0.1])
-    np.testing.assert_allclose(once.probabilities(few.values[:, 0]), more.probabilities(few.values[:, 0]), atol=0.05)
-    heavier = LabelledFeatures(few.values[doubled], few.targets[doubled], np.arange(len(doubled)), few.groups[doubled])
-    (other,) = fit_strengths(heavier, [0.1])
-    assert np.abs(other.weight - once.weight).max() > np.abs(more.weight - once.weight).max()
+def test_more_features_than_samples_change_nothing_but_the_time():
+    """The same layer comes out of the few directions in which few samples differ."""
+    few = material(samples=8, looks=1, features=40, spread=2.0)
+    (layer,) = fit_strengths(few, [3.0])
+    rows = few.values.reshape(-1, 40).astype(float)
+    mean, std = rows.mean(axis=0), rows.std(axis=0)
+    std = (std + LEAST_SPREAD * std.mean()) * np.sqrt(40)
+    reference = LogisticRegression(C=3.0, max_iter=1000, tol=1e-8)
+    reference.fit((rows - mean) / std, np.repeat(few.targets[:, 0], 2), sample_weight=np.full(16, 0.5))
+    unseen = material(samples=30, looks=1, features=40, spread=2.0).values[:, 0]
+    expected = reference.predict_proba((unseen - mean) / std)[:, 1]
+    np.testing.assert_allclose(layer.probabilities(unseen)[:, 0], expected, atol=2e-3)
+
+
+def test_a_sample_is_the_mean_of_its_looks():
+    few = material(looks=3, spread=2.0)
+    (layer,) = fit_strengths(few, [3.0])
+    values, targets = pool_samples(few)
+    np.testing.assert_allclose(values[5], few.values[15:18].mean(axis=0), rtol=1e-5)
+    single = LabelledFeatures(values, targets, np.arange(40), few.groups[::3])
+    (same,) = fit_strengths(single, [3.0])
+    np.testing.assert_allclose(same.weight, layer.weight, atol=1e-5)
+    doubled = few.at(np.concatenate([np.arange(len(few)), np.arange(3)]))
+    (again,) = fit_strengths(doubled, [3.0])
+    np.testing.assert_allclose(again.weight, layer.weight, atol=1e-4)
 
 
 def test_a_source_is_never_on_both_sides_of_a_fold():
