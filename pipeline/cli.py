@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from a2d.engines import BACKENDS, PRECISIONS
 from a2d.errors import UserError
+from a2d.memory import return_large_blocks
 from a2d.places import cache_folder
 from pipeline.config import TaggerConfig
 from pipeline.known_detectors import EMBEDDED, KNOWN_DETECTORS, DetectorDefaults
@@ -217,6 +218,7 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     Returns:
         The exit code.
     """
+    return_large_blocks()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
