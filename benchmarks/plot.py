@@ -36,7 +36,7 @@ def draw(reports: Mapping[str, Mapping[str, Any]], out: Path) -> None:
         place = row["times_usual"], 100 * row["mean_move"]
         shortcuts.scatter(*place, color=OURS_COLOUR)
         on_the_left = place[0] > 0.8 * fastest
-        above = number % 2 and not on_the_left
+        above = not on_the_left and (number % 2 or place[1] > 3)
         shortcuts.annotate(
             name,
             place,
