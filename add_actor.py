@@ -7,27 +7,17 @@ from pathlib import Path
 
 from action_heads.crops import INPUT_KINDS
 from pipeline import cli
-from pipeline.config import TaggerConfig
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--actor", required=True, help="its name in --taxonomy, a copy of a2d/taxonomy.yaml with it")
-    parser.add_argument("--data", type=Path, required=True, help="a CSV file,labels,split: clips with it and without")
-    parser.add_argument("--split", default="train", help="learn from this split (default: train)")
-    parser.add_argument("--held-out", metavar="SPLIT", help="report on this one too (default: val or test)")
+    cli.add_training_arguments(parser)
     parser.add_argument(
         "--thresholds", type=Path, metavar="FILE", help="gates of the other actors (default: the detector's own)"
     )
     parser.add_argument("--input", choices=INPUT_KINDS, default="moving", help="what the head sees (default: moving)")
-    parser.add_argument(
-        "--look-every",
-        type=cli.seconds,
-        default=TaggerConfig.look_every,
-        metavar="SECONDS",
-        help="how often the head looks at a clip (default: %(default)s)",
-    )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="write heads/<actor>.safetensors and gates.yaml there"
     )
@@ -73,10 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     cli.make_folder(plan.out)
     print(plan.describe(), file=sys.stderr)
-    progress = Progress(
-        lambda samples: cli.progress_bar(list(samples), "finding the actor", "sample"),
-        lambda clips: cli.progress_bar(list(clips), "decoding", "clip"),
-    )
+    progress = Progress(*cli.training_bars())
     print(retrain_head(plan, taxonomy, detector, progress).table())
     added = add_gate(
         gates,

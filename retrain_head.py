@@ -9,7 +9,6 @@ from action_heads.crops import INPUT_KINDS
 from action_heads.recipes import TUNINGS
 from action_heads.trunk_files import EMBEDDED
 from pipeline import cli
-from pipeline.config import TaggerConfig
 
 BACKBONE, TUNING, INPUT, PLAIN_INPUT = "efficientnet_lite0", "classifier", "moving", "frame"
 PAPER_BACKBONE, PAPER_TUNING = "resnet34", "all"  # what --recipe paper means besides
@@ -19,9 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--actor", required=True, help="person, ball, bird, car, cat or dog, or one of --taxonomy")
-    parser.add_argument("--data", type=Path, required=True, help="A2D, its course layout, or a CSV file,labels,split")
-    parser.add_argument("--split", default="train", help="train on this split (default: train)")
-    parser.add_argument("--held-out", metavar="SPLIT", help="report on this one too (default: val or test)")
+    cli.add_training_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of heads")
     network = parser.add_argument_group("network")
     network.add_argument("--backbone", help=f"efficientnet_lite0 or resnet34 (default: {BACKBONE})")
@@ -52,13 +49,6 @@ def build_parser() -> argparse.ArgumentParser:
     recipe.add_argument("--epochs", type=cli.positive, help="instead of the recipe's")
     recipe.add_argument("--training-batch-size", type=cli.positive, help="instead of the recipe's")
     recipe.add_argument("--learning-rate", type=float, help="instead of the recipe's")
-    parser.add_argument(
-        "--look-every",
-        type=cli.seconds,
-        default=TaggerConfig.look_every,
-        metavar="SECONDS",
-        help="how often it looks at clips whose labels hold for all of it (default: %(default)s)",
-    )
     cli.add_detector_arguments(parser)
     cli.add_run_arguments(parser)
     return parser
@@ -107,11 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan,
         taxonomy,
         detector,
-        Progress(
-            lambda samples: cli.progress_bar(list(samples), "finding the actor", "sample"),
-            lambda clips: cli.progress_bar(list(clips), "decoding", "clip"),
-            lambda epochs: cli.progress_bar(list(epochs), "training", "epoch"),
-        ),
+        Progress(*cli.training_bars()),
     )
     print(report.table())
     return cli.DONE

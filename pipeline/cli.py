@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -194,6 +195,30 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use gates made for another detector or other settings",
     )
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the commands take that train a head: on what, and how often it looks."""
+    parser.add_argument("--data", type=Path, required=True, help="A2D, its course layout, or a CSV file,labels,split")
+    parser.add_argument("--split", default="train", help="train on this split (default: train)")
+    parser.add_argument("--held-out", metavar="SPLIT", help="report on this one too (default: val or test)")
+    parser.add_argument(
+        "--look-every",
+        type=seconds,
+        default=TaggerConfig.look_every,
+        metavar="SECONDS",
+        help="how often it looks at clips whose labels hold for all of it (default: %(default)s)",
+    )
+
+
+def training_bars() -> "tuple[Callable[[Iterable[T]], Iterable[T]], ...]":
+    """Give the progress bars of a retraining: over samples, over clips, over epochs."""
+    shown = (("finding the actor", "sample"), ("decoding", "clip"), ("training", "epoch"))
+    return tuple(partial(_listed_bar, description=description, unit=unit) for description, unit in shown)
+
+
+def _listed_bar(items: Iterable[T], description: str, unit: str) -> Iterable[T]:
+    return progress_bar(list(items), description, unit)
 
 
 def _own(setting: str) -> str:
