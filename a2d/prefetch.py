@@ -41,7 +41,19 @@ def prefetch(items: Generator[T, None, None], ahead: int) -> Generator[T, None, 
             del entry
     finally:
         stopped.set()
-        thread.join()
+        _wait_for(thread)
+
+
+def _wait_for(thread: threading.Thread) -> None:
+    """Wait for a thread that was told to stop, whatever comes meanwhile: the process must not end around it."""
+    interrupt = None
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt as again:
+            interrupt = again
+    if interrupt:
+        raise interrupt
 
 
 def _produce(

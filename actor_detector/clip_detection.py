@@ -174,14 +174,19 @@ def detect_clips(detector: BatchDetector, clips: Iterable[P], shortcuts: Shortcu
         for work in batch.ended:
             yield work.finish(shortcuts.stride)
 
-    with closing(prefetch(_prepare(detector, clips, shortcuts), AHEAD)) as prepared:
-        for batch in prepared:
-            shown = len(batch.owners)
-            waiting.append((batch, detector.submit(batch.inputs[:shown], batch.letterbox) if shown else None))
-            if len(waiting) >= IN_FLIGHT:
+    try:
+        with closing(prefetch(_prepare(detector, clips, shortcuts), AHEAD)) as prepared:
+            for batch in prepared:
+                shown = len(batch.owners)
+                waiting.append((batch, detector.submit(batch.inputs[:shown], batch.letterbox) if shown else None))
+                if len(waiting) >= IN_FLIGHT:
+                    yield from take()
+            while waiting:
                 yield from take()
-        while waiting:
-            yield from take()
+    finally:
+        for _, answer in waiting:  # an engine reads the inputs where they are, until it has answered
+            if answer:
+                answer.result()
 
 
 def _hand_out(found: FrameBoxes, batch: _Batch[P]) -> None:
