@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class Painter:
 
     def __init__(self) -> None:
         self._reformatter: VideoReformatter | None = None
+        self._lock = Lock()  # the decoder's thread and whoever looks at its frames may ask at the same time
 
     def paint(self, picture: "VideoFrame", size: tuple[int, int]) -> NDArray[np.uint8]:
         """Give the picture as an image (H, W, 3), uint8, BGR, not turned yet, of some width and height."""
@@ -79,8 +81,10 @@ class Painter:
             return image
         from av.video.reformatter import VideoReformatter
 
-        self._reformatter = self._reformatter or VideoReformatter()
-        image = np.asarray(self._reformatter.reformat(picture, format="bgr24").to_ndarray(), dtype=np.uint8)
+        with self._lock:
+            self._reformatter = self._reformatter or VideoReformatter()
+            painted = self._reformatter.reformat(picture, format="bgr24")
+        image = np.asarray(painted.to_ndarray(), dtype=np.uint8)
         return image if whole else resize_image(image, size)
 
 

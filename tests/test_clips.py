@@ -481,3 +481,20 @@ def test_a_batch_checks_its_shapes_and_shows_no_pixels(batch: FrameBatch) -> Non
         replace(batch, time_seconds=np.zeros(2))
     with pytest.raises(ValueError, match=r"self.images.shape = \(3, 48, 64\)"):
         replace(batch, images=np.zeros((3, 48, 64), np.uint8))
+
+
+def test_frames_of_a_clip_may_be_painted_by_several_threads_at_a_time(kit):
+    """The decoder's thread makes the detector's input while the heads look at frames before it."""
+    code = (
+        "import sys; from pathlib import Path; from concurrent.futures import ThreadPoolExecutor; "
+        "from a2d.clips import decode_frames; frames = list(decode_frames(Path(sys.argv[1])))[:40] * 20; "
+        "pool = ThreadPoolExecutor(4); print(len({image.tobytes() for image in pool.map(lambda f: f.image(), frames)}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(kit / "clips" / "cat-none__yrcong-puff.mp4")],
+        cwd=Path(__file__).resolve().parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) <= 40
