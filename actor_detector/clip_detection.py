@@ -20,6 +20,7 @@ from a2d.engines import Answer
 from a2d.errors import ClipError, TruncatedClipError
 from a2d.frames import Frame
 from a2d.prefetch import prefetch
+from actor_detector.camera import CameraPath
 from actor_detector.detections import ClipDetections, FrameBoxes, join_batches
 from actor_detector.letterbox import Letterbox
 from actor_detector.shortcuts import MOST_REUSED, Shortcuts
@@ -75,7 +76,7 @@ class ClipPass:
 P = TypeVar("P", bound=ClipPass)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Work(Generic[P]):
     """What is known of a clip so far: first the decoder's thread fills it in, then the detector's.
 
@@ -85,6 +86,8 @@ class _Work(Generic[P]):
         last_duration: How long the last one is shown, seconds.
         truncated: Why the decoder stopped early.
         looked_at: Number and time of every frame that was looked at.
+        camera: How far the picture has moved by each.
+        path: Follows it.
         seen_as: For each of those, which of the frames that the network sees stands for it.
         seen: How many frames the network sees.
         found: What it said of them, batch by batch.
@@ -95,6 +98,8 @@ class _Work(Generic[P]):
     last_duration: float = 0.0
     truncated: str = ""
     looked_at: list[tuple[int, float]] = field(default_factory=list)
+    camera: list[tuple[float, float]] = field(default_factory=list)
+    path: CameraPath = field(default_factory=CameraPath)
     seen_as: list[int] = field(default_factory=list)
     seen: int = 0
     found: list[FrameBoxes] = field(default_factory=list)
@@ -118,6 +123,7 @@ class _Work(Generic[P]):
                 np.array([index for index, _ in self.looked_at], dtype=np.int64),
                 np.array([time for _, time in self.looked_at], dtype=np.float64),
                 seen_as=np.array(self.seen_as, dtype=np.int64),
+                camera=np.array(self.camera, dtype=np.float32).reshape(-1, 2),
                 stride=stride,
                 decoded=len(self.times),
                 duration_seconds=end_seconds(np.array(self.times), self.last_duration),
@@ -222,6 +228,7 @@ def _prepare(detector: BatchDetector, clips: Iterable[P], shortcuts: Shortcuts) 
                 and _differ(last[1], inputs) < shortcuts.reuse_below
             )
             work.look_at(frame, is_seen)
+            work.camera.append(work.path.follow(inputs, letterbox))
             if is_seen:
                 batch.owners.append(work)
                 batch.frames.append(frame)

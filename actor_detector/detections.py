@@ -87,6 +87,8 @@ class ClipDetections:
         truncated: Why the clip could not be decoded to its end, or an empty string.
         stride: Every how manieth decoded frame was looked at.
         decoded: Number of frames decoded; None where all were looked at.
+        camera: How far the picture has moved to the right and down since the first frame, in pixels, for each frame
+            that was looked at, shape (F, 2), float32; see `actor_detector.camera`. None where nobody looked.
     """
 
     frame_index: NDArray[np.int64]
@@ -99,6 +101,7 @@ class ClipDetections:
     truncated: str = ""
     stride: int = 1
     decoded: int | None = None
+    camera: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays are parallel."""
@@ -106,6 +109,8 @@ class ClipDetections:
         shapes = (self.time_seconds.shape, self.frame_row.shape, self.confidence.shape, self.actor_index.shape)
         if shapes != ((frames,), (count,), (count,), (count,)) or self.boxes.shape != (count, 4):
             raise ValueError(f"{frames = } and {count = } boxes do not fit the arrays' shapes {shapes}")
+        if self.camera is not None and self.camera.shape != (frames, 2):
+            raise ValueError(f"{self.camera.shape = } does not fit {frames = }")
         if self.decoded is not None and -(-self.decoded // self.stride) != frames:
             raise ValueError(f"{frames = } were looked at, {self.decoded = } and {self.stride = } give another number")
 
@@ -174,6 +179,7 @@ class ClipDetections:
             actor_index=self.actor_index[boxes],
             duration_seconds=float(times[-1] - times[0]),
             truncated=self.truncated,
+            camera=None if self.camera is None else self.camera[kept],
         )
 
     def best_boxes(
@@ -211,6 +217,7 @@ def join_batches(
     time_seconds: NDArray[np.float64],
     *,
     seen_as: NDArray[np.int64] | None = None,
+    camera: NDArray[np.float32] | None = None,
     stride: int = 1,
     decoded: int | None = None,
     duration_seconds: float,
@@ -224,6 +231,7 @@ def join_batches(
         time_seconds: Their times, shape (F,).
         seen_as: Which of the batches' frames, from 0, stands for each, rising, shape (F,); each for itself, if not
             given.
+        camera: How far the picture has moved by each, shape (F, 2).
         stride: How many frames each of them stands for.
         decoded: How many frames the clip has; as many as were looked at, if not given.
         duration_seconds: Of the whole clip.
@@ -254,4 +262,5 @@ def join_batches(
         truncated=truncated,
         stride=stride,
         decoded=len(frame_index) if decoded is None else decoded,
+        camera=camera,
     )

@@ -1,13 +1,16 @@
 """How an actor moves through a clip, in a few numbers, from its boxes alone: what no single image tells.
 
-The actor's most confident box in each frame stands for it. Lengths are in body sizes (the square root of the box's
-area), so that it does not matter how near the camera was; the camera's own motion is in the numbers.
+One of the actor's kind is followed, and the camera's own motion is taken out. Lengths are in body sizes (the square
+root of the box's area), so that it does not matter how near the camera was.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actor_detector.detections import ClipDetections
+from actor_detector.tracking import follow_actor
 
 MOTION = (
     "presence",  # share of the clip's frames that show the actor
@@ -36,12 +39,19 @@ TOP_SPEED = 8.0  # body sizes a second; beyond it, the boxes are those of two ac
 FEWEST_STEPS = 2
 
 
-def describe_motion(detections: ClipDetections, actor_index: int) -> NDArray[np.float32]:
+SEEN = 6  # numbers that say how much is seen, of all of the actor's kind
+
+
+def describe_motion(
+    detections: ClipDetections, actor_index: int, track: bool = True, camera: bool = True
+) -> NDArray[np.float32]:
     """Describe how an actor moves.
 
     Args:
         detections: Of one clip.
         actor_index: Place of the actor in the taxonomy, from 0.
+        track: Follow one of its kind; else the most confident box in each frame stands for it.
+        camera: Take the camera's motion out, where it is known.
 
     Returns:
         The numbers that `MOTION` names, shape (20,). An actor that is hardly seen has zeros from the first speed on.
@@ -54,7 +64,7 @@ def describe_motion(detections: ClipDetections, actor_index: int) -> NDArray[np.
     if not len(rows):
         described[5] = detections.duration_seconds
         return described
-    described[:6] = [
+    described[:SEEN] = [
         (counts > 0).mean(),
         counts.mean(),
         counts.max(),
@@ -62,11 +72,27 @@ def describe_motion(detections: ClipDetections, actor_index: int) -> NDArray[np.
         confidence.max(),
         detections.duration_seconds,
     ]
-    best_first = np.lexsort((-confidence, rows))
-    _, first = np.unique(rows[best_first], return_index=True)
-    best = best_first[first]
-    described[6:] = _describe_path(detections.boxes[own][best], detections.time_seconds[rows[best]])
+    followed = follow_actor(detections, actor_index) if track else _surest(detections, actor_index)
+    boxes, rows = followed.boxes, followed.frame_row
+    if camera and detections.camera is not None:
+        boxes = boxes - np.tile(detections.camera, 2)[rows]
+    described[SEEN:] = _describe_path(boxes, detections.time_seconds[rows])
     return described
+
+
+def _surest(detections: ClipDetections, actor_index: int) -> ClipDetections:
+    """Keep an actor's most confident box in each frame."""
+    own = np.flatnonzero(detections.actor_index == actor_index)
+    best_first = own[np.lexsort((-detections.confidence[own], detections.frame_row[own]))]
+    _, first = np.unique(detections.frame_row[best_first], return_index=True)
+    kept = best_first[first]
+    return replace(
+        detections,
+        frame_row=detections.frame_row[kept],
+        boxes=detections.boxes[kept],
+        confidence=detections.confidence[kept],
+        actor_index=detections.actor_index[kept],
+    )
 
 
 def _describe_path(boxes: NDArray[np.float32], time_seconds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -78,7 +104,7 @@ def _describe_path(boxes: NDArray[np.float32], time_seconds: NDArray[np.float64]
     velocity = np.diff(centre, axis=0) / gap[:, None] / size[1:, None]
     known = (gap < LONGEST_GAP) & (np.hypot(*velocity.T) < TOP_SPEED)
     if known.sum() < FEWEST_STEPS:
-        return np.zeros(len(MOTION) - 6)
+        return np.zeros(len(MOTION) - SEEN)
     velocity = velocity[known]
     across, down = velocity.T
     speed = np.hypot(across, down)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from a2d.errors import DatasetError
 from actor_detector.detections import FrameDetections
+from actor_detector.tracking import overlaps
 
 SAME_BOX = 0.55  # intersection over union from which two boxes of one actor are the same thing
 KEPT = 0.15  # fused boxes below this confidence are forgotten
@@ -117,7 +118,7 @@ def fuse_views(views: Sequence[FrameDetections]) -> FrameDetections:
     fused: list[tuple[NDArray[np.float32], float, int]] = []
     while len(left):
         first = left[0]
-        same = (actors[left] == actors[first]) & (overlap(boxes[first], boxes[left]) >= SAME_BOX)
+        same = (actors[left] == actors[first]) & (overlaps(boxes[first], boxes[left])[0] >= SAME_BOX)
         members, left = left[same], left[~same]
         _, best = np.unique(owner[members], return_index=True)  # members are sorted: the first of a view is its best
         total = float(confidence[members[best]].sum()) / len(views)
@@ -128,15 +129,6 @@ def fuse_views(views: Sequence[FrameDetections]) -> FrameDetections:
         np.array([score for _, score, _ in fused], np.float32),
         np.array([actor for _, _, actor in fused], np.int64),
     )
-
-
-def overlap(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the intersection over union of one box (4,) with others (N, 4), shape (N,), in [0, 1]."""
-    corner, opposite = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    common = np.clip(opposite - corner, 0, None).prod(axis=1)
-    areas = (others[:, 2:] - others[:, :2]).prod(axis=1)
-    union = (box[2:] - box[:2]).prod() + areas - common
-    return np.asarray(common / np.maximum(union, 1e-9), dtype=np.float32)
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -20,8 +20,9 @@ from a2d.labels import Taxonomy
 from actor_detector.detections import ClipDetections
 from actor_detector.shortcuts import Shortcuts
 
-FORMAT = 3  # raise it when what is kept, or how it is made, changes
+FORMAT = 4  # raise it when what is kept, or how it is made, changes
 ARRAYS = ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index")
+NO_CAMERA = np.zeros((0, 2), np.float32)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class DetectionCache:
                     truncated=str(entry["truncated"]),
                     stride=int(entry["stride"]),
                     decoded=int(entry["decoded"]),
+                    camera=entry["camera"] if len(entry["camera"]) else None,
                 )
         except (OSError, KeyError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
             return None  # whatever zipfile, zlib and numpy make of damaged bytes
@@ -56,7 +58,9 @@ class DetectionCache:
         if self.folder is None:
             return
         content = {name: getattr(detections, name) for name in (*ARRAYS, "duration_seconds", "truncated", "stride")}
-        content["decoded"] = detections.frames
+        content |= {"decoded": detections.frames, "camera": NO_CAMERA}
+        if detections.camera is not None:
+            content["camera"] = detections.camera
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **content)
         try:

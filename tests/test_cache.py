@@ -1,5 +1,7 @@
 """The detection cache: what goes in comes out, and a different question never gets another's answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,10 @@ def test_round_trip(tmp_path, detections):
     assert (loaded.duration_seconds, loaded.truncated) == (0.2, "breaks off")
     assert (loaded.stride, loaded.frames) == (3, 5)
     np.testing.assert_array_equal(loaded.presence_ratios(6), detections.presence_ratios(6))
+    assert loaded.camera is None
+    panned = replace(detections, camera=np.array([[0, 0], [-3.5, 1]], np.float32))
+    cache.save("cd" * 32, panned)
+    np.testing.assert_array_equal(cache.load("cd" * 32).camera, panned.camera)
 
 
 @pytest.mark.parametrize("damage", [b"", b"no zip", None], ids=["empty", "text", "cut"])

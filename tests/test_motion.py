@@ -1,16 +1,19 @@
 """How an actor moves, from its boxes: known paths, and none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from action_heads.crops import MOTION_NUMBERS
 from actor_detector.detections import ClipDetections
 from actor_detector.motion import MOTION, describe_motion
+from actor_detector.tracking import follow_actor
 
 CAT, DOG = 4, 5
 
 
-def clip(centres, sizes=(40.0, 40.0), fps=10, actor=DOG, confidence=0.9, extra=()):
+def clip(centres, sizes=(40.0, 40.0), fps=10, actor=DOG, confidence=0.9, extra=(), camera=None):
     """One box a frame, of a width and height, around given centres; and extra boxes (frame, box, confidence)."""
     centres = np.array(centres, float)
     half = np.array(sizes, float) / 2
@@ -26,11 +29,12 @@ def clip(centres, sizes=(40.0, 40.0), fps=10, actor=DOG, confidence=0.9, extra=(
         confidence=np.concatenate([np.full(len(rows), confidence), sure])[order].astype(np.float32),
         actor_index=np.full(len(rows) + len(extra), actor),
         duration_seconds=len(rows) / fps,
+        camera=None if camera is None else np.array(camera, np.float32),
     )
 
 
-def described(detections, actor=DOG):
-    return dict(zip(MOTION, describe_motion(detections, actor).tolist(), strict=True))
+def described(detections, actor=DOG, **how):
+    return dict(zip(MOTION, describe_motion(detections, actor, **how).tolist(), strict=True))
 
 
 def test_heads_are_told_as_many_numbers_as_have_names():
@@ -64,10 +68,11 @@ def test_distance_from_the_camera_does_not_matter_but_for_the_size():
     assert near["size"] - far["size"] == pytest.approx(np.log(2), abs=1e-4)
 
 
-def test_the_most_confident_box_stands_for_the_actor():
+@pytest.mark.parametrize("track", [True, False])
+def test_the_most_confident_one_stands_for_its_kind(track):
     still = [(50, 50)] * 10
-    other = [(row, (200, 200, 240, 240), 0.5) for row in range(10)]
-    found = described(clip(still, extra=other))
+    other = [(row, (200, 200 + row, 240, 240 + row), 0.5) for row in range(10)]
+    found = described(clip(still, extra=other), track=track)
     assert found["speed, mean"] == 0
     assert (found["boxes a frame"], found["most boxes in a frame"]) == (2.0, 2.0)
     assert found["confidence, highest"] == pytest.approx(0.9)
@@ -82,3 +87,39 @@ def test_who_is_not_seen_does_not_move():
     found = described(clip([(50, 50)] * 4, actor=CAT))
     assert found.pop("seconds") == pytest.approx(0.4)
     assert set(found.values()) == {0.0}
+
+
+def test_a_camera_that_pans_is_not_a_dog_that_runs():
+    pan = [(4 * step, 0) for step in range(20)]
+    carried = clip([(50 + right, 100) for right, _ in pan], camera=pan)
+    assert described(carried)["speed, mean"] == pytest.approx(0, abs=1e-6)
+    assert described(carried, camera=False)["speed, mean"] == pytest.approx(np.log1p(1.0), abs=1e-4)
+    kept_in_view = clip([(50, 100)] * 20, camera=[(-4 * step, 0) for step in range(20)])
+    assert described(kept_in_view)["drift across"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_one_that_is_followed_is_not_left_for_a_surer_stranger():
+    """The stranger is surer in every other frame, and never where the dog is."""
+    walk = [(50 + 4 * step, 100) for step in range(20)]
+    stranger = [(row, (150, 80, 190, 120), 0.95) for row in range(0, 20, 2)]
+    found = described(clip(walk, extra=stranger))
+    assert found["speed, mean"] == pytest.approx(np.log1p(1.0), abs=1e-4)
+    assert described(clip(walk, extra=stranger), track=False)["speed, mean"] == 0, (
+        "leaps are no motion, so none is left"
+    )
+
+
+def test_a_track_ends_after_a_gap_and_the_longest_counts():
+    rows = [*range(5), *range(20, 30)]
+    found = clip([(50, 50)] * 30)
+    kept = np.isin(found.frame_row, rows)
+    found = replace(
+        found,
+        frame_row=found.frame_row[kept],
+        boxes=found.boxes[kept],
+        confidence=found.confidence[kept],
+        actor_index=found.actor_index[kept],
+    )
+    assert follow_actor(found, DOG).frame_row.tolist() == list(range(20, 30))
+    assert len(follow_actor(found, CAT).boxes) == 0
+    assert follow_actor(found, DOG).frames == 30

@@ -9,7 +9,8 @@ import pytest
 
 from a2d.errors import DatasetError
 from actor_detector.detections import FrameDetections
-from actor_detector.teacher import fuse_views, label_images, overlap
+from actor_detector.teacher import fuse_views, label_images
+from actor_detector.tracking import overlaps
 
 
 def detections(*rows: tuple[float, float, float, float, float, int]) -> FrameDetections:
@@ -72,8 +73,8 @@ def test_different_actors_and_distant_boxes_stay_apart():
 
 
 def test_overlap_of_half_shifted_boxes_is_a_third():
-    box, others = np.array([0, 0, 2, 2], np.float32), np.array([[1, 0, 3, 2], [5, 5, 6, 6]], np.float32)
-    assert overlap(box, others) == pytest.approx([1 / 3, 0])
+    boxes, others = np.array([[0, 0, 2, 2]], np.float32), np.array([[1, 0, 3, 2], [5, 5, 6, 6]], np.float32)
+    assert overlaps(boxes, others)[0] == pytest.approx([1 / 3, 0])
 
 
 def test_boxes_of_mirrored_images_come_back_to_where_they_were(images: list[Path], tmp_path: Path):
