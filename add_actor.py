@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         device=config.runtime.device,
         cache=arguments.cache / "features" if arguments.cache else None,
+        lent_weight=arguments.borrow,
     )
     cli.make_folder(plan.out)
     print(plan.describe(), file=sys.stderr)

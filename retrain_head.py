@@ -89,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         device=find_device(arguments.device),
         cache=arguments.cache / "features" if arguments.cache else None,
+        lent_weight=arguments.borrow,
     )
     detector = CachedDetector.from_config(cli.config_from(arguments), taxonomy)
     cli.make_folder(arguments.out)

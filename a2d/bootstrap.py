@@ -21,10 +21,25 @@ def bootstrap_f1(said: BoolArray, actual: BoolArray, groups: Sequence[str], seed
         groups: Source of each sample.
         seed: Of the drawing.
     """
+    return bootstrap_mean(f1_by_sample(said, actual), groups, seed)
+
+
+def f1_by_sample(said: BoolArray, actual: BoolArray) -> NDArray[np.float64]:
+    """Give each sample's F1, shape (samples,), of labels said and actual, both (samples, labels)."""
     rows = range(len(said))
-    f1 = np.array([count(said[row : row + 1], actual[row : row + 1]).sample_averaged.f1 for row in rows])
+    return np.array([count(said[row : row + 1], actual[row : row + 1]).sample_averaged.f1 for row in rows])
+
+
+def bootstrap_mean(values: NDArray[np.float64], groups: Sequence[str], seed: int) -> tuple[float, float]:
+    """Give the 95 % interval of the mean of what each sample has, sources drawn with replacement.
+
+    Args:
+        values: Shape (samples,); for the interval of a difference, that of each sample.
+        groups: Source of each sample.
+        seed: Of the drawing.
+    """
     _, place = np.unique(groups, return_inverse=True)
-    sums, sizes = np.bincount(place, f1), np.bincount(place)
+    sums, sizes = np.bincount(place, values), np.bincount(place)
     drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
     low, high = np.percentile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [2.5, 97.5])
     return float(low), float(high)

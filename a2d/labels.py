@@ -48,12 +48,14 @@ class Actor:
         index: Place in every actor vector, from 0.
         detector_classes: The detector's class names that count as this actor.
         labels: The labels that its head tells apart, in the head's output order.
+        borrows_from: Actors that move as this one does, whose clips teach its head too.
     """
 
     name: str
     index: int
     detector_classes: tuple[str, ...]
     labels: tuple[Label, ...]
+    borrows_from: tuple[str, ...] = ()
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -194,7 +196,7 @@ def load_taxonomy(path: Path = A2D_TAXONOMY_FILE) -> Taxonomy:
 
     Raises:
         TaxonomyError: If the file is unreadable, an id is used twice, an action or a detector class has no owner or two
-            owners, or a key is missing or unknown.
+            owners, an actor borrows from itself or from one that is not there, or a key is missing or unknown.
 
     >>> taxonomy = load_taxonomy()
     >>> len(taxonomy.labels), taxonomy.label("adult-walking").id, [len(actor.labels) for actor in taxonomy.actors]
@@ -208,11 +210,12 @@ def load_taxonomy(path: Path = A2D_TAXONOMY_FILE) -> Taxonomy:
     labels: list[Label] = []
     for name, entry in content["actors"].items():
         where = f"{path}: actor {name!r}"
-        check_keys(entry, where, TaxonomyError, ["detector_classes", "kinds"])
+        check_keys(entry, where, TaxonomyError, ["detector_classes", "kinds"], ["borrows_from"])
         own = _read_labels(str(name), entry["kinds"], action_ids, where, first_index=len(labels))
         labels += own
         classes = _names(entry["detector_classes"], f"{where}: detector_classes")
-        actors.append(Actor(str(name), len(actors), classes, tuple(own)))
+        lenders = _read_lenders(str(name), entry, content["actors"], where)
+        actors.append(Actor(str(name), len(actors), classes, tuple(own), lenders))
     kind_ids = [(entry["id"], kind) for actor in content["actors"].values() for kind, entry in actor["kinds"].items()]
     _check_unique(path, "kind id", kind_ids)
     _check_unique(path, "label id", [(label.id, label.name) for label in labels])
@@ -239,6 +242,18 @@ def _read_labels(actor: str, kinds: object, action_ids: dict[str, int], where: s
             index = first_index + len(labels)
             labels.append(Label(f"{kind}-{action}", 10 * kind_id + action_ids[action], index, str(kind), action, actor))
     return labels
+
+
+def _read_lenders(name: str, entry: Mapping[str, Any], actors: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Read whom an actor borrows from: nobody where the key is absent."""
+    if "borrows_from" not in entry:
+        return ()
+    lenders = _names(entry["borrows_from"], f"{where}: borrows_from")
+    for lender in lenders:
+        if lender == name or lender not in actors:
+            others = [other for other in actors if other != name]
+            raise TaxonomyError(f"{where}: borrows_from: {lender!r} is no other actor; {nearest(lender, others)}")
+    return lenders
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 The features are standardised for the regression, block by block, which is then folded into the layer's weight and bias,
 so that what comes out is an ordinary last layer. How strongly the weights are held back is chosen by cross-validation
-within the training samples, whose groups stay together.
+within the training samples, whose groups stay together; what it says of held-out samples also gives the temperature by
+which the layer is divided, so that its probabilities mean what they say.
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from torch import nn
 
 from a2d.errors import TrainingError
 from a2d.metrics import count
+from action_heads.calibration import fit_temperature, reliability_error
 from action_heads.crops import MOTION_LAYER
 from action_heads.readout import say_labels, to_probabilities
 
@@ -60,6 +62,41 @@ class LabelledFeatures:
 
 
 @dataclass(frozen=True)
+class LentFeatures:
+    """Features of looks at other actors, which teach this one's head too: an action is the same, whoever does it.
+
+    Attributes:
+        features: Their targets are what would hold of the borrower's labels.
+        known: For which of those labels a look says anything, shape (N, outputs).
+        weight: How much a sample of theirs counts; an own one counts 1.
+    """
+
+    features: LabelledFeatures
+    known: NDArray[np.bool_]
+    weight: float
+
+    def without(self, groups: NDArray[np.str_]) -> "LentFeatures":
+        """Leave out what comes from some sources."""
+        kept = ~np.isin(self.features.groups, groups)
+        return replace(self, features=self.features.at(kept), known=self.known[kept])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How sure a layer may be of itself, as held-out samples showed.
+
+    Attributes:
+        temperature: By which its logits were divided.
+        before: Its reliability error with the logits as they were, in [0, 1].
+        after: And with the divided ones; the temperature was fitted to the same samples.
+    """
+
+    temperature: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
 class LastLayer:
     """A last layer: logits are `features @ weight.T + bias`.
 
@@ -68,12 +105,14 @@ class LastLayer:
         bias: Shape (outputs,), float32.
         strength: scikit-learn's C.
         tried: Sample-averaged F1 by strength, in the cross-validation; empty where nothing was tried.
+        calibration: What weight and bias were divided by; None where nothing was held out to see.
     """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     strength: float
     tried: dict[float, float]
+    calibration: Calibration | None = None
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give each label's probability, from features (..., D) to (..., outputs), in [0, 1]."""
@@ -97,14 +136,22 @@ class LastLayer:
     def recipe(self) -> dict[str, Any]:
         """Say how it was made, for a manifest."""
         tried = {f"{strength:g}": round(f1, 4) for strength, f1 in self.tried.items()}
-        return {"name": "logistic_regression", "strength": self.strength, "f1_by_strength": tried, "folds": FOLDS}
+        made = {"name": "logistic_regression", "strength": self.strength, "f1_by_strength": tried, "folds": FOLDS}
+        if self.calibration:
+            made["temperature"] = round(self.calibration.temperature, 4)
+            made["reliability_error"] = {
+                "before": round(self.calibration.before, 4),
+                "after": round(self.calibration.after, 4),
+            }
+        return made
 
 
-def fit_last_layer(features: LabelledFeatures) -> LastLayer:
-    """Fit the last layer, its strength chosen within the material.
+def fit_last_layer(features: LabelledFeatures, lent: LentFeatures | None = None) -> LastLayer:
+    """Fit the last layer, its strength and its temperature chosen within the material.
 
     Args:
         features: What to learn from.
+        lent: What looks at other actors teach besides; None for nothing.
 
     Returns:
         The layer.
@@ -114,32 +161,42 @@ def fit_last_layer(features: LabelledFeatures) -> LastLayer:
     """
     if not len(features):
         raise TrainingError("no frame to train on")
-    tried = _try_strengths(features)
+    held_out = predict_held_out(features, lent)
+    tried = {strength: score_samples(logits, features) for strength, logits in held_out.items()}
     strength = max(tried, key=lambda value: (round(tried[value], 6), -value)) if tried else LONE_STRENGTH
-    (layer,) = fit_strengths(features, [strength])
-    return LastLayer(layer.weight, layer.bias, strength, tried)
+    (layer,) = fit_strengths(features, [strength], lent)
+    if not tried:
+        return layer
+    logits, targets = pool_logits(held_out[strength], features)
+    temperature = fit_temperature(logits, targets)
+    before, after = (reliability_error(to_probabilities(logits / by), targets) for by in (1, temperature))
+    # A label of which there was nothing to learn has a constant, which says how much there was, and that stays.
+    divisor = np.where(layer.weight.any(axis=1), temperature, 1).astype(np.float32)
+    calibration = Calibration(temperature, before, after)
+    return LastLayer(layer.weight / divisor[:, None], layer.bias / divisor, strength, tried, calibration)
 
 
-def fit_strengths(features: LabelledFeatures, strengths: list[float]) -> list[LastLayer]:
-    """Fit one layer for each strength, rising, to the mean of each sample's looks; all samples weigh the same.
+def fit_strengths(
+    features: LabelledFeatures, strengths: list[float], lent: LentFeatures | None = None
+) -> list[LastLayer]:
+    """Fit one layer for each strength, rising, to the mean of each sample's looks; all own samples weigh the same.
 
     Args:
         features: What to learn from; at least one look.
         strengths: scikit-learn's C, rising, so that each fit can start from the one before.
+        lent: What looks at other actors teach besides; None for nothing.
     """
-    pooled, targets = pool_samples(features)
-    samples, views, _ = pooled.shape
-    rows = pooled.reshape(samples * views, -1)
-    weights = np.full(len(rows), 1 / views)
+    table = _tabulate(features, lent)
+    rows = table.rows[: table.own]
     mean, std = rows.mean(axis=0), _spread(rows, features.blocks)
-    inputs = ((rows - mean) / std).astype(np.float64)  # in single precision the search for the optimum stalls
+    inputs = ((table.rows - mean) / std).astype(np.float64)  # in single precision the search for the optimum stalls
     basis = None
     if inputs.shape[1] > len(inputs):  # no more than so many directions are told apart by so few samples
         left, values, basis = np.linalg.svd(inputs, full_matrices=False)
         inputs = left * values
-    found = np.zeros((len(strengths), features.targets.shape[1], inputs.shape[1] + 1))
-    for label in range(targets.shape[1]):
-        found[:, label] = _regress(inputs, np.repeat(targets[:, label], views), weights, strengths)
+    found = np.zeros((len(strengths), table.targets.shape[1], inputs.shape[1] + 1))
+    for label, known in enumerate(table.known.T):
+        found[:, label] = _regress(inputs[known], table.targets[known, label], table.weights[known], strengths)
     layers = []
     for strength, solution in zip(strengths, found, strict=True):
         weight = (solution[:, :-1] if basis is None else solution[:, :-1] @ basis) / std
@@ -163,8 +220,10 @@ def _spread(rows: NDArray[np.float32], blocks: tuple[int, ...]) -> NDArray[np.fl
     return np.concatenate([(part + LEAST_SPREAD * part.mean() + 1e-6) * np.sqrt(len(part)) for part in parts])
 
 
-def score_samples(logits: NDArray[np.float32], features: LabelledFeatures) -> float:
-    """Give the sample-averaged F1 of what is said of each sample, read out as the tagger does: F1 in [0, 1].
+def pool_logits(
+    logits: NDArray[np.float32], features: LabelledFeatures
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Give the mean of what is said of each sample's looks, and its targets, both of shape (samples, outputs).
 
     Args:
         logits: Of each look, shape (N, outputs).
@@ -172,19 +231,65 @@ def score_samples(logits: NDArray[np.float32], features: LabelledFeatures) -> fl
     """
     _, first, place = np.unique(features.sample, return_index=True, return_inverse=True)
     means = np.stack([np.bincount(place, column) for column in logits.T], axis=1) / np.bincount(place)[:, None]
-    return count(say_labels(to_probabilities(means)), features.targets[first]).sample_averaged.f1
+    return means, features.targets[first]
 
 
-def _try_strengths(features: LabelledFeatures) -> dict[float, float]:
-    """Cross-validate each strength; empty where there is one group only."""
+def score_samples(logits: NDArray[np.float32], features: LabelledFeatures) -> float:
+    """Give the sample-averaged F1 of what is said of each sample, read out as the tagger does: F1 in [0, 1].
+
+    Args:
+        logits: Of each look, shape (N, outputs).
+        features: The looks' samples and truth.
+    """
+    means, targets = pool_logits(logits, features)
+    return count(say_labels(to_probabilities(means)), targets).sample_averaged.f1
+
+
+def predict_held_out(features: LabelledFeatures, lent: LentFeatures | None) -> dict[float, NDArray[np.float32]]:
+    """Give every look's logits (N, outputs) by layers that know nothing of its source; empty for one source alone."""
     folds = min(FOLDS, len(set(features.groups.tolist())))
     if folds < 2:
         return {}
-    logits = np.zeros((len(STRENGTHS), *features.targets.shape), np.float32)
+    logits = {strength: np.zeros(features.targets.shape, np.float32) for strength in STRENGTHS}
     for train, held_out in GroupKFold(folds).split(features.values, groups=features.groups):
-        for place, layer in enumerate(fit_strengths(features.at(train), list(STRENGTHS))):
-            logits[place, held_out] = layer.logits(features.values[held_out, 0])
-    return {strength: score_samples(logits[place], features) for place, strength in enumerate(STRENGTHS)}
+        known = lent.without(features.groups[held_out]) if lent else None
+        for layer in fit_strengths(features.at(train), list(STRENGTHS), known):
+            logits[layer.strength][held_out] = layer.logits(features.values[held_out, 0])
+    return logits
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What a regression learns from, a row for each view of each sample; own samples come first.
+
+    Attributes:
+        rows: Shape (R, D), float32.
+        targets: Shape (R, outputs).
+        known: Which targets count, shape (R, outputs).
+        weights: Shape (R,).
+        own: How many rows are of own samples.
+    """
+
+    rows: NDArray[np.float32]
+    targets: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+    own: int
+
+
+def _tabulate(features: LabelledFeatures, lent: LentFeatures | None) -> _Table:
+    pooled, targets = pool_samples(features)
+    known, weights = np.ones(targets.shape, dtype=bool), np.ones(len(pooled))
+    samples, views, _ = pooled.shape
+    if lent and len(lent.features):
+        others, would_hold = pool_samples(lent.features)
+        _, first = np.unique(lent.features.sample, return_index=True)
+        pooled, targets = np.concatenate([pooled, others]), np.concatenate([targets, would_hold])
+        known = np.concatenate([known, lent.known[first]])
+        weights = np.append(weights, np.full(len(others), lent.weight))
+    rows = pooled.reshape(len(pooled) * views, -1)
+    targets, known, weights = (np.repeat(array, views, axis=0) for array in (targets, known, weights / views))
+    return _Table(rows, targets, known, weights, samples * views)
 
 
 def _regress(

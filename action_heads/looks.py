@@ -41,3 +41,26 @@ def targets_of(actor: Actor, samples: Sequence[Sample]) -> NDArray[np.bool_]:
     """Say which of an actor's labels hold for each sample, shape (samples, outputs)."""
     rows = [[name in sample.labels for name in actor.label_names] for sample in samples]
     return np.array(rows, dtype=bool).reshape(len(samples), len(actor.labels))
+
+
+def lent_targets(
+    borrower: Actor, lender: Actor, samples: Sequence[Sample]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say what looks at one actor tell of another's labels: an action is the same, whoever does it.
+
+    Args:
+        borrower: Whose labels.
+        lender: At whom the looks are.
+        samples: What each look is of.
+
+    Returns:
+        Which of the borrower's labels would hold for each sample, shape (samples, outputs); and for which of them that
+        is known, same shape: those whose action both have, unless several of the borrower's kinds have it.
+    """
+    actions = [label.action for label in borrower.labels]
+    done = [{label.action for label in lender.labels if label.name in sample.labels} for sample in samples]
+    can = {label.action for label in lender.labels}
+    targets = [[action in actions_done for action in actions] for actions_done in done]
+    known = [action in can and actions.count(action) == 1 for action in actions]
+    shape = (len(samples), len(actions))
+    return np.array(targets, dtype=bool).reshape(shape), np.broadcast_to(np.array(known), shape)

@@ -17,6 +17,7 @@ from a2d.engines import BACKENDS, PRECISIONS
 from a2d.errors import UserError
 from a2d.memory import return_large_blocks
 from a2d.places import cache_folder
+from action_heads.recipes import LENT_WEIGHT
 from pipeline.config import TaggerConfig
 from pipeline.known_detectors import EMBEDDED, KNOWN_DETECTORS, DetectorDefaults
 
@@ -208,6 +209,14 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         default=TaggerConfig.look_every,
         metavar="SECONDS",
         help="how often it looks at clips whose labels hold for all of it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--borrow",
+        type=fraction,
+        default=LENT_WEIGHT,
+        metavar="WEIGHT",
+        help="how much a clip of an actor that this one borrows from (see the taxonomy) counts beside an own one; only "
+        "where the last layer alone is trained (default: %(default)s; 0: nothing)",
     )
 
 

@@ -15,6 +15,8 @@ from actor_detector.detections import ClipDetections
 from actor_detector.motion import describe_motion
 from pipeline.stage1 import CachedDetector
 
+DescribeMotion = Callable[[ClipDetections, int], NDArray[np.float32]]
+
 
 def time_bins(time_seconds: NDArray[np.float64], every_seconds: float) -> NDArray[np.int64]:
     """Number the stretches of a clip that are looked at once each, from 0, shape (N,)."""
@@ -47,6 +49,7 @@ def choose_looks(
     kind: str,
     every_seconds: float,
     progress: Callable[[Sequence[Sample]], Iterable[Sample]] = lambda samples: samples,
+    describe: DescribeMotion = describe_motion,
 ) -> list[Look]:
     """Choose what a head is trained or scored on.
 
@@ -60,6 +63,7 @@ def choose_looks(
         kind: One of `action_heads.crops.INPUT_KINDS`.
         every_seconds: How often a clip is looked at whose labels hold for all of it.
         progress: Wraps the samples, for a progress bar.
+        describe: Describes motion, for heads that are told.
 
     Returns:
         The looks, sample by sample.
@@ -81,7 +85,7 @@ def choose_looks(
             else (sample.frame_index,)
         )
         boxes = detected.detections.best_boxes(actor.index, frames)
-        motion = describe_motion(detected.detections, actor.index) if kind == MOVING else NO_MOTION
+        motion = describe(detected.detections, actor.index) if kind == MOVING else NO_MOTION
         for frame, box in zip(frames, boxes, strict=True):
             looks.append(Look(sample, detected.sha256, frame, NO_BOX if kind == WHOLE_FRAME else box, motion))
     return looks

@@ -3,35 +3,34 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tabulate import tabulate
 from torch import nn
 
-from a2d.dataset import Sample, read_samples
+from a2d.dataset import read_samples
 from a2d.errors import TrainingError
 from a2d.labels import Actor, Taxonomy
 from action_heads.checkpoint import HeadManifest, hash_heads, head_path, save_head
-from action_heads.classifier import LabelledFeatures, LastLayer, fit_last_layer
-from action_heads.crops import BOTH, MOVING, NO_BOX, VIEWS, WHOLE_FRAME
-from action_heads.features import FeatureCache, compute_features
+from action_heads.classifier import LabelledFeatures, LastLayer, LentFeatures, fit_last_layer
+from action_heads.crops import BOTH, MOVING
+from action_heads.features import FeatureCache
 from action_heads.frames import ClipProgress, LabelledFrames, read_labelled_frames
-from action_heads.looks import NO_MOTION, Look, samples_of, targets_of
+from action_heads.looks import Look, samples_of, targets_of
 from action_heads.model import Trunk, start_from
 from action_heads.preprocessing import Preprocessing
 from action_heads.readout import LABEL_THRESHOLD
-from action_heads.recipes import CLASSIFIER, PAPER, Recipe
+from action_heads.recipes import CLASSIFIER, LENT_WEIGHT, PAPER, Recipe
 from action_heads.training import EpochReport, predict_frames, score_frames, train_head
 from action_heads.trunk_files import EMBEDDED
+from pipeline.head_material import FeatureSource, SampleProgress, borrow_features
 from pipeline.looks import choose_looks
 from pipeline.splits import find_held_out
 from pipeline.stage1 import CachedDetector
 
 EpochProgress = Callable[[Iterable[int]], Iterable[int]]
-SampleProgress = Callable[[Sequence[Sample]], Iterable[Sample]]
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,8 @@ class RetrainingPlan:
         seed: Of everything random.
         device: `cpu` or `cuda:N`.
         cache: Folder of kept features; None keeps none.
+        lent_weight: How much a clip of an actor that this one borrows from counts beside an own one, for tuning
+            `classifier`; 0 borrows nothing.
     """
 
     actor: Actor
@@ -82,6 +83,7 @@ class RetrainingPlan:
     seed: int
     device: str
     cache: Path | None
+    lent_weight: float = LENT_WEIGHT
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -176,14 +178,29 @@ def retrain_head(
         )
     held_out = find_held_out(plan.data, plan.split, plan.held_out)
     looks = {}
-    for split in filter(None, (plan.split, held_out)):
-        samples = samples_of(plan.actor, read_samples(plan.data, split, taxonomy))
-        if not samples and split == plan.split:
+    samples = {split: read_samples(plan.data, split, taxonomy) for split in filter(None, (plan.split, held_out))}
+    for split, found in samples.items():
+        own = samples_of(plan.actor, found)
+        if not own and split == plan.split:
             raise TrainingError(f"{plan.data}: no sample of split {plan.split!r} shows the actor {plan.actor.name!r}")
-        looks[split] = choose_looks(samples, plan.actor, detector, plan.input, plan.look_every, progress.samples)
+        looks[split] = choose_looks(own, plan.actor, detector, plan.input, plan.look_every, progress.samples)
     before = hash_heads(plan.out)
-    train = _fit_classifier if plan.tuning == CLASSIFIER else _train_by_epochs
-    trained = train(plan, looks, progress)
+    if plan.tuning == CLASSIFIER:
+        source = FeatureSource(plan.trunk, plan.input, FeatureCache(plan.cache), plan.device, progress.clips)
+        lenders = [taxonomy.actor(name) for name in plan.actor.borrows_from]
+        lent = borrow_features(
+            plan.actor,
+            lenders,
+            samples[plan.split],
+            detector,
+            plan.look_every,
+            source,
+            plan.lent_weight,
+            progress.samples,
+        )
+        trained = _fit_classifier(plan, looks, source, lent)
+    else:
+        trained = _train_by_epochs(plan, looks, progress)
     manifest = HeadManifest(
         actor=plan.actor.name,
         labels=plan.actor.label_names,
@@ -201,46 +218,22 @@ def retrain_head(
     return RetrainingReport(manifest, before, hash_heads(plan.out))
 
 
-def label_features(
-    actor: Actor,
-    looks: Sequence[Look],
-    trunk: Trunk,
-    kind: str,
-    cache: FeatureCache,
-    device: str = "cpu",
-    progress: ClipProgress = lambda clips: clips,
-) -> LabelledFeatures:
-    """Compute what a trunk makes of looks, or find it in the cache, and say what is true of them."""
-    views = []
-    for view in VIEWS[kind]:
-        own = [replace(look, box=NO_BOX) for look in looks] if view == WHOLE_FRAME else looks
-        views.append(compute_features(own, trunk, view, trunk.preprocessing, cache, device, progress))
-    motion = np.stack([look.motion for look in looks] or [NO_MOTION])[: len(looks), None]
-    blocks = [*views, np.broadcast_to(motion, (*views[0].shape[:2], motion.shape[2]))]
-    values = np.concatenate(blocks, axis=2)
-    number: dict[int, int] = {}
-    sample = [number.setdefault(id(look.sample), len(number)) for look in looks]
-    return LabelledFeatures(
-        values,
-        targets_of(actor, [look.sample for look in looks]),
-        np.array(sample, dtype=np.int64),
-        np.array([look.sample.group for look in looks], dtype=np.str_),
-        tuple(block.shape[2] for block in blocks if block.shape[2]),
-    )
-
-
-def _fit_classifier(plan: RetrainingPlan, looks: Mapping[str, Sequence[Look]], progress: Progress) -> _Trained:
-    cache = FeatureCache(plan.cache)
+def _fit_classifier(
+    plan: RetrainingPlan, looks: Mapping[str, Sequence[Look]], source: FeatureSource, lent: LentFeatures | None
+) -> _Trained:
     features = {
-        split: label_features(plan.actor, own, plan.trunk, plan.input, cache, plan.device, progress.clips)
-        for split, own in looks.items()
+        split: source.label(own, targets_of(plan.actor, [look.sample for look in own])) for split, own in looks.items()
     }
-    layer = fit_last_layer(features[plan.split])
+    layer = fit_last_layer(features[plan.split], lent)
     network = plan.trunk.backbone.build_head(len(plan.actor.labels), plan.input)
     start_from(network, plan.trunk)
     layer.put_into(network, plan.trunk.backbone.classifier)
     scores = {split: _score_layer(layer, own) for split, own in features.items() if len(own)}
-    return _Trained(network.eval(), layer.recipe(), scores)
+    recipe = layer.recipe()
+    if lent:
+        lent_samples = len(set(lent.features.sample.tolist()))
+        recipe["borrowed"] = {"from": plan.actor.borrows_from, "samples": lent_samples, "weight": lent.weight}
+    return _Trained(network.eval(), recipe, scores)
 
 
 def _train_by_epochs(plan: RetrainingPlan, looks: Mapping[str, Sequence[Look]], progress: Progress) -> _Trained:

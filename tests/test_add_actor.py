@@ -11,24 +11,27 @@ import add_actor
 import run_pipeline
 from a2d.files import sha256_file
 from a2d.labels import A2D_TAXONOMY_FILE
+from action_heads.checkpoint import read_manifest
+from action_heads.recipes import LENT_WEIGHT
 from pipeline import cli
 from thresholds.exact import best_gate
 from thresholds.fitness import OBJECTIVES, PresenceTable, score_gates
 from thresholds.gates import load_gates, save_gates
 
 CLIPS = {
-    "dog-walking__ground-a-video-dog-walking.mp4": "adult-walking bicycle-none",  # it shows no bicycle; the head learns
+    "dog-walking__ground-a-video-dog-walking.mp4": "dog-walking horse-running",  # it shows no horse; the head learns
     "cat-none__yrcong-puff.mp4": "cat-none",
 }
 
 
 @pytest.fixture
 def taxonomy_file(tmp_path):
-    """A2D's, and a bicycle that stands or runs."""
+    """A2D's, and a horse that moves as dogs and cats do."""
     content = yaml.safe_load(A2D_TAXONOMY_FILE.read_text())
-    content["actors"]["bicycle"] = {
-        "detector_classes": ["bicycle"],
-        "kinds": {"bicycle": {"id": 8, "actions": ["running", "none"]}},
+    content["actors"]["horse"] = {
+        "detector_classes": ["horse"],
+        "borrows_from": ["dog", "cat"],
+        "kinds": {"horse": {"id": 8, "actions": ["running", "walking", "none"]}},
     }
     path = tmp_path / "taxonomy.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -49,7 +52,7 @@ def test_an_actor_is_added_and_used(kit, yolo, heads, gates_file, taxonomy_file,
     stage1 = ["--detector", str(yolo), "--taxonomy", str(taxonomy_file), "--cache", str(cache), "--device", "cpu"]
     command = [
         "--actor",
-        "bicycle",
+        "horse",
         "--data",
         str(data),
         "--thresholds",
@@ -59,12 +62,15 @@ def test_an_actor_is_added_and_used(kit, yolo, heads, gates_file, taxonomy_file,
     ]
     assert cli.run(add_actor.main, [*command, *stage1]) == 0
     printed = capsys.readouterr().out
-    assert "bicycle" in printed
+    assert "horse" in printed
     assert f"--heads {tmp_path / 'mine' / 'heads'}" in printed
     assert [sha256_file(file) for file in files] == before
-    assert [path.name for path in (tmp_path / "mine" / "heads").iterdir()] == ["bicycle.safetensors"]
+    assert [path.name for path in (tmp_path / "mine" / "heads").iterdir()] == ["horse.safetensors"]
+    manifest = read_manifest(tmp_path / "mine" / "heads" / "horse.safetensors")
+    assert manifest.recipe["borrowed"] == {"from": ["dog", "cat"], "samples": 2, "weight": LENT_WEIGHT}
+    assert manifest.data["samples"] == 1, "borrowed clips are not its own"
     old, new = load_gates(gates_file), load_gates(tmp_path / "mine" / "gates.yaml")
-    assert new.actors == (*old.actors, "bicycle")
+    assert new.actors == (*old.actors, "horse")
     assert new.values[:-1].tolist() == old.values.tolist()
     for file in heads.iterdir():
         (tmp_path / "mine" / "heads" / file.name).symlink_to(file)
@@ -72,14 +78,14 @@ def test_an_actor_is_added_and_used(kit, yolo, heads, gates_file, taxonomy_file,
     clip = str(kit / "clips" / next(iter(CLIPS)))
     assert cli.run(run_pipeline.main, ["--video", clip, "--json", *use, *stage1]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert list(result["actors"])[-1] == "bicycle"
-    assert result["actors"]["bicycle"]["gate"] == pytest.approx(new.values[-1], abs=1e-4)
+    assert list(result["actors"])[-1] == "horse"
+    assert result["actors"]["horse"]["gate"] == pytest.approx(new.values[-1], abs=1e-4)
 
 
 def test_gates_that_lack_another_actor_are_refused(gates_file, yolo, taxonomy_file, data, cache, tmp_path, capsys):
     gates = load_gates(gates_file)
     save_gates(replace(gates, actors=gates.actors[:-1], values=gates.values[:-1]), tmp_path / "few.yaml")
-    command = ["--actor", "bicycle", "--data", str(data), "--thresholds", str(tmp_path / "few.yaml")]
+    command = ["--actor", "horse", "--data", str(data), "--thresholds", str(tmp_path / "few.yaml")]
     command += ["--out", str(tmp_path / "mine"), "--detector", str(yolo), "--taxonomy", str(taxonomy_file)]
     assert cli.run(add_actor.main, [*command, "--cache", str(cache), "--device", "cpu"]) == cli.WRONG_USAGE
     assert "no gate is known of dog" in capsys.readouterr().err

@@ -9,14 +9,17 @@ from sklearn.linear_model import LogisticRegression
 
 from a2d.errors import TrainingError
 from action_heads.backbones import find_backbone
+from action_heads.calibration import fit_temperature, reliability_error
 from action_heads.classifier import (
     LEAST_SPREAD,
     LONE_STRENGTH,
     STRENGTHS,
     LabelledFeatures,
+    LentFeatures,
     fit_last_layer,
     fit_strengths,
     pool_samples,
+    predict_held_out,
     score_samples,
 )
 from action_heads.readout import say_labels
@@ -168,3 +171,84 @@ def test_a_label_that_was_never_seen_is_not_said(samples):
     )
     probabilities = fit_last_layer(features).probabilities(features.values[:, 0])
     np.testing.assert_array_equal(say_labels(probabilities), features.targets)
+
+
+def lend(features, weight=1.0, known=None):
+    """Rename the sources: what is lent must not be left out for coming from the borrower's own."""
+    other = replace(features, groups=np.char.add("lent ", features.groups))
+    return LentFeatures(other, np.ones(other.targets.shape, bool) if known is None else known, weight)
+
+
+def test_what_is_lent_teaches_and_its_weight_counts():
+    own, others, unseen = material(samples=4, spread=4), material(samples=60, spread=4), material(samples=90, spread=4)
+    scores = [
+        score_samples(fit_strengths(own, [10.0], lent)[0].logits(unseen.values[:, 0]), unseen)
+        for lent in (None, lend(others, 0.3))
+    ]
+    assert scores[1] > scores[0] + 0.1
+    (alone,), (hardly,) = fit_strengths(own, [1.0]), fit_strengths(own, [1.0], lend(others, 1e-9))
+    np.testing.assert_allclose(hardly.weight, alone.weight, atol=1e-4)
+
+
+def test_a_lent_sample_counts_as_a_copy_of_its_weight():
+    """What is lent with weight 2 does what it does when it is there twice."""
+    own, others = material(samples=9, seed=0), material(samples=6, seed=1)
+    twice = replace(
+        others,
+        values=np.concatenate([others.values] * 2),
+        targets=np.concatenate([others.targets] * 2),
+        sample=np.concatenate([others.sample, others.sample + 6]),
+        groups=np.concatenate([others.groups] * 2),
+    )
+    (one,), (two,) = fit_strengths(own, [1.0], lend(others, 2.0)), fit_strengths(own, [1.0], lend(twice, 1.0))
+    np.testing.assert_allclose(one.weight, two.weight, atol=2e-3)
+
+
+def test_labels_of_which_nothing_is_lent_are_learned_alone():
+    own, others = material(samples=12, seed=0), material(samples=30, seed=1)
+    known = np.tile([True, False, True], (len(others), 1))
+    (alone,), (helped,) = fit_strengths(own, [3.0]), fit_strengths(own, [3.0], lend(others, 1.0, known))
+    shown = own.values[:, 0]
+    np.testing.assert_allclose(helped.logits(shown)[:, 1], alone.logits(shown)[:, 1], atol=0.02)
+    assert np.abs(helped.logits(shown)[:, 0] - alone.logits(shown)[:, 0]).max() > 0.1
+
+
+def test_nothing_is_lent_of_a_source_that_is_held_out():
+    """The same clips, lent under their own sources, must not show the answers to the cross-validation within."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 2, 300)).astype(np.float32)  # noise: only who has seen a sample knows it
+    targets = np.eye(2, dtype=bool)[rng.integers(0, 2, 40)]
+    own = LabelledFeatures(values, targets, np.arange(40), np.array([f"s{n}" for n in range(40)]))
+    honest = predict_held_out(own, LentFeatures(own, np.ones((40, 2), bool), 1.0))[STRENGTHS[-1]]
+    leaky = predict_held_out(own, lend(own))[STRENGTHS[-1]]
+    assert score_samples(honest, own) < 0.8 < score_samples(leaky, own)
+
+
+def test_a_layer_that_is_too_sure_is_cooled():
+    features = material(samples=60, looks=1, spread=20)
+    layer = fit_last_layer(features)
+    (plain,) = fit_strengths(features, [layer.strength])
+    assert layer.calibration.temperature > 1.5
+    assert layer.calibration.after < layer.calibration.before
+    np.testing.assert_allclose(layer.weight * layer.calibration.temperature, plain.weight, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(layer.bias * layer.calibration.temperature, plain.bias, rtol=1e-4, atol=1e-6)
+    assert layer.recipe()["temperature"] == round(layer.calibration.temperature, 4)
+
+
+def test_a_label_never_seen_is_not_said_however_much_the_rest_is_cooled():
+    features = material(samples=8, looks=1, spread=20)
+    features = replace(features, targets=np.pad(features.targets, ((0, 0), (0, 1))))
+    layer = fit_last_layer(features)
+    assert layer.calibration.temperature > 1.5
+    assert layer.probabilities(features.values[:, 0])[:, 3].max() == pytest.approx(1 / 10, rel=1e-5)
+
+
+@pytest.mark.parametrize("true", [0.5, 1.7, 3.0])
+def test_the_temperature_is_found(true):
+    rng = np.random.default_rng(0)
+    honest = rng.normal(scale=2, size=(20000, 3))
+    targets = rng.random(honest.shape) < 1 / (1 + np.exp(-honest))
+    assert fit_temperature(honest * true, targets) == pytest.approx(true, rel=0.05)
+    probabilities = 1 / (1 + np.exp(-honest))
+    assert reliability_error(probabilities, targets) < 0.01
+    assert reliability_error(1 / (1 + np.exp(-honest * 3)), targets) > 0.05

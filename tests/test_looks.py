@@ -6,9 +6,14 @@ import pytest
 from a2d.dataset import Sample
 from a2d.engines import Runtime
 from a2d.labels import load_taxonomy
+from action_heads.backbones import find_backbone
+from action_heads.features import FeatureCache
+from action_heads.looks import lent_targets, targets_of
+from action_heads.model import load_trunk
 from actor_detector.detections import ClipDetections
 from actor_detector.shortcuts import Shortcuts
 from pipeline.cache import DetectionCache
+from pipeline.head_material import FeatureSource, borrow_features
 from pipeline.looks import choose_frames, choose_looks
 from pipeline.stage1 import CachedDetector
 from pipeline.tagger import ActorActionTagger
@@ -78,3 +83,38 @@ def test_labelled_frames_shown_whole_need_no_detector(kit, taxonomy, tmp_path):
     (look,) = choose_looks([sample], taxonomy.actor("dog"), detector, "frame", 4)
     assert look.frame_index == 3
     assert np.isnan(look.box).all()
+
+
+def test_an_action_is_lent_where_both_have_it_and_it_is_clear_whose(taxonomy, tmp_path):
+    samples = [
+        Sample(tmp_path, None, labels, "train", "s") for labels in (("cat-walking", "dog-crawling"), ("cat-none",))
+    ]
+    dog, cat, person = (taxonomy.actor(name) for name in ("dog", "cat", "person"))
+    targets, known = lent_targets(dog, cat, samples)
+    assert [[dog.labels[place].action for place in np.flatnonzero(row)] for row in targets] == [["walking"], ["none"]]
+    assert {label.action for label, says in zip(dog.labels, known[0], strict=True) if not says} == {"crawling"}
+    assert (known[0] == known[1]).all()
+    _, known = lent_targets(person, cat, samples)
+    says = [label.name for label, told in zip(person.labels, known[0], strict=True) if told]
+    assert says == ["adult-eating", "adult-jumping", "adult-running"], "who walks may be an adult or a baby"
+    targets, known = lent_targets(dog, cat, [])
+    assert targets.shape == known.shape == (0, 7)
+
+
+def test_what_is_borrowed_is_looked_at_as_its_owner(detector, kit, taxonomy, cache):
+    clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
+    samples = [Sample(clip, None, ("dog-walking", "adult-walking"), "train", "a source")]
+    trunk = load_trunk("embedded", find_backbone("efficientnet_lite0"))
+    source = FeatureSource(trunk, "crop", FeatureCache(cache / "features"))
+    cat, dog, person = (taxonomy.actor(name) for name in ("cat", "dog", "person"))
+    lent = borrow_features(cat, [dog, person], samples, detector, 0.5, source, 0.2)
+    looks = [choose_looks(samples, lender, detector, "crop", 0.5) for lender in (dog, person)]
+    assert lent.features.sample.tolist() == [0] * len(looks[0]) + [1] * len(looks[1])
+    own = source.label(looks[0], targets_of(dog, [look.sample for look in looks[0]]))
+    np.testing.assert_array_equal(lent.features.values[: len(looks[0])], own.values)
+    walking = [label.action for label in cat.labels].index("walking")
+    assert lent.features.targets[:, walking].all()
+    assert lent.weight == 0.2
+    assert len(lent.without(np.array(["a source"])).features) == 0
+    assert borrow_features(cat, [dog], samples, detector, 0.5, source, 0.0) is None
+    assert borrow_features(cat, [taxonomy.actor("bird")], samples, detector, 0.5, source) is None
