@@ -1,10 +1,10 @@
-"""Put measured scores into the model card: tables between markers, from the JSON files of two benchmarks.
+"""Put measured scores into the model card and docs/accuracy.md: tables between markers, from two JSON files.
 
 Run from the repository root:
 
-    python -m benchmarks.model_card --detector benchmarks/detector.json --heads benchmarks/heads_cv.json
+    python -m benchmarks.model_card --detector benchmarks/detector.json --heads benchmarks/ablation.json
 
-The rest of the card is written by people.
+The rest of both is written by people.
 """
 
 import argparse
@@ -20,17 +20,17 @@ from a2d.errors import UserError
 from a2d.files import write_atomically
 from a2d.labels import load_taxonomy
 from a2d.places import PROJECT
-from action_heads.checkpoint import head_path, read_manifest
+from benchmarks.ablation import FREE, INSTEAD, LADDER, LIMITS, SHIPPED
+from benchmarks.ablation_report import table as ablation_table
 from pipeline import cli
-from pipeline.config import EMBEDDED_HEADS
 
 CARD = PROJECT / "models" / "MODEL_CARD.md"
+ACCURACY = PROJECT / "docs" / "accuracy.md"
 
 
-def shipped_variant() -> str:
-    """Name the variant of the heads that the project ships, as `benchmarks.heads_cv` does."""
-    manifest = read_manifest(head_path(EMBEDDED_HEADS, load_taxonomy().actors[0].name))
-    return f"{manifest.backbone}, {manifest.input}, {manifest.tuned}"
+def rows_of(measured: Mapping[str, Any], *parts: str) -> dict[str, Mapping[str, Any]]:
+    """Give the scores of some parts of the ablation's table, by row."""
+    return {row["name"]: row["scores"] for row in measured["rows"] if row["part"] in parts}
 
 
 def percent(value: float) -> str:
@@ -70,11 +70,10 @@ def gates_table(measured: Mapping[str, Any]) -> str:
 
 
 def heads_table(measured: Mapping[str, Any]) -> str:
-    """Show every variant of the heads and the trivial answers, cross-validated and on the test clips."""
-    rows, shipped = [], shipped_variant()
-    for name, parts in measured["scores"].items():
-        shown = f"**{name}**" if name == shipped else name
-        row = [shown]
+    """Show the heads step by step and the trivial answers, cross-validated and on the test clips."""
+    rows = []
+    for name, parts in rows_of(measured, LADDER, FREE).items():
+        row = [f"**{name}**" if name == SHIPPED else name]
         for part in ("cv", "test"):
             found = parts[part]
             row += [*(percent(found[key]) for key in ("precision", "recall", "f1")), interval(found["f1_interval"])]
@@ -85,7 +84,7 @@ def heads_table(measured: Mapping[str, Any]) -> str:
 
 def labels_table(measured: Mapping[str, Any]) -> str:
     """Show the shipped heads label by label, on the clips of the cross-validation and of the test."""
-    own = measured["scores"][shipped_variant()]
+    own = rows_of(measured, LADDER)[SHIPPED]
     names = [name for name in load_taxonomy().label_names if any(name in own[part]["labels"] for part in own)]
     rows = [[name, *_cells(own["cv"]["labels"].get(name)), *_cells(own["test"]["labels"].get(name))] for name in names]
     columns = [f"{part} {key}" for part in ("CV", "test") for key in ("true", "said", "F1", "95 %")]
@@ -94,7 +93,7 @@ def labels_table(measured: Mapping[str, Any]) -> str:
 
 def never_seen(measured: Mapping[str, Any]) -> str:
     """List the labels that no train clip shows."""
-    seen = {name for name, row in measured["scores"][shipped_variant()]["cv"]["labels"].items() if row["true"]}
+    seen = {name for name, row in rows_of(measured, LADDER)[SHIPPED]["cv"]["labels"].items() if row["true"]}
     return ", ".join(name for name in load_taxonomy().label_names if name not in seen) + "."
 
 
@@ -102,7 +101,7 @@ def fill(card: str, tables: Mapping[str, str]) -> str:
     """Replace what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 
     Raises:
-        UserError: If the card lacks a marker.
+        UserError: If the page lacks a marker.
 
     >>> fill("a <!-- begin x -->old<!-- end x --> b", {"x": "new"}).splitlines()
     ['a <!-- begin x -->', 'new', '<!-- end x --> b']
@@ -112,13 +111,13 @@ def fill(card: str, tables: Mapping[str, str]) -> str:
         before, found, rest = card.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
-            raise UserError(f"the model card has no place '{begin} … {end}'")
+            raise UserError(f"the page has no place '{begin} … {end}'")
         card = f"{before}{begin}\n{table}\n{end}{after}"
     return card
 
 
 def all_tables(detector: Mapping[str, Any], heads: Mapping[str, Any]) -> dict[str, str]:
-    """Make every table of the card, by marker."""
+    """Make every table of the model card, by marker."""
     return {
         "detector": detector_tables(detector),
         "gates": gates_table(detector),
@@ -128,16 +127,36 @@ def all_tables(detector: Mapping[str, Any], heads: Mapping[str, Any]) -> dict[st
     }
 
 
+def ablation_tables(heads: Mapping[str, Any]) -> dict[str, str]:
+    """Make every table of docs/accuracy.md, by marker."""
+    parts = {"ladder": LADDER, "instead": INSTEAD, "limits": LIMITS, "free": FREE}
+    tables = {name: [row for row in heads["rows"] if row["part"] == part] for name, part in parts.items()}
+    return {name: f"\n{ablation_table(rows, 'github')}\n" for name, rows in tables.items()} | {
+        "reliability": reliability_table(heads)
+    }
+
+
+def reliability_table(heads: Mapping[str, Any]) -> str:
+    """Show the reliability error of each step."""
+    rows = [
+        [row["name"], *(percent(row["reliability_error"][part]) for part in ("cv", "test"))]
+        for row in heads["rows"]
+        if row["part"] == LADDER
+        and not row["name"].startswith("its ")  # heads that stand there already, read otherwise
+    ]
+    return _table(rows, ["heads", "CV", "test"])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Rewrite the card's tables."""
+    """Rewrite the tables of both."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--detector", type=Path, required=True, help="JSON of benchmarks.bench_detector")
-    parser.add_argument("--heads", type=Path, required=True, help="JSON of benchmarks.heads_cv")
-    parser.add_argument("--card", type=Path, default=CARD, help="default: %(default)s")
+    parser.add_argument("--heads", type=Path, required=True, help="JSON of benchmarks.ablation")
     arguments = parser.parse_args(argv)
     detector, heads = (json.loads(path.read_text(encoding="utf-8")) for path in (arguments.detector, arguments.heads))
-    write_atomically(arguments.card, fill(arguments.card.read_text(encoding="utf-8"), all_tables(detector, heads)))
-    cli.show(f"wrote {arguments.card}")
+    for path, tables in ((CARD, all_tables(detector, heads)), (ACCURACY, ablation_tables(heads))):
+        write_atomically(path, fill(path.read_text(encoding="utf-8"), tables))
+        cli.show(f"wrote {path}")
     return cli.DONE
 
 

@@ -19,15 +19,28 @@ from a2d.errors import UserError
 from a2d.files import sha256_file
 from a2d.places import PROJECT
 from action_heads.backbones import find_backbone
+from action_heads.checkpoint import head_path, read_manifest
+from action_heads.crops import NO_BOX
 from action_heads.features import FeatureCache
-from action_heads.frames import LabelledFrames
+from action_heads.looks import Look
 from action_heads.model import load_trunk
 from action_heads.recipes import DEFAULT, adjust
 from action_heads.trunk_files import trunk_path
-from benchmarks import bench_detector, bench_shortcuts, bench_stage1, bench_tuning, heads_cv, model_card, page, plot
+from benchmarks import (
+    ablation,
+    bench_detector,
+    bench_shortcuts,
+    bench_stage1,
+    bench_tuning,
+    learners,
+    model_card,
+    page,
+    plot,
+)
 from benchmarks.commands import lengthen, run_command
 from benchmarks.in_turn import Way, time_in_turn
-from pipeline.config import TaggerConfig
+from benchmarks.out_of_fold import Variant, assign_folds
+from pipeline.config import EMBEDDED_HEADS, TaggerConfig
 from pipeline.stage1 import CachedDetector
 
 
@@ -68,7 +81,9 @@ def test_sources_are_drawn_whole():
     assert (low, high) == (0.0, 1.0)
 
 
-def test_heads_are_cross_validated_beside_trivial_answers(kit, yolo, gates_file, cache, tmp_path, capsys):
+@pytest.fixture
+def one_clip_thrice(kit, tmp_path):
+    """The same clip from three sources, the last of them in the test split."""
     clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
     rows = [(shutil.copy(clip, tmp_path / f"{source}.mp4").name, source) for source in "abc"]
     data = tmp_path / "clips.csv"
@@ -78,24 +93,60 @@ def test_heads_are_cross_validated_beside_trivial_answers(kit, yolo, gates_file,
         writer.writerows(
             (name, "adult-walking dog-walking", "test" if source == "c" else "train", source) for name, source in rows
         )
-    command = ["--data", str(data), "--detector", str(yolo), "--thresholds", str(gates_file), "--cache", str(cache)]
-    command += [
-        "--input",
-        "crop",
-        "--folds",
-        "2",
-        "--device",
-        "cpu",
-        "--out",
-        str(tmp_path / "cv.json"),
-    ]
-    assert heads_cv.cli.run(heads_cv.main, command) == 0
-    scores = json.loads((tmp_path / "cv.json").read_text())["scores"]
+    return data
+
+
+def test_heads_are_cross_validated_beside_trivial_answers(one_clip_thrice, yolo, gates_file, cache, tmp_path, capsys):
+    command = ["--data", str(one_clip_thrice), "--detector", str(yolo), "--thresholds", str(gates_file)]
+    command += ["--cache", str(cache), "--rows", "three boxes", "followed", "noisy", "change", "gates"]
+    command += ["--folds", "2", "--draws", "1", "--device", "cpu", "--out", str(tmp_path / "ablation.json")]
+    assert ablation.cli.run(ablation.main, command) == 0
+    content = json.loads((tmp_path / "ablation.json").read_text())
+    rows = {row["name"]: row for row in content["rows"]}
     printed = capsys.readouterr().out
-    assert all(name in printed for name in scores)
-    own = scores["efficientnet_lite0, crop, classifier"]
+    assert all(name in printed for name in rows)
+    assert (content["train"], content["test"], content["sources"]) == (2, 1, 2)
+    own = rows[ablation.SHIPPED]["scores"]
     assert own["cv"]["f1"] == own["test"]["f1"] == 1.0, "the very clip is known from another source"
-    assert scores["all labels"]["test"]["f1"] == pytest.approx(2 * 2 / (2 + 43))
+    assert rows["looks: noisy-or"]["scores"]["cv"]["f1"] <= 1.0
+    assert rows["all labels"]["scores"]["test"]["f1"] == pytest.approx(2 * 2 / (2 + 43))
+    assert rows["all labels"]["against_shipped"]["cv"]["f1"] == pytest.approx(4 / 45 - 1, abs=1e-4)
+    capsys.readouterr()
+    before = (tmp_path / "ablation.json").read_text()
+    assert ablation.cli.run(ablation.main, [*command, "--resume"]) == 0
+    assert (tmp_path / "ablation.json").read_text() == before
+    assert ablation.cli.run(ablation.main, [*command, "--resume", "--seed", "1"]) == ablation.cli.WRONG_USAGE
+    assert "measured with seed = 0, now it is 1" in capsys.readouterr().err
+
+
+def test_rows_change_one_thing_each(one_clip_thrice, yolo, gates_file, cache):
+    command = ["--data", str(one_clip_thrice), "--detector", str(yolo), "--thresholds", str(gates_file)]
+    setting = ablation.make_setting(ablation.build_parser().parse_args([*command, "--cache", str(cache)]))
+    rows = {row.name: row for row in ablation.rows_of(setting)}
+    shipped = rows[ablation.SHIPPED]
+    for row in rows.values():
+        changes = [name for name, value in vars(shipped.variant).items() if vars(row.variant)[name] != value]
+        changes += [name for name in ("read_out", "oracle", "share") if vars(row)[name] != vars(shipped)[name]]
+        if row.part != ablation.LADDER:
+            assert len(changes) == 1 or set(changes) == {"lent_weight", "invent"}, row.name
+    published = rows[ablation.PUBLISHED].variant
+    assert (published.recipe.loss, published.tuning, published.input) == ("cross_entropy", "all", "frame")
+
+
+def test_what_is_shipped_is_what_a_retraining_makes(taxonomy):
+    """The ablation's shipped variant has the very settings of the heads in models/."""
+    trunk = load_trunk("embedded", find_backbone("efficientnet_lite0"))
+    variant = Variant(trunk)
+    for actor in taxonomy.actors:
+        manifest = read_manifest(head_path(EMBEDDED_HEADS, actor.name))
+        assert (manifest.input, manifest.tuned, manifest.backbone) == (
+            variant.input,
+            variant.tuning,
+            variant.trunk.backbone.name,
+        )
+        assert manifest.trunk["sha256"] == trunk.sha256
+        borrowed = manifest.recipe.get("borrowed", {"from": [], "weight": variant.lent_weight})
+        assert (borrowed["from"], borrowed["weight"]) == (list(actor.borrows_from), variant.lent_weight)
 
 
 def test_a_detector_agrees_with_itself_and_with_none_that_sees_nothing(kit, cache, tmp_path, capsys):
@@ -112,20 +163,30 @@ def test_a_detector_agrees_with_itself_and_with_none_that_sees_nothing(kit, cach
     assert "yolo26n fb152865… at image size 224, confidence 1, against yolo26n" in capsys.readouterr().out
 
 
-def test_the_tunings_that_take_epochs_can_be_measured_too(taxonomy):
+def test_heads_trained_by_epochs_are_measured_and_kept(taxonomy, tmp_path, monkeypatch):
+    """Bright frames are one action, dark ones another; what a training came to is not trained again."""
     backbone = find_backbone("efficientnet_lite0")
     small = replace(backbone.preprocessing, size=64)
-    variant = heads_cv.Variant(replace(load_trunk("embedded", backbone), preprocessing=small), "crop", "norms")
-    recipe = adjust(DEFAULT, epochs=5, batch_size=4, learning_rate=0.003)
-    setting = heads_cv.Setting(
-        [], 0, np.zeros((0, 6), bool), np.zeros(0, np.int64), taxonomy, None, recipe, 8, FeatureCache(None), 0, "cpu"
-    )
-    bright = np.arange(12) % 2 == 1
-    images = np.random.default_rng(0).integers(0, 80, (12, 73, 73, 3)) + 150 * bright[:, None, None, None]
-    frames = LabelledFrames(images.astype(np.uint8), np.stack([~bright, bright], axis=1))
-    learner = heads_cv.EpochLearner(frames, frames, variant, setting)
-    probabilities = learner.learn_and_predict(np.arange(12) < 8, np.arange(12) >= 8)
-    assert (probabilities[:, 1] > probabilities[:, 0]).tolist() == [False, True, False, True]
+    trunk = replace(load_trunk("embedded", backbone), preprocessing=small)
+    actor = taxonomy.actor("ball")
+    rng, looks = np.random.default_rng(0), []
+    for number in range(12):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        image = rng.integers(0, 80, (73, 73, 3)) + 150 * (number % 2)
+        cv2.imwrite(str(folder / "00001.png"), image.astype(np.uint8))
+        label = actor.label_names[number % 2]
+        looks.append(Look(Sample(folder, None, (label,), "train", str(number)), f"{number:064x}", 0, NO_BOX))
+    recipe = adjust(DEFAULT, epochs=10, batch_size=4, learning_rate=0.003)
+    kept = FeatureCache(tmp_path / "kept")
+    learner = learners.EpochLearner(actor, looks, trunk, "frame", "classifier", recipe, 0, "cpu", kept)
+    first, last = np.arange(12) < 8, np.arange(12) >= 8
+    logits = learner.learn_and_predict(first, last)
+    assert (logits[:, 1] > logits[:, 0]).tolist() == [False, True, False, True]
+    monkeypatch.setattr(learners, "train_head", None)
+    np.testing.assert_array_equal(learner.learn_and_predict(first, last), logits)
+    with pytest.raises(TypeError):
+        learner.learn_and_predict(last, first)
 
 
 def test_a_source_is_in_one_fold(taxonomy, tmp_path):
@@ -133,7 +194,7 @@ def test_a_source_is_in_one_fold(taxonomy, tmp_path):
         Sample(tmp_path, None, (taxonomy.label_names[number % 43],), "train", f"source {number // 4}")
         for number in range(60)
     ]
-    folds = heads_cv.assign_folds(samples, taxonomy, 5, seed=0)
+    folds = assign_folds(samples, taxonomy, 5, seed=0)
     assert set(folds) == {0, 1, 2, 3, 4}
     for source in range(15):
         assert (
@@ -157,15 +218,16 @@ def test_a_model_card_without_a_place_for_a_table_is_refused():
 
 def test_the_model_card_shows_what_was_measured_of_what_is_shipped(taxonomy):
     folder = PROJECT / "benchmarks"
-    detector, heads = (json.loads((folder / name).read_text()) for name in ("detector.json", "heads_cv.json"))
+    detector, heads = (json.loads((folder / name).read_text()) for name in ("detector.json", "ablation.json"))
     shipped = str(CachedDetector.from_config(TaggerConfig(), taxonomy).identity)
     assert {scores["student"] for scores in detector["frames"]} == {shipped}
     assert heads["detector"] == shipped
-    for backbone, (_, sha256) in heads["trunks"].items():
-        assert sha256 == sha256_file(trunk_path(backbone))
+    assert heads["trunk"] == sha256_file(trunk_path("efficientnet_lite0"))
     card = model_card.CARD.read_text(encoding="utf-8")
     assert model_card.fill(card, model_card.all_tables(detector, heads)) == card
-    assert f"**{model_card.shipped_variant()}**" in card
+    assert f"**{ablation.SHIPPED}**" in card
+    page = model_card.ACCURACY.read_text(encoding="utf-8")
+    assert model_card.fill(page, model_card.ablation_tables(heads)) == page
 
 
 def test_stage_1_is_measured_against_its_limits(kit, yolo, tmp_path, capsys):
