@@ -42,7 +42,7 @@ def reliability_error(probabilities: NDArray[np.floating], targets: NDArray[np.b
         In [0, 1]: by tenths of probability, the distance of the mean probability from the share that is true, averaged
         over all probabilities; 0 where there are none.
 
-    >>> reliability_error(np.array([0.8, 0.8, 0.8, 0.8, 0.8]), np.array([True, True, True, True, False]))
+    >>> round(reliability_error(np.array([0.8, 0.8, 0.8, 0.8, 0.8]), np.array([True, True, True, True, False])), 3)
     0.0
     >>> round(reliability_error(np.array([0.9, 0.1]), np.array([False, False])), 3)
     0.5
