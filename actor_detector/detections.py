@@ -146,7 +146,10 @@ class ClipDetections:
 
     def at_confidence(self, confidence: float) -> "ClipDetections":
         """Leave out the boxes below a confidence in [0, 1]; every frame stays."""
-        kept = self.confidence >= confidence
+        return self.take_boxes(self.confidence >= confidence)
+
+    def take_boxes(self, kept: NDArray[np.bool_] | NDArray[np.integer]) -> "ClipDetections":
+        """Keep some of the boxes, by place or by a mask (N,); every frame stays."""
         return replace(
             self,
             frame_row=self.frame_row[kept],

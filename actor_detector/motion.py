@@ -4,8 +4,6 @@ One of the actor's kind is followed, and the camera's own motion is taken out. L
 root of the box's area), so that it does not matter how near the camera was.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -85,14 +83,7 @@ def _surest(detections: ClipDetections, actor_index: int) -> ClipDetections:
     own = np.flatnonzero(detections.actor_index == actor_index)
     best_first = own[np.lexsort((-detections.confidence[own], detections.frame_row[own]))]
     _, first = np.unique(detections.frame_row[best_first], return_index=True)
-    kept = best_first[first]
-    return replace(
-        detections,
-        frame_row=detections.frame_row[kept],
-        boxes=detections.boxes[kept],
-        confidence=detections.confidence[kept],
-        actor_index=detections.actor_index[kept],
-    )
+    return detections.take_boxes(best_first[first])
 
 
 def _describe_path(boxes: NDArray[np.float32], time_seconds: NDArray[np.float64]) -> NDArray[np.float64]:

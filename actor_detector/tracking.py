@@ -4,8 +4,6 @@ The IOU tracker of Bochinski et al., "High-Speed Tracking-by-Detection Without U
 is enough where every frame has its boxes. The kept trackers bring a second OpenCV, an older NumPy or PyTorch with them.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,14 +43,7 @@ def follow_actor(found: ClipDetections, actor_index: int) -> ClipDetections:
         taken = {track[-1] for track in growing}
         growing += [[box] for box in boxes.tolist() if box not in taken]
     longest = max([*ended, *growing], key=lambda track: float(found.confidence[track].sum()), default=[])
-    kept = np.array(longest, dtype=np.int64)
-    return replace(
-        found,
-        frame_row=found.frame_row[kept],
-        boxes=found.boxes[kept],
-        confidence=found.confidence[kept],
-        actor_index=found.actor_index[kept],
-    )
+    return found.take_boxes(np.array(longest, dtype=np.int64))
 
 
 def overlaps(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
