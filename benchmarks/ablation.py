@@ -246,7 +246,10 @@ def reliability(row: Row, ablation: Ablation) -> dict[str, float]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure every row, print the table, write the JSON."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.resume and not arguments.out:
+        parser.error("--resume goes on with the file that --out names")
     setting = make_setting(arguments)
     report: dict[str, Any] = {
         "data": arguments.data.name,
@@ -259,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "detector": str(setting.detector.identity),
         "trunk": load_trunk("embedded", find_backbone(BACKBONE)).sha256,
     }
-    done = read_rows(arguments.out, report) if arguments.resume and arguments.out else {}
+    done = read_rows(arguments.out, report) if arguments.resume else {}
     report["rows"] = []
     for entry in measure(setting, arguments, done):
         report["rows"].append(entry)
