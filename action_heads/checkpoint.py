@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2d.errors import CheckpointError
-from a2d.files import check_keys, sha256_file
-from a2d.labels import Actor, Taxonomy
-from action_heads.crops import INPUT_KINDS, MOTION_LAYER, MOTION_NUMBERS, MOVING, VIEWS
-from action_heads.recipes import ALL, CLASSIFIER, TUNINGS
+from a2d.taxonomy import Actor, Taxonomy
+from action_heads.crops import INPUT_KINDS, MOTION_DIM, MOTION_LAYER, MOVING, VIEWS_BY_INPUT
 from action_heads.tensor_files import read_arrays, read_header, read_tensors, write_tensors
 from action_heads.trunk_files import EMBEDDED, trunk_path
+from action_heads.tuning_modes import ALL, CLASSIFIER, TUNING_MODES
+from common.errors import CheckpointError
+from common.files import check_keys, sha256_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,11 +41,11 @@ class HeadManifest:
         actor: Whose head it is.
         labels: Label names in output order.
         backbone: Network architecture, a name from `action_heads.backbones`.
-        tuned: What training was allowed to move, a name from `action_heads.recipes.TUNINGS`.
+        tuned: What training was allowed to move, a name from `action_heads.tuning_modes.TUNING_MODES`.
         input: What it was shown, one of `action_heads.crops.INPUT_KINDS`.
         preprocessing: Fields of `action_heads.preprocessing.Preprocessing`.
         trunk: What it started from: source and sha256.
-        recipe: Fields of `action_heads.recipes.Recipe`; for `classifier`, of the regression.
+        recipe: Fields of `action_heads.training.recipes.Recipe`; for `classifier`, of the regression.
         data: Summary of the training data: name, split, samples, sources, images, samples per label.
         seed: Of the training.
         scores: Measured after training, by split: number of images, precision, recall, F1 (sample-averaged).
@@ -140,13 +140,13 @@ def read_manifest(path: Path) -> HeadManifest:
     for name, kind in MANIFEST_TYPES.items():
         if not isinstance(content[name], kind):
             raise CheckpointError(f"{path}: manifest: {name}: {kind.__name__} was expected, found {content[name]!r}")
-    for name, allowed in (("tuned", TUNINGS), ("input", INPUT_KINDS)):
+    for name, allowed in (("tuned", TUNING_MODES), ("input", INPUT_KINDS)):
         if content[name] not in allowed:
             raise CheckpointError(
                 f"{path}: manifest: {name}: one of {', '.join(allowed)} was expected, found {content[name]!r}"
             )
     manifest = HeadManifest(**{**content, "labels": tuple(content["labels"])})
-    if len(VIEWS[manifest.input]) > 1 and not manifest.is_last_layer:
+    if len(VIEWS_BY_INPUT[manifest.input]) > 1 and not manifest.is_last_layer:
         raise CheckpointError(
             f"{path}: manifest: input: {manifest.input} is for heads that are a last layer on the embedded trunk"
         )
@@ -251,7 +251,7 @@ def read_classifier(path: Path, manifest: HeadManifest) -> Classifier:
     shapes = {name: tensor.shape for name, tensor in found.items()}
     if len(tensors) != 2 or shapes.get("bias") != (outputs,) or shapes.get("weight", ())[:1] != (outputs,):
         raise CheckpointError(f"{path}: a last layer of {outputs} outputs was expected, the file has {shapes}")
-    wanted = (outputs, MOTION_NUMBERS if manifest.input == MOVING else 0)
+    wanted = (outputs, MOTION_DIM if manifest.input == MOVING else 0)
     if motion.shape != wanted:
         raise CheckpointError(f"{path}: motion has shape {motion.shape} in the file, {wanted} was expected")
     return Classifier(found["weight"], found["bias"], motion)

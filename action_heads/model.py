@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from a2d.errors import CheckpointError
-from a2d.files import sha256_file
 from action_heads.backbones import COUNTER, Backbone, tensors_of
 from action_heads.crops import WHOLE_FRAME
 from action_heads.preprocessing import Preprocessing
 from action_heads.tensor_files import read_tensors
 from action_heads.trunk_files import EMBEDDED, read_trunk_manifest, trunk_path
+from common.errors import CheckpointError
+from common.files import sha256_file
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,17 @@ def assemble(
     return network.eval()
 
 
+def feature_extractor(trunk: Trunk) -> nn.Module:
+    """Build a trunk's network without its last layer: from (B, 3, S, S) to pooled features (B, D)."""
+    backbone = trunk.backbone
+    with torch.device("meta"):
+        unused = backbone.build(1).state_dict()
+    last = {name: torch.zeros(unused[name].shape) for name in backbone.classifier_keys}
+    network = assemble(backbone, 1, {**trunk.state, **last})
+    setattr(network, backbone.classifier, nn.Identity())
+    return network
+
+
 def check_tensors(
     where: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], backbone: str
 ) -> None:
@@ -134,7 +145,7 @@ def _embedded_trunk(backbone: Backbone) -> Trunk:
     if not path.is_file():
         raise CheckpointError(
             f"{path}: there is no embedded trunk of {backbone.name} here: use --trunk imagenet, make the file "
-            "(python -m pipeline.export_trunk, or distil_trunk.py), or use another --backbone"
+            "(python -m pipeline.commands.export_trunk, or distil_trunk.py), or use another --backbone"
         )
     manifest = read_trunk_manifest(path)
     if manifest.backbone != backbone.name:

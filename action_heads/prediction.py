@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.engines import Answer, Engine, Network, Runtime, key_of
-from a2d.files import sha256_file
-from a2d.labels import Taxonomy
+from a2d.taxonomy import Taxonomy
 from action_heads.checkpoint import (
     Classifier,
     HeadManifest,
@@ -21,11 +19,14 @@ from action_heads.checkpoint import (
     read_classifier,
     read_manifest,
 )
-from action_heads.crops import NO_BOX, VIEWS, WHOLE_FRAME, show_actor
+from action_heads.crops import NO_BOX, VIEWS_BY_INPUT, WHOLE_FRAME, crop_actor
+from action_heads.label_decision import to_probabilities
 from action_heads.preprocessing import Preprocessing, resize_frame
-from action_heads.readout import to_probabilities
-from action_heads.recipes import check_backbone
 from action_heads.trunk_files import EMBEDDED
+from action_heads.tuning_modes import check_backbone
+from common.files import sha256_file
+from inference.interfaces import Engine, Network, PendingOutput, content_key
+from inference.runtime import Runtime
 
 if TYPE_CHECKING:
     from torch import nn
@@ -142,7 +143,7 @@ class ActionHeads:
         Args:
             actor_name: Whose head.
             logits: Shape (B, outputs), see `look`.
-            motion: How the actor moves through the clip, shape (M,), see `actor_detector.motion`; None where nobody
+            motion: How the actor moves through the clip, shape (M,), see `actor_detector.motion.features`; None where nobody
                 knows. Heads of other inputs than `moving` leave it alone.
 
         Returns:
@@ -168,15 +169,15 @@ class ActionHeads:
         Raises:
             CheckpointError: If a head's weights cannot be read.
         """
-        passes: dict[tuple[int, str], Answer] = {}
-        parts: dict[str, list[Answer]] = {}
+        passes: dict[tuple[int, str], PendingOutput] = {}
+        parts: dict[str, list[PendingOutput]] = {}
         for name, box in boxes.items():
             head = self._head(name)
             parts[name] = []
-            for kind in VIEWS[head.manifest.input]:
+            for kind in VIEWS_BY_INPUT[head.manifest.input]:
                 key = (id(head.engine), WHOLE_FRAME if kind == WHOLE_FRAME or np.isnan(box).any() else name)
                 if key not in passes:
-                    square = resize_frame(show_actor(image, box, kind), head.preprocessing.size)
+                    square = resize_frame(crop_actor(image, box, kind), head.preprocessing.size)
                     passes[key] = head.engine.submit(square[None])
                 parts[name].append(passes[key])
 
@@ -204,9 +205,9 @@ class ActionHeads:
         fed = preprocessing.to_dict()
         if manifest.is_last_layer:
             classifier = read_classifier(self.paths[actor_name], manifest)
-            key = key_of(NETWORK_FORMAT, manifest.trunk["sha256"], fed)
+            key = content_key(NETWORK_FORMAT, manifest.trunk["sha256"], fed)
         else:
-            key = key_of(NETWORK_FORMAT, self.sha256[actor_name], manifest.trunk.get("sha256"), fed)
+            key = content_key(NETWORK_FORMAT, self.sha256[actor_name], manifest.trunk.get("sha256"), fed)
         if key not in self._engines:
             size = (preprocessing.size, preprocessing.size)
             network = Network(key, lambda: self._build(actor_name, whole=classifier is None))
@@ -215,12 +216,14 @@ class ActionHeads:
 
     def _build(self, actor_name: str, whole: bool) -> "nn.Module":
         """Build an actor's network behind its preprocessing: all of it, or the trunk that it shares."""
-        from a2d.torch_engine import Fed
-        from action_heads.features import headless
+        from action_heads.model import feature_extractor
+        from inference.torch_engine import Preprocessed
 
         manifest, preprocessing = self._manifests[actor_name], self._preprocessing[actor_name]
-        network = self.network(actor_name) if whole else headless(self._trunks_for(manifest)[manifest.backbone])
-        return Fed(network, preprocessing.mean, preprocessing.std)
+        network = (
+            self.network(actor_name) if whole else feature_extractor(self._trunks_for(manifest)[manifest.backbone])
+        )
+        return Preprocessed(network, preprocessing.mean, preprocessing.std)
 
     def _trunks_for(self, manifest: HeadManifest) -> "dict[str, Trunk]":
         from action_heads.backbones import find_backbone

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.errors import CheckpointError
-from a2d.files import check_keys
-from action_heads.crops import show_actor
+from action_heads.crops import crop_actor
+from common.errors import CheckpointError
+from common.files import check_keys
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +133,7 @@ def to_squares(
     """
     squares = np.zeros((len(images), size, size, 3), np.uint8)
     for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
-        squares[row] = resize_frame(show_actor(image, box, kind), size)
+        squares[row] = resize_frame(crop_actor(image, box, kind), size)
     return squares
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from a2d.errors import CheckpointError
-from a2d.files import write_atomically
+from common.errors import CheckpointError
+from common.files import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2d.errors import CheckpointError
-from a2d.files import check_keys
-from a2d.places import PROJECT
 from action_heads.tensor_files import read_header, write_tensors
+from common.errors import CheckpointError
+from common.files import check_keys
+from common.paths import PROJECT
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,15 +15,15 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.clips import decode_frames, end_seconds
-from a2d.engines import Answer
-from a2d.errors import ClipError, TruncatedClipError
-from a2d.frames import Frame
-from a2d.prefetch import prefetch
-from actor_detector.camera import CameraPath
 from actor_detector.detections import ClipDetections, FrameBoxes, join_batches
 from actor_detector.letterbox import Letterbox
-from actor_detector.shortcuts import MOST_REUSED, Shortcuts
+from actor_detector.motion.camera import CameraMotion
+from actor_detector.speed_options import MAX_REUSED_FRAMES, SpeedOptions
+from common.errors import ClipError, TruncatedClipError
+from common.prefetch import prefetch
+from inference.interfaces import PendingOutput
+from video.clips import decode_frames, end_seconds
+from video.frames import Frame
 
 AHEAD = 2  # batches that wait for the network
 IN_FLIGHT = 4  # batches that the network was given
@@ -37,7 +37,7 @@ class BatchDetector(Protocol):
     def letterbox(self, frame: tuple[int, int]) -> Letterbox:
         """Say how frames of a width and height become inputs."""
 
-    def submit(self, inputs: NDArray[np.uint8], letterbox: Letterbox) -> Answer:
+    def submit(self, inputs: NDArray[np.uint8], letterbox: Letterbox) -> PendingOutput:
         """Start on inputs (B, H, W, 3)."""
 
     def read(self, output: NDArray[np.float32], letterbox: Letterbox) -> FrameBoxes:
@@ -52,7 +52,7 @@ class FrameWatcher(Protocol):
 
 
 @dataclass
-class ClipPass:
+class ClipJob:
     """One clip on its way through stage 1.
 
     Attributes:
@@ -73,7 +73,7 @@ class ClipPass:
         return self.detections is not None or self.error is not None
 
 
-P = TypeVar("P", bound=ClipPass)
+P = TypeVar("P", bound=ClipJob)
 
 
 @dataclass(eq=False)
@@ -99,7 +99,7 @@ class _Work(Generic[P]):
     truncated: str = ""
     looked_at: list[tuple[int, float]] = field(default_factory=list)
     camera: list[tuple[float, float]] = field(default_factory=list)
-    path: CameraPath = field(default_factory=CameraPath)
+    path: CameraMotion = field(default_factory=CameraMotion)
     seen_as: list[int] = field(default_factory=list)
     seen: int = 0
     found: list[FrameBoxes] = field(default_factory=list)
@@ -107,7 +107,7 @@ class _Work(Generic[P]):
     @property
     def may_reuse(self) -> bool:
         """Whether the last frame that the network saw may stand for one more."""
-        return len(self.seen_as) < MOST_REUSED or self.seen_as[-MOST_REUSED] != self.seen - 1
+        return len(self.seen_as) < MAX_REUSED_FRAMES or self.seen_as[-MOST_REUSED] != self.seen - 1
 
     def look_at(self, frame: Frame, is_seen: bool) -> None:
         """Count a frame that the network sees, or for which the last one that it saw stands."""
@@ -143,23 +143,23 @@ class _Batch(Generic[P]):
     ended: list[_Work[P]] = field(default_factory=list)
 
 
-NOWHERE = Letterbox((0, 0), (0, 0), (0, 0))
+EMPTY_LETTERBOX = Letterbox((0, 0), (0, 0), (0, 0))
 
 
-def detect_clip(detector: BatchDetector, clip: Path, shortcuts: Shortcuts | None = None) -> ClipDetections:
+def detect_clip(detector: BatchDetector, clip: Path, shortcuts: SpeedOptions | None = None) -> ClipDetections:
     """Find the actors in the frames of one clip, see `detect_clips`.
 
     Raises:
         ClipError: If no frame can be decoded.
     """
-    (done,) = detect_clips(detector, [ClipPass(clip)], shortcuts)
+    (done,) = detect_clips(detector, [ClipJob(clip)], shortcuts)
     if done.error:
         raise done.error
     assert done.detections
     return done.detections
 
 
-def detect_clips(detector: BatchDetector, clips: Iterable[P], shortcuts: Shortcuts | None = None) -> Iterator[P]:
+def detect_clips(detector: BatchDetector, clips: Iterable[P], shortcuts: SpeedOptions | None = None) -> Iterator[P]:
     """Find the actors in the frames of clips.
 
     Args:
@@ -170,8 +170,8 @@ def detect_clips(detector: BatchDetector, clips: Iterable[P], shortcuts: Shortcu
     Yields:
         The same, in order, each with its detections or with an error.
     """
-    shortcuts = shortcuts or Shortcuts()
-    waiting: deque[tuple[_Batch[P], Answer | None]] = deque()
+    shortcuts = shortcuts or SpeedOptions()
+    waiting: deque[tuple[_Batch[P], PendingOutput | None]] = deque()
 
     def take() -> Iterator[P]:
         batch, answer = waiting.popleft()
@@ -206,7 +206,7 @@ def _hand_out(found: FrameBoxes, batch: _Batch[P]) -> None:
             work.clip_pass.watcher.offer(batch.frames[rows[0] : first], part)
 
 
-def _prepare(detector: BatchDetector, clips: Iterable[P], shortcuts: Shortcuts) -> Generator[_Batch[P], None, None]:
+def _prepare(detector: BatchDetector, clips: Iterable[P], shortcuts: SpeedOptions) -> Generator[_Batch[P], None, None]:
     """Decode clips and lay every frame that is looked at into the network's inputs."""
     batch: _Batch[P] | None = None
     for clip_pass in clips:
@@ -234,7 +234,7 @@ def _prepare(detector: BatchDetector, clips: Iterable[P], shortcuts: Shortcuts) 
                 batch.frames.append(frame)
                 last = (letterbox, inputs)
         if batch is None:
-            batch = _Batch(NOWHERE, np.zeros((0, 0, 0, 3), np.uint8))
+            batch = _Batch(EMPTY_LETTERBOX, np.zeros((0, 0, 0, 3), np.uint8))
         batch.ended.append(work)
         if not batch.owners:  # nothing to wait for
             yield batch
@@ -250,7 +250,7 @@ def _differ(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     return cv2.norm(one, other, cv2.NORM_L1) / one.size
 
 
-def _frames_to_look_at(work: _Work[P], shortcuts: Shortcuts) -> Iterator[Frame]:
+def _frames_to_look_at(work: _Work[P], shortcuts: SpeedOptions) -> Iterator[Frame]:
     """Decode a clip as far as it goes, and count."""
     clip_pass = work.clip_pass
     if clip_pass.is_done:

@@ -88,7 +88,7 @@ class ClipDetections:
         stride: Every how manieth decoded frame was looked at.
         decoded: Number of frames decoded; None where all were looked at.
         camera: How far the picture has moved to the right and down since the first frame, in pixels, for each frame
-            that was looked at, shape (F, 2), float32; see `actor_detector.camera`. None where nobody looked.
+            that was looked at, shape (F, 2), float32; see `actor_detector.motion.camera`. None where nobody looked.
     """
 
     frame_index: NDArray[np.int64]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.frames import resize_image
+from video.frames import resize_image
 
 STRIDE = 32  # of the coarsest feature map
-GREY = 114
+PADDING_VALUE = 114
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Letterbox:
 
     def canvas(self, batch_size: int) -> NDArray[np.uint8]:
         """Make an empty batch of inputs, shape (B, H, W, 3)."""
-        return np.full((batch_size, self.outer[1], self.outer[0], 3), GREY, np.uint8)
+        return np.full((batch_size, self.outer[1], self.outer[0], 3), PADDING_VALUE, np.uint8)
 
     def place(self, image: NDArray[np.uint8], inputs: NDArray[np.uint8]) -> None:
         """Lay a frame's image, of whatever size, into one input (H, W, 3)."""

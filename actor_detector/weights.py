@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2d.errors import DetectorError
-from a2d.files import check_keys, sha256_file, write_atomically
+from common.errors import DetectorError
+from common.files import check_keys, sha256_file, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,19 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.engines import Answer, Engine, Network, Runtime, key_of
-from a2d.errors import DetectorError
-from a2d.files import sha256_file
-from a2d.labels import Taxonomy
-from a2d.places import ultralytics_folder
+from a2d.taxonomy import Taxonomy
 from actor_detector.detections import FrameBoxes, FrameDetections
 from actor_detector.letterbox import STRIDE, Letterbox
 from actor_detector.weights import architecture_path, load_detector
+from common.errors import DetectorError
+from common.files import sha256_file
+from common.paths import ultralytics_folder
+from inference.interfaces import Engine, Network, PendingOutput, content_key
+from inference.runtime import Runtime
 
 PUBLISHED_IMAGE_SIZE = 224
 PUBLISHED_CONFIDENCE = 0.5
 NETWORK_FORMAT = "yolo/1"  # raise it when what is done to the network before it runs changes
-SAME_BOX = 0.7  # intersection over union from which a box suppresses another, Ultralytics' default
+NMS_IOU = 0.7  # intersection over union from which a box suppresses another, Ultralytics' default
 
 
 class YoloActorDetector:
@@ -67,7 +68,7 @@ class YoloActorDetector:
         self.path, self.image_size, self.confidence, self.batch_size = path, image_size, confidence, batch_size
         self.runtime = runtime or Runtime()
         self.sha256 = sha256_file(path)
-        self._network = Network(key_of(NETWORK_FORMAT, self.sha256), self._build, bears_int8=True)
+        self._network = Network(content_key(NETWORK_FORMAT, self.sha256), self._build, supports_int8=True)
         facts = self.runtime.facts(self._network.key, lambda: _describe(self._module))
         self._needs_suppression = bool(facts["needs_suppression"])
         names = {int(number): name for number, name in facts["names"].items()}
@@ -81,15 +82,15 @@ class YoloActorDetector:
         return _load(self.path)
 
     def _build(self) -> Any:
-        from a2d.torch_engine import Fed
+        from inference.torch_engine import Preprocessed
 
-        return Fed(self._module.model.eval().fuse(verbose=False))
+        return Preprocessed(self._module.model.eval().fuse(verbose=False))
 
     def letterbox(self, frame: tuple[int, int]) -> Letterbox:
         """Say how frames of a width and height in pixels become inputs."""
         return Letterbox.fit(frame, self.image_size)
 
-    def submit(self, inputs: NDArray[np.uint8], letterbox: Letterbox) -> Answer:
+    def submit(self, inputs: NDArray[np.uint8], letterbox: Letterbox) -> PendingOutput:
         """Start on inputs (B, H, W, 3), uint8, BGR; the answer is for `read`."""
         if letterbox.outer not in self._engines:
             width, height = letterbox.outer
@@ -154,7 +155,7 @@ def _suppress(output: NDArray[np.float32], confidence: float) -> tuple[NDArray[n
     import torch
     from ultralytics.utils.nms import non_max_suppression
 
-    kept = non_max_suppression(torch.from_numpy(output), confidence, SAME_BOX)
+    kept = non_max_suppression(torch.from_numpy(output), confidence, NMS_IOU)
     rows = np.repeat(np.arange(len(kept)), [len(boxes) for boxes in kept])
     return torch.cat(kept).numpy(), rows
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from a2d.clips import decode_frames
-from a2d.labels import load_taxonomy
-from a2d.places import PROJECT
-from benchmarks.in_turn import Way, time_in_turn
+from a2d.taxonomy import load_taxonomy
+from benchmarks.interleaved import Candidate, time_interleaved
 from benchmarks.report import make_parser, publish
+from common.paths import PROJECT
+from pipeline.cached_detector import CachedDetector
 from pipeline.config import TaggerConfig
-from pipeline.stage1 import CachedDetector
 from pipeline.tagger import ActorActionTagger
+from video.clips import decode_frames
 
 STAGE1, WHOLE, COMMAND = "stage 1 alone", "whole pipeline", "run_pipeline.py, from its start"
 
@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows: dict[str, dict[str, float]] = {}
     for detector in arguments.detector:
         given = {"clips": clips, "config": TaggerConfig(detector=detector, device="cpu")}
-        ways = {STAGE1: Way(_stage1, given), WHOLE: Way(_whole, given), COMMAND: Way(_command, given)}
-        timings = time_in_turn(ways, arguments.repeats)
+        ways = {STAGE1: Candidate(_stage1, given), WHOLE: Candidate(_whole, given), COMMAND: Candidate(_command, given)}
+        timings = time_interleaved(ways, arguments.repeats)
         for name, timing in timings.items():
             rows[f"{detector}, {name}"] = {
                 "frames_per_second": round(frames / timing.median, 1),

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from a2d.engines import BF16, F32, OPENVINO, TORCH, Network, key_of, make_runtime
-from a2d.places import cache_folder
 from action_heads.prediction import BATCH_SIZE
-from benchmarks.in_turn import Way, time_in_turn
+from benchmarks.interleaved import Candidate, time_interleaved
 from benchmarks.report import make_parser, publish
+from common.paths import cache_folder
+from inference.interfaces import Network, content_key
+from inference.runtime import BF16, F32, OPENVINO, TORCH, make_runtime
 
 BACKBONES = ("efficientnet_lite0", "resnet34")
 
@@ -24,29 +25,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=64)
     arguments = parser.parse_args(argv)
     ways = {
-        f"{backbone}, {make_runtime(backend, precision, 'cpu', None).name}": Way(
+        f"{backbone}, {make_runtime(backend, precision, 'cpu', None).name}": Candidate(
             _trunk, {"backbone": backbone, "backend": backend, "precision": precision, "images": arguments.images}
         )
         for backbone in BACKBONES
         for backend in (TORCH, OPENVINO)
         for precision in (F32, BF16)
     }
-    timings = time_in_turn(ways, arguments.repeats)
+    timings = time_interleaved(ways, arguments.repeats)
     rows = {name: {"images_per_second": round(arguments.images / timing.median, 1)} for name, timing in timings.items()}
     publish({"images": arguments.images}, rows, arguments.out)
     return 0
 
 
 def _trunk(backbone: str, backend: str, precision: str, images: int) -> Callable[[], Any]:
-    from a2d.torch_engine import Fed
     from action_heads.backbones import find_backbone
-    from action_heads.features import headless
-    from action_heads.model import load_trunk
+    from action_heads.model import feature_extractor, load_trunk
+    from inference.torch_engine import Preprocessed
 
     trunk = load_trunk("embedded", find_backbone(backbone))
     fed = trunk.preprocessing
     network = Network(
-        key_of("bench", trunk.sha256, fed.to_dict()), lambda: Fed(headless(trunk).eval(), fed.mean, fed.std)
+        content_key("bench", trunk.sha256, fed.to_dict()),
+        lambda: Preprocessed(feature_extractor(trunk).eval(), fed.mean, fed.std),
     )
     runtime = make_runtime(backend, precision, "cpu", cache_folder() / "engines")
     engine = runtime.engine(network, (fed.size, fed.size), BATCH_SIZE)

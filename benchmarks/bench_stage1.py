@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from a2d.clips import decode_frames
-from a2d.engines import BF16, F32, INT8, OPENVINO, TORCH, make_runtime
-from a2d.labels import load_taxonomy
-from a2d.places import cache_folder
-from actor_detector.calibration import calibrate_on
-from actor_detector.clip_detection import ClipPass, detect_clips
+from a2d.taxonomy import load_taxonomy
+from actor_detector.clip_detection import ClipJob, detect_clips
+from actor_detector.int8_calibration import calibration_images
 from actor_detector.letterbox import Letterbox
 from actor_detector.yolo import PUBLISHED_CONFIDENCE, YoloActorDetector
-from benchmarks.in_turn import Timing, Way, time_in_turn
+from benchmarks.interleaved import Candidate, Timing, time_interleaved
 from benchmarks.report import make_parser, publish
+from common.paths import cache_folder
+from inference.runtime import BF16, F32, INT8, OPENVINO, TORCH, make_runtime
 from pipeline.config import TaggerConfig
+from video.clips import decode_frames
 
 ULTRALYTICS, MOSAIX, DECODER = "Ultralytics predict(stream=True)", "mosaix", "decoder alone"
 NETWORK = "network alone, "
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         name: way for name, way in make_ways(arguments, clips).items() if not arguments.only or name in arguments.only
     }
     frames = sum(1 for clip in clips for _ in decode_frames(clip))
-    timings = time_in_turn(ways, arguments.repeats)
+    timings = time_interleaved(ways, arguments.repeats)
     facts = {
         "clips": len(clips),
         "frames": frames,
@@ -62,13 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_ways(arguments: argparse.Namespace, clips: list[Path]) -> dict[str, Way]:
+def make_ways(arguments: argparse.Namespace, clips: list[Path]) -> dict[str, Candidate]:
     """List what is to be timed: each goes through all clips."""
     given = {"clips": clips, "image_size": arguments.imgsz}
-    ways = {ULTRALYTICS: Way(_ultralytics, {**given, "weights": arguments.detector})}
+    ways = {ULTRALYTICS: Candidate(_ultralytics, {**given, "weights": arguments.detector})}
     if importlib.util.find_spec("mosaix"):
-        ways[MOSAIX] = Way(_mosaix, {**given, "weights": arguments.detector})
-    ways[DECODER] = Way(_decoder, given)
+        ways[MOSAIX] = Candidate(_mosaix, {**given, "weights": arguments.detector})
+    ways[DECODER] = Candidate(_decoder, given)
     for name, (backend, precision) in OURS.items():
         own = {
             **given,
@@ -78,8 +78,8 @@ def make_ways(arguments: argparse.Namespace, clips: list[Path]) -> dict[str, Way
             "precision": precision,
             "calibration": (arguments.calibration or clips) if precision == INT8 else None,
         }
-        ways[name] = Way(_ours, own)
-        ways[NETWORK + name] = Way(_network, own)
+        ways[name] = Candidate(_ours, own)
+        ways[NETWORK + name] = Candidate(_network, own)
     return ways
 
 
@@ -151,7 +151,7 @@ def _decoder(clips: list[Path], image_size: int) -> Callable[[], object]:
 def _detector(
     weights: Path, image_size: int, batch_size: int, backend: str, precision: str, calibration: list[Path] | None
 ) -> YoloActorDetector:
-    calibrated = calibrate_on(calibration) if calibration else None
+    calibrated = calibration_images(calibration) if calibration else None
     runtime = make_runtime(backend, precision, "cpu", cache_folder() / "engines", calibrated)
     return YoloActorDetector(weights, load_taxonomy(), image_size, PUBLISHED_CONFIDENCE, runtime, batch_size)
 
@@ -159,7 +159,7 @@ def _detector(
 def _ours(clips: list[Path], **settings: Any) -> Callable[[], object]:
     """Stage 1 as the commands run it."""
     detector = _detector(**settings)
-    return lambda: [done.detections for done in detect_clips(detector, [ClipPass(clip) for clip in clips])]
+    return lambda: [done.detections for done in detect_clips(detector, [ClipJob(clip) for clip in clips])]
 
 
 def _network(clips: list[Path], **settings: Any) -> Callable[[], object]:

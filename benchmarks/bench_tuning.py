@@ -16,8 +16,8 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.files import write_atomically
 from a2d.metrics import count
+from common.files import write_atomically
 from thresholds.fitness import OBJECTIVES, GateScores, PresenceTable, score_gates
 from thresholds.swarm import SwarmResult, minimise
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2d.places import PROJECT
+from common.paths import PROJECT
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ def lengthen(clip: Path, seconds: float, folder: Path) -> Path:
         seconds: How long the new one is.
         folder: Where to write it.
     """
-    from a2d.clips import ClipMeter, read_frames
-    from a2d.video_writing import video_writer
+    from benchmarks.clip_meter import ClipMeter
+    from video.clips import read_frames
+    from video.writer import video_writer
 
     meter = ClipMeter()
     for batch in read_frames(clip):

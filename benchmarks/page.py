@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from a2d.files import write_atomically
-from benchmarks.model_card import fill
+from common.markdown import fill_markers
+
 from benchmarks.plot import draw
 from benchmarks.report import table_of
+from common.files import write_atomically
 
 FOLDER = Path(__file__).parent
 PAGE, PICTURE = FOLDER / "README.md", FOLDER / "speed.png"
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Rewrite the page's tables and the picture."""
     argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args(argv)
     reports = read_reports()
-    write_atomically(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables_of(reports)))
+    write_atomically(PAGE, fill_markers(PAGE.read_text(encoding="utf-8"), tables_of(reports)))
     draw(reports, PICTURE)
     print(f"wrote {PAGE} and {PICTURE}")
     return 0

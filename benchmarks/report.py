@@ -10,8 +10,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from a2d.engines import cores
-from a2d.files import write_atomically
+from common.files import write_atomically
+from common.system import available_cores
 
 VECTOR_UNITS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
@@ -58,7 +58,7 @@ def describe_machine() -> dict[str, Any]:
     flags = _cpu_info("flags").split()
     return {
         "cpu": _cpu_info("model name") or platform.machine(),
-        "cores": cores(),
+        "cores": available_cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "vector_units": [unit for unit in VECTOR_UNITS if unit in flags],
         "python": platform.python_version(),

@@ -6,15 +6,15 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from a2d.clip_paths import find_clips
-from a2d.engines import AUTO, Runtime, make_runtime
-from a2d.errors import GatesError, UserError
-from a2d.labels import A2D_TAXONOMY_FILE
-from a2d.places import PROJECT, cache_folder
-from action_heads.readout import LABEL_THRESHOLD
-from actor_detector.calibration import calibrate_on
-from actor_detector.shortcuts import Shortcuts
+from a2d.taxonomy import A2D_TAXONOMY_FILE
+from action_heads.label_decision import LABEL_THRESHOLD
+from actor_detector.int8_calibration import calibration_images
+from actor_detector.speed_options import SpeedOptions
+from common.errors import GatesError, UserError
+from common.paths import PROJECT, cache_folder
+from inference.runtime import AUTO, Runtime, make_runtime
 from pipeline.known_detectors import EMBEDDED, detector_defaults
+from video.find_clips import find_clips
 
 EMBEDDED_HEADS = PROJECT / "models" / "heads"
 LOOK_EVERY = 0.5  # seconds
@@ -84,13 +84,13 @@ class TaggerConfig:
         Raises:
             UserError: If what was asked for cannot be had.
         """
-        calibration = calibrate_on(find_clips(self.calibration)) if self.calibration else None
+        calibration = calibration_images(find_clips(self.calibration)) if self.calibration else None
         return make_runtime(self.backend, self.precision, find_device(self.device), self.engines, calibration)
 
     @property
-    def shortcuts(self) -> Shortcuts:
+    def shortcuts(self) -> SpeedOptions:
         """What stage 1 leaves undone to be faster."""
-        return Shortcuts(self.stride, self.reuse_below, self.loop_filter)
+        return SpeedOptions(self.stride, self.reuse_below, self.loop_filter)
 
     @property
     def gates_file(self) -> Path:

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2d.downloads import KNOWN_WEIGHTS, download
-from a2d.errors import DetectorError
-from a2d.places import PROJECT, kit_folder
 from actor_detector.yolo import PUBLISHED_CONFIDENCE, PUBLISHED_IMAGE_SIZE
+from common.downloads import KNOWN_WEIGHTS, download
+from common.errors import DetectorError
+from common.paths import PROJECT, kit_folder
 
 EMBEDDED = "embedded"
 EMBEDDED_FILE = PROJECT / "models" / "actor_detector.safetensors"
 EMBEDDED_IMAGE_SIZE = 320
 EMBEDDED_CONFIDENCE = 0.4
-BETTER_EYE = "yolo26n"
+RECOMMENDED = "yolo26n"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class DetectorDefaults:
 _OURS = DetectorDefaults(EMBEDDED_IMAGE_SIZE, EMBEDDED_CONFIDENCE)
 KNOWN_DETECTORS = {
     EMBEDDED: DetectorDefaults(EMBEDDED_IMAGE_SIZE, EMBEDDED_CONFIDENCE, PROJECT / "thresholds" / "default.yaml"),
-    BETTER_EYE: DetectorDefaults(thresholds=PROJECT / "thresholds" / "yolo26n.yaml"),
+    RECOMMENDED: DetectorDefaults(thresholds=PROJECT / "thresholds" / "yolo26n.yaml"),
     "yolo11n": DetectorDefaults(),
     "yolov8n": DetectorDefaults(),
 }
@@ -70,7 +70,7 @@ def find_detector(spec: str) -> Path:
         if not EMBEDDED_FILE.is_file():
             raise DetectorError(
                 f"{EMBEDDED_FILE}: the embedded detector is missing from this copy of the project: "
-                f"get it anew, or use --detector {BETTER_EYE}"
+                f"get it anew, or use --detector {RECOMMENDED}"
             )
         return EMBEDDED_FILE
     if spec not in KNOWN_DETECTORS:

@@ -1,25 +1,20 @@
-"""The manifest of what the project ships: for every file in `models/` its sha256 and what made it.
+"""The manifest of the files that the project ships: for every file in `models/` its sha256 and what made it.
 
-    python -m pipeline.manifest record models/heads/dog.safetensors --made-by "…" --data "…" --seed 0
-
-adds a file, or brings its entry up to date.
+`actor-action manifest` adds a file, or updates its entry.
 """
 
-import argparse
 import datetime
 import fnmatch
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from a2d.errors import ManifestError
-from a2d.files import check_keys, read_yaml, sha256_file, write_atomically
-from a2d.places import PROJECT
-from pipeline import cli
+from common.errors import ManifestError
+from common.files import check_keys, read_yaml, sha256_file, write_atomically
+from common.paths import PROJECT
 
 MANIFEST_FILE = PROJECT / "models" / "manifest.yaml"
 
@@ -160,36 +155,3 @@ def _read_entry(found: object, where: str) -> ManifestEntry:
 
 def _restore(name: str) -> str:
     return f"restore it with git checkout -- {name}"
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.manifest", description=__doc__.partition("\n")[0])
-    record = parser.add_subparsers(required=True).add_parser("record", help="list a file as it is now")
-    record.add_argument("file", type=Path, metavar="FILE")
-    record.add_argument("--made-by", required=True, metavar="COMMAND", help="the command that made it")
-    record.add_argument("--data", required=True, metavar="TEXT", help="what it was made from, in short")
-    record.add_argument("--seed", type=cli.seed, required=True, help="of the making")
-    record.add_argument("--source", default="", metavar="TEXT", help="licence, and what it derives from")
-    record.add_argument("--manifest", type=Path, default=MANIFEST_FILE, metavar="FILE", help="default: %(default)s")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Record a file."""
-    arguments = build_parser().parse_args(argv)
-    manifest = load_manifest(arguments.manifest).record(
-        arguments.file,
-        made_by=arguments.made_by,
-        data=arguments.data,
-        seed=arguments.seed,
-        source=arguments.source,
-    )
-    manifest.save()
-    name = manifest.listed(arguments.file)
-    cli.show(f"recorded {name} in {manifest.file}: sha256 {manifest.entries[str(name)].sha256}")
-    return cli.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(cli.run(main))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.looks import time_bins
+from pipeline.frame_sampling import time_bins
 
 SMOOTHED = 3  # looks that are averaged: an action does not stop for one of them
 

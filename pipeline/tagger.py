@@ -17,24 +17,24 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.clips import read_frames_at
-from a2d.downloads import KNOWN_WEIGHTS
-from a2d.errors import ClipError
-from a2d.files import sha256_file
-from a2d.labels import Taxonomy, load_taxonomy
+from a2d.taxonomy import Taxonomy, load_taxonomy
+from action_heads.label_decision import decide_labels, to_probabilities
 from action_heads.prediction import ActionHeads
-from action_heads.readout import say_labels, to_probabilities
 from actor_detector.detections import ClipDetections
-from actor_detector.motion import describe_motion
+from actor_detector.motion.features import motion_features
+from common.downloads import KNOWN_WEIGHTS
+from common.errors import ClipError
+from common.files import sha256_file
+from pipeline.cached_detector import CachedDetector, DetectedClip, UnreadableClip
 from pipeline.config import EMBEDDED_HEADS, TaggerConfig
-from pipeline.known_detectors import BETTER_EYE, EMBEDDED
-from pipeline.looks import choose_frames
+from pipeline.frame_sampling import sample_frames
+from pipeline.known_detectors import EMBEDDED, RECOMMENDED
 from pipeline.manifest import MANIFEST_FILE, load_manifest
 from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Timeline, Weights
 from pipeline.segments import find_segments
-from pipeline.stage1 import CachedDetector, DetectedClip, UnreadableClip
-from pipeline.watching import ActorLooks, Watcher
+from pipeline.streaming_heads import ActorPredictions, StreamingHeads
 from thresholds.gates import Gates, check_gates, load_gates
+from video.clips import read_frames_at
 
 DECODED_AT_ONCE = 32  # frames
 
@@ -53,7 +53,7 @@ class TaggedClip:
 
 
 @dataclass(frozen=True)
-class ScoredLooks:
+class ActorPredictions:
     """What one actor's head says of a clip, look by look.
 
     Attributes:
@@ -161,7 +161,7 @@ class ActorActionTagger:
             f"({self.weights.thresholds[:8]}), {self.heads.describe()}"
         )
         if self.config.detector == EMBEDDED:
-            line += f"; --detector {BETTER_EYE} is the better eye where it can be had"
+            line += f"; --detector {RECOMMENDED} is the better eye where it can be had"
         return line
 
     def tag(self, clip: Path | str) -> ClipResult:
@@ -205,8 +205,8 @@ class ActorActionTagger:
         """Run stage 1 on clips, and show their frames to the heads meanwhile; see `CachedDetector.detect_all`."""
         return self.detector.detect_all(clips, self._watcher)
 
-    def _watcher(self) -> Watcher:
-        return Watcher(self.heads, self.taxonomy, self.detector.confidence, self.config.look_every)
+    def _watcher(self) -> StreamingHeads:
+        return StreamingHeads(self.heads, self.taxonomy, self.detector.confidence, self.config.look_every)
 
     def _tag(self, detected: DetectedClip, stopwatch: "Stopwatch") -> ClipResult:
         detections = detected.detections
@@ -242,7 +242,7 @@ class ActorActionTagger:
         """Apply the gates to one clip, giving shape (actors,)."""
         return self.gates.present(detections.presence_ratios(len(self.taxonomy.actors)))
 
-    def choose_frames(self, detections: ClipDetections) -> dict[str, tuple[int, ...]]:
+    def sample_frames(self, detections: ClipDetections) -> dict[str, tuple[int, ...]]:
         """Choose what each present actor's head looks at: frames that show the actor, one in every stretch of the clip.
 
         Args:
@@ -254,14 +254,14 @@ class ActorActionTagger:
         """
         present = self.present_actors(detections)
         return {
-            actor.name: choose_frames(detections, actor.index, self.config.look_every)
+            actor.name: sample_frames(detections, actor.index, self.config.look_every)
             for actor in self.taxonomy.actors
             if present[actor.index]
         }
 
     def look_at_actors(
         self, detected: DetectedClip, frames: Mapping[str, Sequence[int]], within_seconds: float = 0.0
-    ) -> dict[str, ScoredLooks]:
+    ) -> dict[str, ActorPredictions]:
         """Ask the heads of some actors about some frames of a clip, as far as they have not seen them already.
 
         Args:
@@ -275,7 +275,7 @@ class ActorActionTagger:
         Raises:
             ClipError: If a frame cannot be read.
         """
-        seen = detected.watcher.looks() if isinstance(detected.watcher, Watcher) else {}
+        seen = detected.watcher.looks() if isinstance(detected.watcher, StreamingHeads) else {}
         found = {
             name: seen[name]
             for name, wanted in frames.items()
@@ -286,14 +286,14 @@ class ActorActionTagger:
             found |= self._look_again(detected, missing, within_seconds)
         scored = {}
         for name in frames:
-            motion = describe_motion(detected.detections, self.taxonomy.actor(name).index)
+            motion = motion_features(detected.detections, self.taxonomy.actor(name).index)
             logits = self.heads.add_motion(name, found[name].logits, motion)
-            scored[name] = ScoredLooks(found[name].frame_index, found[name].time_seconds, logits)
+            scored[name] = ActorPredictions(found[name].frame_index, found[name].time_seconds, logits)
         return scored
 
     def _look_again(
         self, detected: DetectedClip, frames: Mapping[str, Sequence[int]], within_seconds: float
-    ) -> dict[str, ActorLooks]:
+    ) -> dict[str, ActorPredictions]:
         """Decode frames that nobody kept, and show them to the heads, a few at a time."""
         watcher = self._watcher()
         boxes: dict[int, dict[str, NDArray[np.float32]]] = defaultdict(dict)
@@ -309,7 +309,7 @@ class ActorActionTagger:
                 watcher.look(index, float(time_seconds), image, boxes[index])
         return watcher.looks()
 
-    def score_actions(self, looks: Mapping[str, ScoredLooks]) -> dict[str, float]:
+    def score_actions(self, looks: Mapping[str, ActorPredictions]) -> dict[str, float]:
         """Put what the heads say of some actors together.
 
         Returns:
@@ -333,11 +333,11 @@ class ActorActionTagger:
         for actor in self.taxonomy.actors:
             if actor.label_names[0] in scores:
                 own = np.array([scores[name] for name in actor.label_names])
-                row[actor.label_indices] = say_labels(own, self.config.label_threshold)
+                row[actor.label_indices] = decide_labels(own, self.config.label_threshold)
         return row
 
     def _evidence(
-        self, ratios: NDArray[np.float64], present: NDArray[np.bool_], looks: Mapping[str, ScoredLooks]
+        self, ratios: NDArray[np.float64], present: NDArray[np.bool_], looks: Mapping[str, ActorPredictions]
     ) -> dict[str, ActorEvidence]:
         return {
             actor.name: ActorEvidence(
@@ -351,7 +351,7 @@ class ActorActionTagger:
         }
 
     def _labels(
-        self, scores: Mapping[str, float], looks: Mapping[str, ScoredLooks], duration_seconds: float
+        self, scores: Mapping[str, float], looks: Mapping[str, ActorPredictions], duration_seconds: float
     ) -> tuple[TaggedLabel, ...]:
         labels = []
         for name in self.taxonomy.decode(self.say(scores)):
@@ -363,7 +363,7 @@ class ActorActionTagger:
             labels.append(TaggedLabel(name, label.id, round(scores[name], 4), segments))
         return tuple(sorted(labels, key=lambda label: -label.score))
 
-    def _timeline(self, actor_name: str, looks: ScoredLooks) -> Timeline:
+    def _timeline(self, actor_name: str, looks: ActorPredictions) -> Timeline:
         columns = np.round(looks.probabilities.T.astype(float), 3).tolist()
         return Timeline(
             tuple(np.round(looks.time_seconds, 3).tolist()),

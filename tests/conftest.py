@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2d.files import sha256_file
-from a2d.labels import Taxonomy, load_taxonomy
 from a2d.metrics import Scores
+from a2d.taxonomy import Taxonomy, load_taxonomy
+from common.files import sha256_file
 from pipeline.config import TaggerConfig
 from thresholds.gates import DetectorIdentity, Gates, save_gates
 

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.labels import load_taxonomy
+from a2d.taxonomy import load_taxonomy
 
 HEIGHT, WIDTH, FRAMES, FPS = 32, 48, 6, 10
 RELEASE_FLAGS = {"train": 0, "test": 1}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from thresholds.fitness import GateScores, Objective, PresenceTable, score_gates, video_scores
 
 UNIFORM_GATE = 0.15  # the uniform gate that the challenge report starts from
-LEAST_GAIN = 1e-12  # below it, a difference of two averages is rounding
+MIN_GAIN = 1e-12  # below it, a difference of two averages is rounding
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def coordinate_search(
             candidate = gates.copy()
             candidate[actor] = _best_gate(table, objective, gates, actor, column)
             candidate_value = _value(table, objective, candidate)
-            if candidate_value < value - LEAST_GAIN:
+            if candidate_value < value - MIN_GAIN:
                 gates, value, improved = candidate, candidate_value, True
     return ExactResult(gates, value, np.array([value]))
 

@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from a2d.errors import GatesError
-from a2d.files import check_keys, nearest, read_yaml, sha256_file, write_atomically
 from a2d.metrics import Scores
+from common.errors import GatesError
+from common.files import check_keys, nearest, read_yaml, sha256_file, write_atomically
 from thresholds.fitness import OBJECTIVES
 
 PAPER_GATES_FILE = Path(__file__).with_name("paper.yaml")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.files import nearest
+from common.files import nearest
 
 INERTIA = 1 / (2 * log(2))
 ATTRACTION = 0.5 + log(2)

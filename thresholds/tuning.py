@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.files import nearest
 from a2d.metrics import Scores
+from common.files import nearest
 from thresholds import exact, swarm
 from thresholds.fitness import OBJECTIVES, PresenceTable, score_gates
 

@@ -1,0 +1,1 @@
+"""Readers for each layout of labelled data; `a2d.dataset` chooses among them."""

@@ -1,0 +1,56 @@
+"""The official A2D release: `videoset.csv`, `clips320H/<vid>.mp4` and `Annotations/mat/<vid>/<frame>.mat`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from a2d.formats.base import DatasetIndex, Row, Sample, check_exists, parse_frame_index, read_mat_labels, read_table
+from a2d.taxonomy import Taxonomy
+from common.errors import DatasetError
+
+SPLITS = {"0": "train", "1": "test"}
+COLUMNS = 9
+
+
+@dataclass(frozen=True)
+class _ReleaseRow(Row):
+    """A clip of the release, with an annotation file for each of its labelled frames."""
+
+    annotations: Path
+
+    def samples(self, taxonomy: Taxonomy) -> list[Sample]:
+        check_exists(self.clip, self.where)
+        mats = sorted(self.annotations.glob("[0-9]*.mat"))
+        if not mats:
+            raise DatasetError(f"{self.where}: no annotation (.mat file) in {self.annotations}")
+        return [
+            Sample(
+                self.clip,
+                parse_frame_index(mat.stem, str(mat)),
+                read_mat_labels(mat, taxonomy, self.where),
+                self.split,
+                group=self.clip.stem,
+            )
+            for mat in mats
+        ]
+
+
+def read_release(root: Path) -> DatasetIndex:
+    path = root / "videoset.csv"
+    rows = [_parse_release_row(path, number, cells) for number, cells in read_table(path)]
+    if not rows:
+        raise DatasetError(f"{path}: the file is empty")
+    present = {row.split for row in rows}
+    return DatasetIndex(path, tuple(split for split in SPLITS.values() if split in present), rows)
+
+
+def _parse_release_row(path: Path, number: int, cells: list[str]) -> _ReleaseRow:
+    where = f"{path}:{number}"
+    if len(cells) != COLUMNS:
+        raise DatasetError(f"{where}: {COLUMNS} cells were expected, found {len(cells)}")
+    vid, flag = cells[0], cells[-1]
+    if not vid:
+        raise DatasetError(f"{where}: the first cell, the clip's name, is empty")
+    if flag not in SPLITS:
+        raise DatasetError(f"{where}: the last cell, the split, must be 0 (train) or 1 (test), found {flag!r}")
+    clip = path.parent / "clips320H" / f"{vid}.mp4"
+    return _ReleaseRow(where, SPLITS[flag], clip, path.parent / "Annotations" / "mat" / vid)

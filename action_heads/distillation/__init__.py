@@ -1,0 +1,1 @@
+"""Distillation: training a backbone to reproduce the features of another."""

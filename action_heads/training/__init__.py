@@ -1,0 +1,1 @@
+"""Training action heads: linear probe, fine-tuning, samples and cached features."""

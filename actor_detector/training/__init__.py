@@ -1,0 +1,1 @@
+"""Training a small actor detector from the pseudo-labels of larger ones."""

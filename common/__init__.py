@@ -1,0 +1,1 @@
+"""What every package may use: errors, files, paths, downloads and the system; it imports none of the other packages."""

@@ -1,0 +1,1 @@
+"""Experiments on accuracy: ablation, cross-validation, detector comparison and the model card."""

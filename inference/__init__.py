@@ -1,0 +1,1 @@
+"""Running neural networks: one interface, and behind it PyTorch or OpenVINO."""

@@ -1,0 +1,123 @@
+"""How networks are run: the backend (PyTorch, the reference, or OpenVINO, which is faster on CPUs) and the precision."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import UserError
+from common.files import write_atomically
+from inference.interfaces import CalibrationImages, Engine, Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+AUTO, TORCH, OPENVINO = "auto", "torch", "openvino"
+BACKENDS = (AUTO, TORCH, OPENVINO)
+F32, BF16, INT8 = "f32", "bf16", "int8"
+PRECISIONS = (AUTO, F32, BF16, INT8)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How networks are run.
+
+    Attributes:
+        backend: `torch` or `openvino`.
+        device: `cpu` or `cuda:N`; OpenVINO uses the CPU only.
+        precision: `f32`, or `bf16` where the hardware supports it, or `int8` for networks that support it.
+        cache: Folder of converted networks; None converts again in every process.
+        calibration: What `int8` needs.
+    """
+
+    backend: str = TORCH
+    device: str = "cpu"
+    precision: str = F32
+    cache: Path | None = None
+    calibration: CalibrationImages | None = None
+    _modules: "dict[str, nn.Module]" = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What determines outputs besides networks and images, for keys and records, for example `torch f32`."""
+        calibrated = f" {self.calibration.key[:8]}" if self.calibration else ""
+        return f"{self.backend} {self.precision}{calibrated}"
+
+    def engine(self, network: Network, size: tuple[int, int], batch_size: int) -> Engine:
+        """Create an engine for a network.
+
+        Args:
+            network: What to run.
+            size: Height and width of its images in pixels.
+            batch_size: Images in one forward pass; a submitted batch may have more or fewer.
+        """
+        if self.backend == OPENVINO:
+            from inference.openvino_engine import OpenVinoEngine
+
+            calibration = self.calibration if network.supports_int8 else None
+            return OpenVinoEngine(
+                network, (batch_size, *size, 3), self.cache, is_bf16=self.precision == BF16, calibration=calibration
+            )
+        from inference.torch_engine import TorchEngine
+
+        if network.key not in self._modules:  # one module for images of all sizes
+            self._modules[network.key] = network.build()
+        return TorchEngine(self._modules[network.key], self.device, self.precision == BF16, batch_size)
+
+    def facts(self, key: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return facts about a network, from the cache where possible, so that it need not be built.
+
+        Args:
+            key: Identifies everything that determines the facts, 64 hexadecimal digits.
+            find: Finds them; they must be serializable as JSON.
+        """
+        if self.backend != OPENVINO or self.cache is None:
+            return find()
+        path = self.cache / f"{key}.json"
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            pass
+        facts = find()
+        try:
+            write_atomically(path, json.dumps(facts))
+        except OSError as reason:
+            logging.getLogger(__name__).warning("%s cannot be cached: %s", path, reason.strerror)
+        return facts
+
+
+def make_runtime(
+    backend: str, precision: str, device: str, cache: Path | None, calibration: CalibrationImages | None = None
+) -> Runtime:
+    """Choose how networks are run.
+
+    Args:
+        backend: `auto` selects PyTorch on a GPU, OpenVINO otherwise.
+        precision: `auto` selects bfloat16 on a GPU, single precision otherwise.
+        device: `cpu` or `cuda:N`.
+        cache: Folder of converted networks.
+        calibration: Required by `int8`, refused otherwise.
+
+    Raises:
+        UserError: If the combination is not available.
+    """
+    for name, value, allowed in (("backend", backend, BACKENDS), ("precision", precision, PRECISIONS)):
+        if value not in allowed:
+            raise UserError(f"{name} {value!r} was given, allowed: {', '.join(allowed)}")
+    on_gpu = device != "cpu"
+    if backend == AUTO:
+        backend = TORCH if on_gpu else OPENVINO
+    if backend == OPENVINO and on_gpu:
+        raise UserError(f"backend openvino runs on the CPU, device {device!r} was given")
+    if precision == AUTO:
+        precision = BF16 if on_gpu else F32
+    if precision == INT8 and backend != OPENVINO:
+        raise UserError(f"precision int8 needs backend openvino on the CPU, found {backend} on {device!r}")
+    if (precision == INT8) != (calibration is not None):
+        raise UserError(
+            "precision int8 and --calibration go together: name some clips like those to be tagged, from which the "
+            "range of the activations is learned"
+        )
+    return Runtime(backend, device, precision, cache, calibration)

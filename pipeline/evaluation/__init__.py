@@ -1,0 +1,1 @@
+"""Scoring labelled splits, and attributing the errors to stages."""

@@ -1,0 +1,1 @@
+"""Training and tuning of whole parts: heads, detector, trunk and gates."""

@@ -1,0 +1,1 @@
+"""Results for people: text reports, annotated clips and the demo clip."""

@@ -1,0 +1,115 @@
+"""A clip to try everything on: pan and zoom over photographs that installed packages ship."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import ClipError
+from video.writer import video_writer
+
+WIDTH, HEIGHT, FPS = 576, 320, 25
+SCENE_FRAMES = 38
+SURROUND = 81  # pixels over which what surrounds a photograph is blurred
+OVERSAMPLING = 2  # drawn this much larger, then averaged: a plain warp of a larger photograph flickers
+
+
+@dataclass(frozen=True)
+class View:
+    """A cut-out of a photograph, of the clip's proportions.
+
+    Attributes:
+        x: Of its centre, in pixels of the photograph.
+        y: Of its centre.
+        width: In pixels of the photograph.
+    """
+
+    x: float
+    y: float
+    width: float
+
+    def towards(self, other: "View", share: float) -> "View":
+        """Give the view on the way to another, share in [0, 1]."""
+        return View(
+            self.x + share * (other.x - self.x),
+            self.y + share * (other.y - self.y),
+            self.width * (other.width / self.width) ** share,
+        )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A photograph and the camera's way over it.
+
+    Attributes:
+        package: Whose installation ships it.
+        file: Its place in the package.
+        begin: What the first frame shows.
+        end: What the last frame shows.
+    """
+
+    package: str
+    file: str
+    begin: View
+    end: View
+
+
+SCENES = (
+    Scene("ultralytics", "assets/bus.jpg", View(405, 615, 800), View(330, 580, 620)),
+    Scene("skimage", "data/chelsea.png", View(225, 150, 640), View(225, 150, 560)),
+    Scene("ultralytics", "assets/zidane.jpg", View(640, 360, 1270), View(760, 330, 900)),
+    Scene("skimage", "data/astronaut.png", View(256, 175, 500), View(230, 150, 360)),
+)
+
+
+def write_demo(path: Path) -> None:
+    """Write the clip; the same packages give the same bytes.
+
+    Args:
+        path: Where, an MP4 file.
+
+    Raises:
+        ClipError: If a package or its photograph is not installed.
+    """
+    with video_writer(path, WIDTH, HEIGHT, FPS) as writer:
+        shown = 0
+        for scene in SCENES:
+            photograph = _read(scene)
+            for frame in range(SCENE_FRAMES):
+                share = frame / (SCENE_FRAMES - 1)
+                view = scene.begin.towards(scene.end, share * share * (3 - 2 * share))  # starts and ends gently
+                writer.add(cut_out(photograph, view), shown / FPS, 1 / FPS)
+                shown += 1
+
+
+def cut_out(photograph: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+    """Show a view of a photograph (H, W, 3) as a frame of the clip, shape (HEIGHT, WIDTH, 3).
+
+    Where the view is larger than the photograph, a blurred one surrounds it.
+    """
+    import cv2
+
+    scale = OVERSAMPLING * WIDTH / view.width
+    size = OVERSAMPLING * WIDTH, OVERSAMPLING * HEIGHT
+    shift_x, shift_y = size[0] / 2 - scale * view.x, size[1] / 2 - scale * view.y
+    matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]])
+    surround = cv2.blur(cv2.resize(photograph, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), (SURROUND, SURROUND))
+    large = cv2.resize(surround, size)
+    cv2.warpAffine(photograph, matrix, size, large, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
+    return np.asarray(cv2.resize(large, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _read(scene: Scene) -> NDArray[np.uint8]:
+    """Read a photograph without importing the package that ships it, which can take seconds."""
+    import cv2
+
+    spec = find_spec(scene.package)
+    if spec is None or spec.origin is None:
+        raise ClipError(f"the demo shows a photograph of {scene.package}, which is not installed: see requirements.txt")
+    path = Path(spec.origin).parent / scene.file
+    image = cv2.imread(str(path)) if path.is_file() else None
+    if image is None:
+        raise ClipError(f"{path}: not a readable photograph; the demo shows one that {scene.package} ships there")
+    return np.asarray(image, dtype=np.uint8)

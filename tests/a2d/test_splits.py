@@ -1,0 +1,27 @@
+"""Which split is reported on: never the one that is learned from."""
+
+import pytest
+from fake_a2d import write_clips_csv, write_course, write_release
+
+from a2d.dataset import find_held_out_split
+from common.errors import DatasetError
+
+
+@pytest.mark.parametrize(
+    ("write", "split", "expected"),
+    [
+        pytest.param(write_release, "train", "test", id="release"),
+        pytest.param(write_release, "test", None, id="nothing is left"),
+        pytest.param(write_clips_csv, "train", "test", id="csv"),
+        pytest.param(write_course, "train", "val", id="course: the labels of test are withheld"),
+        pytest.param(write_course, "val", "test", id="course, from val"),
+    ],
+)
+def test_default(tmp_path, write, split, expected):
+    assert find_held_out_split(write(tmp_path), split, None) == expected
+
+
+@pytest.mark.parametrize("wanted", ["train", "tset"])
+def test_a_split_that_cannot_be_held_out_is_refused(tmp_path, wanted):
+    with pytest.raises(DatasetError, match=f"cannot hold out split '{wanted}'"):
+        find_held_out_split(write_clips_csv(tmp_path), "train", wanted)

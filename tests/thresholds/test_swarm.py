@@ -1,0 +1,197 @@
+"""thresholds.swarm: both swarms find minima, repeat, and leave no trace of pyswarms in the process."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+
+from thresholds import swarm
+from thresholds.swarm import OPTIMIZERS, minimise, sample_target
+
+CENTRE = np.array([0.15, 0.2, 0.3])
+BOX = (np.full(3, 0.1), np.full(3, 0.4))
+
+both = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+
+
+def sphere(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    return ((positions - CENTRE) ** 2).sum(axis=1)
+
+
+@both
+def test_finds_the_minimum_of_a_shifted_sphere(optimizer: str) -> None:
+    result = minimise(sphere, BOX, optimizer=optimizer, iterations=80)
+    assert result.value < 1e-6
+    np.testing.assert_allclose(result.position, CENTRE, atol=1e-3)
+
+
+@both
+def test_finds_a_minimum_on_the_bounds(optimizer: str) -> None:
+    result = minimise(lambda positions: positions.sum(axis=1), BOX, optimizer=optimizer, iterations=60)
+    np.testing.assert_allclose(result.position, BOX[0], atol=1e-3)
+
+
+@both
+def test_result_fits_together(optimizer: str) -> None:
+    result = minimise(sphere, BOX, optimizer=optimizer, particles=5, iterations=7, runs=3)
+    assert result.position.shape == (3,)
+    assert result.history.shape == (3, 7)
+    assert_array_equal(result.run_values, result.history[:, -1])
+    assert result.value == result.run_values.min() == sphere(result.position[None])[0]
+    assert (np.diff(result.history) <= 0).all()
+    assert len(set(result.run_values)) == 3, "every run should have a seed of its own"
+
+
+@both
+def test_evaluates_whole_swarms_inside_the_bounds(optimizer: str) -> None:
+    seen: list[NDArray[np.float64]] = []
+
+    def record(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        seen.append(positions.copy())
+        return sphere(positions)
+
+    minimise(record, BOX, optimizer=optimizer, particles=9, iterations=6, runs=2)
+    assert [positions.shape for positions in seen] == [(9, 3)] * 12
+    assert all(((positions >= BOX[0]) & (positions <= BOX[1])).all() for positions in seen)
+
+
+@both
+def test_same_seed_same_result(optimizer: str) -> None:
+    first, again, other = (minimise(sphere, BOX, optimizer=optimizer, seed=seed) for seed in (5, 5, 6))
+    assert_array_equal(first.position, again.position)
+    assert_array_equal(first.history, again.history)
+    assert (first.history != other.history).any()
+
+
+@both
+@pytest.mark.parametrize("fails", [False, True], ids=["finishes", "raises"])
+def test_callers_generator_and_environment_are_left_alone(
+    optimizer: str, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_CFG", "the caller's own")
+    np.random.seed(1)
+    expected = np.random.random(3)
+    np.random.seed(1)
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            minimise(lambda positions: positions / 0 if 1 // 0 else positions, BOX, optimizer=optimizer)
+    else:
+        minimise(sphere, BOX, optimizer=optimizer)
+    assert_array_equal(np.random.random(3), expected)
+    assert os.environ["LOG_CFG"] == "the caller's own"
+
+
+@both
+@pytest.mark.parametrize(("particles", "iterations"), [(1, 1), (1, 4), (2, 3)])
+def test_smallest_swarms(optimizer: str, particles: int, iterations: int) -> None:
+    result = minimise(sphere, BOX, optimizer=optimizer, particles=particles, iterations=iterations, runs=1)
+    assert result.history.shape == (1, iterations)
+
+
+@both
+def test_bounds_may_meet(optimizer: str) -> None:
+    point = np.array([0.2, 0.2, 0.2])
+    assert_array_equal(minimise(sphere, (point, point), optimizer=optimizer).position, point)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 6])
+def test_targets_fill_the_ball(dimensions: int) -> None:
+    rng = np.random.default_rng(0)
+    own, best = np.full((20_000, dimensions), 2.0), np.full((20_000, dimensions), 3.0)
+    targets = sample_target(np.zeros_like(own), own, best, rng)
+    centre = swarm.ATTRACTION * (own + best)[0] / 3
+    radius = np.linalg.norm(centre)
+    depths = np.linalg.norm(targets - centre, axis=1) / radius
+    assert depths.max() <= 1 + 1e-12
+    # Uniform over the volume: the share of points below a depth r is r^dimensions.
+    np.testing.assert_allclose((depths < 0.5 ** (1 / dimensions)).mean(), 0.5, atol=0.02)
+    np.testing.assert_allclose(targets.mean(axis=0), centre, atol=0.05)
+
+
+def test_target_of_the_neighbourhoods_best() -> None:
+    best = np.array([[2.0, 0.0]])
+    targets = np.vstack([sample_target(0 * best, best, best, np.random.default_rng(seed)) for seed in range(200)])
+    centre = swarm.ATTRACTION * best / 2
+    depths = np.linalg.norm(targets - centre, axis=1)
+    assert depths.max() <= swarm.ATTRACTION
+    assert depths.max() > 0.9 * swarm.ATTRACTION
+
+
+def test_target_of_a_particle_that_is_where_all_want_to_be() -> None:
+    place = np.full((1, 3), 0.25)
+    assert_array_equal(sample_target(place, place, place, np.random.default_rng(0)), place)
+
+
+def test_informants_are_self_and_a_few_drawn() -> None:
+    informants = swarm._draw_informants(40, np.random.default_rng(0))
+    assert all(particle in own for particle, own in enumerate(informants))
+    assert 2 * 40 < sum(map(len, informants)) <= 4 * 40
+
+
+def test_only_the_component_that_hits_turns_round() -> None:
+    class Swarm:
+        position = np.array([[0.2, 0.39]])
+        velocity = np.array([[0.02, 0.2]])
+        pbest_pos = best_pos = position
+
+    box = swarm._Box(np.full(2, 0.1), np.full(2, 0.4))
+    swarm._move(Swarm, box, lambda wanted, bounds: wanted.clip(*bounds), np.random.default_rng(0))
+    np.testing.assert_allclose(Swarm.position, [[0.2 + swarm.INERTIA * 0.02, 0.4]])
+    np.testing.assert_allclose(Swarm.velocity, [[swarm.INERTIA * 0.02, -0.5 * swarm.INERTIA * 0.2]])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"optimizer": "spso"}, "unknown optimizer 'spso'; did you mean 'spso2011'"),
+        ({"particles": 0}, "particles: at least 1"),
+        ({"iterations": 0}, "iterations: at least 1"),
+        ({"runs": 0}, "runs: at least 1"),
+        ({"seed": -1}, "seed: a whole number from 0"),
+        ({"bounds": (BOX[1], BOX[0])}, "lower <= upper"),
+        ({"bounds": (BOX[0], BOX[1][:2])}, "bounds \\(dimensions,\\) were expected"),
+        ({"objective": lambda positions: positions}, "finite values"),
+        ({"objective": lambda positions: np.full(len(positions), np.nan)}, "finite values"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_wrong_arguments(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        minimise(**{"objective": sphere, "bounds": BOX, **changed})
+
+
+SILENCE_CHECK = """
+    import logging, os, sys
+    handler = logging.NullHandler()
+    logging.root.addHandler(handler)
+    logging.root.setLevel(logging.ERROR)
+
+    def untouched() -> None:
+        root = logging.root
+        return root.handlers == [handler] and root.level == logging.ERROR and "LOG_CFG" not in os.environ
+
+    from thresholds.swarm import OPTIMIZERS, minimise
+    assert "pyswarms" not in sys.modules, "importing thresholds.swarm should be cheap"
+    for optimizer in OPTIMIZERS:
+        minimise(lambda positions: positions.sum(axis=1), ([0.0], [1.0]), optimizer=optimizer, particles=4, runs=2)
+        assert untouched(), optimizer
+    assert "pyswarms" in sys.modules
+    assert os.listdir() == [], os.listdir()
+"""
+
+
+def test_pyswarms_leaves_no_log_and_no_handler(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    environment = {key: value for key, value in os.environ.items() if key != "LOG_CFG"} | {"PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", textwrap.dedent(SILENCE_CHECK)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr == ""
