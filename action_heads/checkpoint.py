@@ -1,7 +1,7 @@
-"""Head files: safetensors with a manifest in the header that says what the head is, how to feed it and what made it.
+"""Head files: safetensors with a manifest in the header that describes the head, its preprocessing and its training.
 
-A head that started from an embedded trunk holds only the tensors that its training was allowed to move; the rest is
-that trunk's. A head that started from anything else holds all of its tensors.
+The file of a head that was initialized from an embedded trunk contains only the tensors that its training could change;
+the others are the trunk's. The file of any other head contains all tensors.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a2d.taxonomy import Actor, Taxonomy
-from action_heads.crops import INPUT_KINDS, MOTION_DIM, MOTION_LAYER, MOVING, VIEWS_BY_INPUT
+from action_heads.input_kinds import INPUT_KINDS, MOTION_DIM, MOTION_LAYER, MOVING, VIEWS_BY_INPUT
 from action_heads.tensor_files import read_arrays, read_header, read_tensors, write_tensors
 from action_heads.trunk_files import EMBEDDED, trunk_path
 from action_heads.tuning_modes import ALL, CLASSIFIER, TUNING_MODES
@@ -35,17 +35,17 @@ MANIFEST_TYPES = {
 
 @dataclass(frozen=True)
 class HeadManifest:
-    """What a head's file says about itself.
+    """Description of a head, stored in its file.
 
     Attributes:
-        actor: Whose head it is.
+        actor: Name of the actor.
         labels: Label names in output order.
-        backbone: Network architecture, a name from `action_heads.backbones`.
-        tuned: What training was allowed to move, a name from `action_heads.tuning_modes.TUNING_MODES`.
-        input: What it was shown, one of `action_heads.crops.INPUT_KINDS`.
+        backbone: Name of the architecture, see `action_heads.backbones`.
+        tuned: Tuning mode of the training, one of `action_heads.tuning_modes.TUNING_MODES`.
+        input: Kind of input, one of `action_heads.input_kinds.INPUT_KINDS`.
         preprocessing: Fields of `action_heads.preprocessing.Preprocessing`.
-        trunk: What it started from: source and sha256.
-        recipe: Fields of `action_heads.training.recipes.Recipe`; for `classifier`, of the regression.
+        trunk: Source and sha256 of the trunk that it was initialized from.
+        recipe: Fields of `action_heads.training.recipes.Recipe`; for tuning mode `classifier`, of the regression.
         data: Summary of the training data: name, split, samples, sources, images, samples per label.
         seed: Of the training.
         scores: Measured after training, by split: number of images, precision, recall, F1 (sample-averaged).
@@ -65,77 +65,77 @@ class HeadManifest:
 
     @property
     def needs_trunk(self) -> bool:
-        """Whether some of the head's tensors are those of the embedded trunk."""
+        """Whether some of the head's tensors are those of the embedded trunk, which its file does not contain."""
         return self.trunk.get("source") == EMBEDDED and self.tuned != ALL
 
     @property
-    def is_last_layer(self) -> bool:
-        """Whether the head is a last layer on the embedded trunk, and nothing else."""
+    def is_classifier_only(self) -> bool:
+        """Whether the head consists of a classifier on the unchanged embedded trunk."""
         return self.needs_trunk and self.tuned == CLASSIFIER
 
 
 def head_path(folder: Path, actor: str) -> Path:
-    """Where an actor's head lies in a folder of heads."""
+    """Return the path of an actor's head in a folder of heads."""
     return folder / f"{actor}.safetensors"
 
 
 def find_heads(folder: Path, taxonomy: Taxonomy, fallback: Path | None = None) -> dict[str, Path]:
-    """Find every actor's head: in a folder, or in the one that stands in for heads that it lacks.
+    """Find every actor's head in a folder, or in a fallback folder for actors whose head is missing there.
 
     Args:
-        folder: Holds `<actor>.safetensors` for one actor of the taxonomy at least.
-        taxonomy: Whose actors.
-        fallback: Another such folder; None for none.
+        folder: Contains `<actor>.safetensors` for at least one actor of the taxonomy.
+        taxonomy: Actors and labels.
+        fallback: Folder with the other heads, or None.
 
     Returns:
         Paths by actor, in the taxonomy's order.
 
     Raises:
-        CheckpointError: If a head is in neither; all missing ones are named.
+        CheckpointError: If a head is in neither folder; the message names all missing ones.
     """
-    own = {actor.name: head_path(folder, actor.name) for actor in taxonomy.actors}
-    found = {name: path for name, path in own.items() if path.is_file()}
-    if found and fallback:  # a folder without any head is a mistake, and no wish for others
-        rest = {name: head_path(fallback, name) for name in own if name not in found}
+    paths = {actor.name: head_path(folder, actor.name) for actor in taxonomy.actors}
+    found = {name: path for name, path in paths.items() if path.is_file()}
+    if found and fallback:  # a folder without any head is a mistake rather than a request for the fallback
+        rest = {name: head_path(fallback, name) for name in paths if name not in found}
         found |= {name: path for name, path in rest.items() if path.is_file()}
-    missing = [name for name in own if name not in found]
+    missing = [name for name in paths if name not in found]
     if missing:
         raise CheckpointError(
             f"{folder}: no head for {', '.join(missing)}; train each with "
             f"retrain_head.py --actor NAME --data DATA --out {folder}"
         )
-    return {name: found[name] for name in own}
+    return {name: found[name] for name in paths}
 
 
 def hash_heads(folder: Path) -> dict[str, str]:
     """Hash every head in a folder.
 
     Returns:
-        SHA-256 by actor, in name order; empty if there is no such folder.
+        SHA-256 by actor, in name order; empty if the folder does not exist.
     """
     return {path.stem: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def save_head(path: Path, network: "nn.Module", manifest: HeadManifest) -> None:
-    """Write a head, atomically: a head that is being replaced stays whole until the new one is."""
-    from action_heads.backbones import find_backbone, tensors_of
+    """Write a head atomically, so that a head that is being replaced stays intact until the new one is complete."""
+    from action_heads.backbones import find_backbone, network_tensors
 
-    tensors = tensors_of(network)
+    tensors = network_tensors(network)
     if manifest.needs_trunk:
-        own = find_backbone(manifest.backbone).movable(network, manifest.tuned)
-        tensors = {name: tensor for name, tensor in tensors.items() if name in own}
+        trained = find_backbone(manifest.backbone).trainable_tensors(network, manifest.tuned)
+        tensors = {name: tensor for name, tensor in tensors.items() if name in trained}
     write_tensors(path, tensors, {"format": FORMAT, **asdict(manifest)})
 
 
 def read_manifest(path: Path) -> HeadManifest:
-    """Read what a head's file says about itself, without its weights.
+    """Read a head's manifest, without its weights.
 
     Raises:
-        CheckpointError: If there is no such file, it is no safetensors file, or it is no head of ours.
+        CheckpointError: If the file does not exist, is not a safetensors file, or is not a head in the current format.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such head; train it with retrain_head.py --actor {path.stem}")
-    content = read_header(path, FORMAT, "head", f"train it anew with retrain_head.py --actor {path.stem}")
+    content = read_header(path, FORMAT, "head", f"train it again with retrain_head.py --actor {path.stem}")
     check_keys(content, f"{path}: manifest", CheckpointError, [field.name for field in fields(HeadManifest)])
     for name, kind in MANIFEST_TYPES.items():
         if not isinstance(content[name], kind):
@@ -146,59 +146,59 @@ def read_manifest(path: Path) -> HeadManifest:
                 f"{path}: manifest: {name}: one of {', '.join(allowed)} was expected, found {content[name]!r}"
             )
     manifest = HeadManifest(**{**content, "labels": tuple(content["labels"])})
-    if len(VIEWS_BY_INPUT[manifest.input]) > 1 and not manifest.is_last_layer:
+    if len(VIEWS_BY_INPUT[manifest.input]) > 1 and not manifest.is_classifier_only:
         raise CheckpointError(
-            f"{path}: manifest: input: {manifest.input} is for heads that are a last layer on the embedded trunk"
+            f"{path}: manifest: input: {manifest.input} requires a head that is only a classifier on the embedded trunk"
         )
     return manifest
 
 
 def check_manifest(path: Path, manifest: HeadManifest, actor: Actor) -> None:
-    """Check that a head is the one wanted, and that the trunk that it needs is there.
+    """Check that a head belongs to an actor, and that the trunk that it needs is available.
 
     Raises:
-        CheckpointError: If its actor, labels or trunk differ, naming both sides.
+        CheckpointError: If its actor, labels or trunk differ from the expected ones; the message names both.
     """
     pairs = [
         ("actor", manifest.actor, actor.name),
         ("labels", " ".join(map(str, manifest.labels)), " ".join(actor.label_names)),
     ]
-    for what, found, wanted in pairs:
-        if found != wanted:
-            raise CheckpointError(f"{path}: the file's {what} is '{found}', this run wants '{wanted}'")
+    for name, found, expected in pairs:
+        if found != expected:
+            raise CheckpointError(f"{path}: the file's {name} is '{found}', this run requires '{expected}'")
     if not manifest.needs_trunk:
         return
     trunk = trunk_path(manifest.backbone)
     if not trunk.is_file():
-        raise CheckpointError(f"{path}: the trunk that it was trained on is missing: {trunk}; get it anew")
-    found, wanted = sha256_file(trunk), str(manifest.trunk.get("sha256"))
-    if found != wanted:
+        raise CheckpointError(f"{path}: the trunk that it was trained on is missing: {trunk}; restore the file")
+    found, expected = sha256_file(trunk), str(manifest.trunk.get("sha256"))
+    if found != expected:
         raise CheckpointError(
-            f"{path}: trained on a trunk with sha256 {wanted[:8]}…, but {trunk} has {found[:8]}…: put that trunk back, "
-            f"or train the head anew with retrain_head.py --actor {actor.name}"
+            f"{path}: trained on a trunk with sha256 {expected[:8]}…, but {trunk} has {found[:8]}…: restore "
+            f"that trunk, or train the head again with retrain_head.py --actor {actor.name}"
         )
 
 
 def load_head(
     path: Path, actor: Actor, trunks: "Mapping[str, Trunk] | None" = None
 ) -> tuple["nn.Module", HeadManifest]:
-    """Load a head for one actor, strictly.
+    """Load the head of an actor; its tensors must match the manifest exactly.
 
     Args:
         path: The head's file.
-        actor: Whose head it must be, and with which labels.
-        trunks: Embedded trunks that are loaded already, by backbone: the network then holds their very tensors, as far
-            as it has none of its own. None loads what is needed.
+        actor: Actor and labels that it must have.
+        trunks: Embedded trunks that are already loaded, by backbone: the network then shares their tensors where it has
+            none itself. None loads the trunk if it is needed.
 
     Returns:
         The network in evaluation mode, and the manifest.
 
     Raises:
-        CheckpointError: If the file is no such head; mismatches name both sides.
+        CheckpointError: If the file is not such a head; for mismatches, the message names both sides.
     """
     import torch
 
-    from action_heads.backbones import find_backbone, tensors_of
+    from action_heads.backbones import find_backbone, network_tensors
     from action_heads.model import assemble, check_tensors, load_trunk
 
     manifest = read_manifest(path)
@@ -206,25 +206,25 @@ def load_head(
     backbone = find_backbone(manifest.backbone, str(path))
     with torch.device("meta"):
         empty = backbone.build_head(len(actor.labels), manifest.input)
-    wanted = tensors_of(empty)
+    expected = network_tensors(empty)
     shared: Mapping[str, torch.Tensor] = {}
     if manifest.needs_trunk:
-        own = backbone.movable(empty, manifest.tuned)
-        wanted = {name: tensor for name, tensor in wanted.items() if name in own}
+        trained = backbone.trainable_tensors(empty, manifest.tuned)
+        expected = {name: tensor for name, tensor in expected.items() if name in trained}
         shared = ((trunks or {}).get(backbone.name) or load_trunk(EMBEDDED, backbone)).state
     state = read_tensors(path)
-    check_tensors(str(path), state, wanted, backbone.name)
+    check_tensors(str(path), state, expected, backbone.name)
     return assemble(backbone, len(actor.labels), {**shared, **state}, manifest.input), manifest
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """A head that is a last layer, without PyTorch: logits are weight @ features + bias, and motion's share.
+class ClassifierWeights:
+    """Weights of a head's classifier, without PyTorch: logits are weight @ features + bias + motion @ motion features.
 
     Attributes:
-        weight: Shape (outputs, D), D features of each view side by side.
+        weight: Shape (outputs, D), for the concatenated features of all views.
         bias: Shape (outputs,).
-        motion: Shape (outputs, M); M is 0 where the head is not told how the actor moves.
+        motion: Shape (outputs, M); M is 0 if the head does not use motion features.
     """
 
     weight: "NDArray[np.float32]"
@@ -232,15 +232,15 @@ class Classifier:
     motion: "NDArray[np.float32]"
 
 
-def read_classifier(path: Path, manifest: HeadManifest) -> Classifier:
-    """Read a head that is a last layer and nothing else, without PyTorch.
+def read_classifier_weights(path: Path, manifest: HeadManifest) -> ClassifierWeights:
+    """Read the file of a head that is only a classifier, without PyTorch.
 
     Args:
         path: The head's file.
-        manifest: What the file says of itself.
+        manifest: The file's manifest.
 
     Raises:
-        CheckpointError: If the file holds anything else.
+        CheckpointError: If the file contains anything else.
     """
     import numpy as np
 
@@ -248,10 +248,10 @@ def read_classifier(path: Path, manifest: HeadManifest) -> Classifier:
     outputs = len(manifest.labels)
     motion = tensors.pop(f"{MOTION_LAYER}.weight", np.zeros((outputs, 0), np.float32))
     found = {name.rpartition(".")[2]: array for name, array in tensors.items()}
-    shapes = {name: tensor.shape for name, tensor in found.items()}
+    shapes = {name: array.shape for name, array in found.items()}
     if len(tensors) != 2 or shapes.get("bias") != (outputs,) or shapes.get("weight", ())[:1] != (outputs,):
-        raise CheckpointError(f"{path}: a last layer of {outputs} outputs was expected, the file has {shapes}")
-    wanted = (outputs, MOTION_DIM if manifest.input == MOVING else 0)
-    if motion.shape != wanted:
-        raise CheckpointError(f"{path}: motion has shape {motion.shape} in the file, {wanted} was expected")
-    return Classifier(found["weight"], found["bias"], motion)
+        raise CheckpointError(f"{path}: a classifier with {outputs} outputs was expected, the file has {shapes}")
+    expected = (outputs, MOTION_DIM if manifest.input == MOVING else 0)
+    if motion.shape != expected:
+        raise CheckpointError(f"{path}: motion has shape {motion.shape} in the file, {expected} was expected")
+    return ClassifierWeights(found["weight"], found["bias"], motion)

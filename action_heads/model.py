@@ -1,7 +1,7 @@
-"""The head network, with one output per valid label of its actor, and the trunk that it starts from.
+"""Networks of action heads, with one output per valid label of the actor, and the trunks that initialize them.
 
-As published (A2D challenge report, section 3.2): torchvision's ResNet-34, ImageNet weights, the last layer replaced by
-one with 4 to 13 outputs, read out through a sigmoid. The trunk is everything but that layer.
+As published (A2D challenge report, section 3.2): torchvision's ResNet-34 with ImageNet weights, its last layer replaced
+by a classifier with 4 to 13 outputs and a sigmoid. The trunk is the network without the classifier.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from action_heads.backbones import COUNTER, Backbone, tensors_of
-from action_heads.crops import WHOLE_FRAME
+from action_heads.backbones import NUM_BATCHES_TRACKED, Backbone, network_tensors
+from action_heads.input_kinds import WHOLE_FRAME
 from action_heads.preprocessing import Preprocessing
 from action_heads.tensor_files import read_tensors
 from action_heads.trunk_files import EMBEDDED, read_trunk_manifest, trunk_path
@@ -24,14 +24,14 @@ from common.files import sha256_file
 
 @dataclass(frozen=True)
 class Trunk:
-    """The weights that a head starts from.
+    """Weights of a network without its classifier, from which heads are initialized.
 
     Attributes:
-        source: What it is, for people: `embedded`, `imagenet (…)`, `random` or a file.
-        sha256: Of the weights' file, or of the random tensors.
-        state: Tensors by name, single precision, without the last layer.
-        backbone: Which network's.
-        preprocessing: How to feed it, and the heads that start from it.
+        source: Human-readable description: `embedded`, `imagenet (…)`, `random` or a file.
+        sha256: Of the weights file, or of the random tensors.
+        state: Tensors by name, in single precision, without the classifier's.
+        backbone: The architecture.
+        preprocessing: Preprocessing of the trunk and of the heads initialized from it.
     """
 
     source: str
@@ -41,25 +41,25 @@ class Trunk:
     preprocessing: Preprocessing
 
     def to(self, device: str | torch.device) -> "Trunk":
-        """Give the same trunk on a device."""
+        """Return the same trunk on a device."""
         return replace(self, state={name: tensor.to(device) for name, tensor in self.state.items()})
 
 
 def load_trunk(spec: str, backbone: Backbone, seed: int = 0) -> Trunk:
-    """Get the weights that a head starts from.
+    """Load a trunk.
 
     Args:
-        spec: `embedded`, the one that the project ships; `imagenet`, downloaded into `weights_folder()` or taken from
-            an installed package; `random`; or the path of a state dict, safetensors or torch.
-        backbone: Which network's.
+        spec: `embedded`, the trunk shipped with the project; `imagenet`, downloaded into `weights_folder()` or taken
+            from an installed package; `random`; or the path of a state dict, safetensors or torch.
+        backbone: The architecture.
         seed: Of the random weights.
 
     Returns:
         The trunk.
 
     Raises:
-        CheckpointError: If the file is missing, unreadable or of another network.
-        DownloadError: If a download cannot be had.
+        CheckpointError: If the file is missing, unreadable or belongs to another architecture.
+        DownloadError: If a download fails.
     """
     if spec == EMBEDDED:
         return _embedded_trunk(backbone)
@@ -74,66 +74,68 @@ def load_trunk(spec: str, backbone: Backbone, seed: int = 0) -> Trunk:
     return _make_trunk(path, str(path), _read_state(path), backbone)
 
 
-def start_from(network: nn.Module, trunk: Trunk) -> None:
-    """Copy a trunk into a head; its last layer stays as it is."""
+def initialize_from_trunk(network: nn.Module, trunk: Trunk) -> None:
+    """Copy a trunk's weights into a head; the classifier remains unchanged."""
     network.load_state_dict(trunk.state, strict=False)
 
 
 def assemble(
-    backbone: Backbone, outputs: int, tensors: Mapping[str, torch.Tensor], kind: str = WHOLE_FRAME
+    backbone: Backbone, outputs: int, tensors: Mapping[str, torch.Tensor], input_kind: str = WHOLE_FRAME
 ) -> nn.Module:
-    """Build a network around tensors that are there already: it holds these very ones, and copies none.
+    """Build a head from existing tensors without copying them.
 
     Args:
-        backbone: Which network.
+        backbone: The architecture.
         outputs: Number of outputs.
-        tensors: All of its tensors, see `tensors_of`.
-        kind: Of input, see `Backbone.build_head`.
+        tensors: All tensors of the network, see `network_tensors`.
+        input_kind: See `Backbone.build_head`.
 
     Returns:
         The network, in evaluation mode.
     """
     with torch.device("meta"):
-        network = backbone.build_head(outputs, kind)
-    counters = {name: torch.zeros((), dtype=torch.long) for name in network.state_dict() if name.endswith(COUNTER)}
+        network = backbone.build_head(outputs, input_kind)
+    counters = {
+        name: torch.zeros((), dtype=torch.long) for name in network.state_dict() if name.endswith(NUM_BATCHES_TRACKED)
+    }
     network.load_state_dict({**tensors, **counters}, assign=True)
     return network.eval()
 
 
 def feature_extractor(trunk: Trunk) -> nn.Module:
-    """Build a trunk's network without its last layer: from (B, 3, S, S) to pooled features (B, D)."""
+    """Build a trunk's network without the classifier: from (B, 3, S, S) to pooled features (B, D)."""
     backbone = trunk.backbone
     with torch.device("meta"):
         unused = backbone.build(1).state_dict()
-    last = {name: torch.zeros(unused[name].shape) for name in backbone.classifier_keys}
-    network = assemble(backbone, 1, {**trunk.state, **last})
+    classifier = {name: torch.zeros(unused[name].shape) for name in backbone.classifier_keys}
+    network = assemble(backbone, 1, {**trunk.state, **classifier})
     setattr(network, backbone.classifier, nn.Identity())
     return network
 
 
 def check_tensors(
-    where: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], backbone: str
+    where: str, found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], backbone: str
 ) -> None:
-    """Check that a file's tensors have the names and shapes that they must have.
+    """Check that a file's tensors have the expected names and shapes.
 
     Raises:
-        CheckpointError: Naming the first difference and both sides of it.
+        CheckpointError: If they do not; the message names the first difference.
     """
-    for name, tensor in wanted.items():
+    for name, tensor in expected.items():
         if name not in found:
             raise CheckpointError(f"{where}: the tensor '{name}' of {backbone} is missing from the file")
         if found[name].shape != tensor.shape:
             raise CheckpointError(
-                f"{where}: '{name}' has shape {tuple(found[name].shape)} in the file, {backbone} wants "
+                f"{where}: '{name}' has shape {tuple(found[name].shape)} in the file, {backbone} requires "
                 f"{tuple(tensor.shape)}"
             )
     for name in found:
-        if name not in wanted:
-            raise CheckpointError(f"{where}: the file has a tensor '{name}' that {backbone} does not want")
+        if name not in expected:
+            raise CheckpointError(f"{where}: the file has a tensor '{name}' that {backbone} does not have")
 
 
 def round_convolutions(network: nn.Module) -> None:
-    """Round convolution weights to half precision, as files keep them, so that a network is what its file will give."""
+    """Round convolution weights to half precision, as they are stored, so that a network equals its saved version."""
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim == 4:
@@ -144,8 +146,8 @@ def _embedded_trunk(backbone: Backbone) -> Trunk:
     path = trunk_path(backbone.name)
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: there is no embedded trunk of {backbone.name} here: use --trunk imagenet, make the file "
-            "(python -m pipeline.commands.export_trunk, or distil_trunk.py), or use another --backbone"
+            f"{path}: there is no embedded trunk of {backbone.name} here: use --trunk imagenet, create the file "
+            "(actor-action export-trunk, or distil-trunk), or use another --backbone"
         )
     manifest = read_trunk_manifest(path)
     if manifest.backbone != backbone.name:
@@ -157,7 +159,7 @@ def _embedded_trunk(backbone: Backbone) -> Trunk:
 def _random_trunk(backbone: Backbone, seed: int) -> Trunk:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        state = _without_classifier(tensors_of(backbone.build(1)), backbone)
+        state = _without_classifier(network_tensors(backbone.build(1)), backbone)
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(name.encode() + state[name].numpy().tobytes())
@@ -172,10 +174,11 @@ def _make_trunk(
     preprocessing: Preprocessing | None = None,
 ) -> Trunk:
     with torch.device("meta"):
-        wanted = _without_classifier(tensors_of(backbone.build(1)), backbone)
-    kept = _without_classifier({name: x for name, x in state.items() if not name.endswith(COUNTER)}, backbone)
-    check_tensors(f"trunk {path}", kept, wanted, backbone.name)
-    tensors = {name: tensor.float() for name, tensor in kept.items()}
+        expected = _without_classifier(network_tensors(backbone.build(1)), backbone)
+    counters = {name for name in state if name.endswith(NUM_BATCHES_TRACKED)}
+    found = _without_classifier({name: state[name] for name in state if name not in counters}, backbone)
+    check_tensors(f"trunk {path}", found, expected, backbone.name)
+    tensors = {name: tensor.float() for name, tensor in found.items()}
     return Trunk(source, sha256_file(path), tensors, backbone, preprocessing or backbone.preprocessing)
 
 

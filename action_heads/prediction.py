@@ -1,6 +1,6 @@
-"""Stage 2 at work: the heads of a folder, and what each says of images of its actor."""
+"""Prediction: the action heads of a folder and the logits that they compute for frames of their actors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 
 from a2d.taxonomy import Taxonomy
 from action_heads.checkpoint import (
-    Classifier,
+    ClassifierWeights,
     HeadManifest,
     check_manifest,
     find_heads,
     load_head,
-    read_classifier,
+    read_classifier_weights,
     read_manifest,
 )
-from action_heads.crops import NO_BOX, VIEWS_BY_INPUT, WHOLE_FRAME, crop_actor
-from action_heads.label_decision import to_probabilities
-from action_heads.preprocessing import Preprocessing, resize_frame
+from action_heads.input_kinds import VIEWS_BY_INPUT, WHOLE_FRAME
+from action_heads.preprocessing import Preprocessing, crop_and_resize
 from action_heads.trunk_files import EMBEDDED
 from action_heads.tuning_modes import check_backbone
 from common.files import sha256_file
@@ -33,45 +32,45 @@ if TYPE_CHECKING:
 
     from action_heads.model import Trunk
 
-NETWORK_FORMAT = "head/1"  # raise it when what is done to a network before it runs changes
-BATCH_SIZE = 1  # images in one pass; several passes run side by side
+NETWORK_FORMAT = "head/1"  # increment when what precedes or follows the network inside the engine changes
+BATCH_SIZE = 1  # images in one forward pass; several passes run in parallel
 
 
 @dataclass(frozen=True)
 class LoadedHead:
-    """One head, ready to predict.
+    """A head that is ready to predict.
 
     Attributes:
-        engine: Gives logits, or features if there is a classifier.
-        classifier: The last layer, which is computed here; None where the engine holds the whole head.
-        manifest: What its file says.
-        preprocessing: How to feed it.
+        engine: Computes logits, or features if there is a separate classifier.
+        classifier: The classifier, applied outside the engine; None if the engine runs the whole head.
+        manifest: Of the head's file.
+        preprocessing: Of the head.
     """
 
     engine: Engine
-    classifier: Classifier | None
+    classifier: ClassifierWeights | None
     manifest: HeadManifest
     preprocessing: Preprocessing
 
 
 class ActionHeads:
-    """The action heads, one file an actor. All are checked at once, each is loaded when first needed.
+    """The action heads, one file per actor. All files are checked at once, each head is loaded when first needed.
 
-    Heads that were trained on an embedded trunk share what their training left alone: a head that has but its last
-    layer for itself runs on the one network that gives the trunk's features.
+    Heads that were trained on an embedded trunk share the tensors that their training did not change: all heads that
+    are only a classifier run on the same feature extractor.
 
     Args:
-        folder: Holds `<actor>.safetensors` for one actor of the taxonomy at least.
-        taxonomy: Whose actors and labels the heads must have.
-        runtime: What runs the networks.
-        fallback: Folder of the heads that stand in for those that `folder` lacks; None for none.
+        folder: Contains `<actor>.safetensors` for at least one actor of the taxonomy.
+        taxonomy: Actors and labels that the heads must have.
+        runtime: Runs the networks.
+        fallback: Folder of heads for the actors whose head is missing from `folder`, or None.
 
     Attributes:
         paths: Each head's file, by actor.
         sha256: Of each head's file, by actor.
 
     Raises:
-        CheckpointError: If a head is missing (all missing ones are named) or is not that actor's.
+        CheckpointError: If a head is missing (the message names all missing ones) or belongs to another actor.
     """
 
     def __init__(
@@ -99,52 +98,61 @@ class ActionHeads:
             self.sha256[actor.name] = sha256_file(path)
 
     def describe(self) -> str:
-        """Say in a few words which heads are used."""
-        own = [name for name, path in self.paths.items() if path.parent == self.folder]
-        if len(own) == len(self.paths):
-            return f"heads {self.folder} ({len(own)} files)"
-        return f"heads: {', '.join(own)} from {self.folder}, the other {len(self.paths) - len(own)} embedded"
+        """Return a short description of which heads are used."""
+        from_folder = [name for name, path in self.paths.items() if path.parent == self.folder]
+        if len(from_folder) == len(self.paths):
+            return f"heads {self.folder} ({len(from_folder)} files)"
+        others = len(self.paths) - len(from_folder)
+        return f"heads: {', '.join(from_folder)} from {self.folder}, the other {others} embedded"
 
-    def predict(
-        self,
-        actor_name: str,
-        images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
-        boxes: NDArray[np.float32] | None = None,
-        motion: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
-        """Give the probability of every valid label of an actor in every image.
+    def submit_frame(
+        self, image: NDArray[np.uint8], boxes: Mapping[str, NDArray[np.float32]]
+    ) -> Callable[[], dict[str, NDArray[np.float32]]]:
+        """Start the heads of some actors on one frame; a view that several heads share is processed once.
 
         Args:
-            actor_name: Whose head is asked.
-            images: Whole frames, each of shape (H, W, 3), uint8, BGR.
-            boxes: The actor's box in each, corners in pixels, shape (B, 4); NaN where there is none. A head that looks
-                at crops sees the whole frame there. None is as if there were none at all.
-            motion: As for `add_motion`.
+            image: The whole frame (H, W, 3), uint8, BGR.
+            boxes: Each actor's box in the frame, corners in pixels, shape (4,); NaN if there is none. Heads that use
+                crops see the whole frame then.
 
         Returns:
-            Shape (B, outputs), in [0, 1]: each label's sigmoid, so they need not add up to 1.
+            A function that waits for the outputs and returns logits by actor, shape (outputs,), without the motion's
+            contribution; more frames can be submitted before it is called.
 
         Raises:
-            CheckpointError: If the head's weights cannot be read.
+            CheckpointError: If a head's weights cannot be read.
         """
-        if boxes is None:
-            boxes = np.tile(NO_BOX, (len(images), 1))
-        answers = [self.look(image, {actor_name: box}) for image, box in zip(images, boxes, strict=True)]
-        logits = [answer()[actor_name] for answer in answers]
-        outputs = len(self._manifests[actor_name].labels)
-        told = self.add_motion(actor_name, np.reshape(logits, (len(logits), outputs)).astype(np.float32), motion)
-        return to_probabilities(told)
+        outputs: dict[tuple[int, str], PendingOutput] = {}
+        pending: dict[str, list[PendingOutput]] = {}
+        for name, box in boxes.items():
+            head = self._head(name)
+            pending[name] = []
+            for view in VIEWS_BY_INPUT[head.manifest.input]:
+                key = (id(head.engine), WHOLE_FRAME if view == WHOLE_FRAME or np.isnan(box).any() else name)
+                if key not in outputs:
+                    outputs[key] = head.engine.submit(crop_and_resize(image, box, view, head.preprocessing.size)[None])
+                pending[name].append(outputs[key])
+
+        def wait() -> dict[str, NDArray[np.float32]]:
+            logits = {}
+            for name, views in pending.items():
+                output = np.concatenate([view.result()[0] for view in views])
+                classifier = self._head(name).classifier
+                logits[name] = classifier.weight @ output + classifier.bias if classifier else output
+            return logits
+
+        return wait
 
     def add_motion(
         self, actor_name: str, logits: NDArray[np.float32], motion: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
-        """Add what a head makes of motion to what it made of looks at one clip.
+        """Add the contribution of the actor's motion to the logits of frames of one clip.
 
         Args:
-            actor_name: Whose head.
-            logits: Shape (B, outputs), see `look`.
-            motion: How the actor moves through the clip, shape (M,), see `actor_detector.motion.features`; None where nobody
-                knows. Heads of other inputs than `moving` leave it alone.
+            actor_name: Name of the actor.
+            logits: Of B frames, shape (B, outputs), see `submit_frame`.
+            motion: Features of the actor's motion through the clip, shape (M,), see `actor_detector.motion.features`;
+                None if they are unknown. Heads with another input than `moving` ignore them.
 
         Returns:
             Logits, shape (B, outputs).
@@ -154,45 +162,8 @@ class ActionHeads:
             logits = logits + classifier.motion @ motion
         return logits
 
-    def look(
-        self, image: NDArray[np.uint8], boxes: Mapping[str, NDArray[np.float32]]
-    ) -> Callable[[], dict[str, NDArray[np.float32]]]:
-        """Show one frame to the heads of some actors; what they see alike goes through the network once.
-
-        Args:
-            image: The whole frame (H, W, 3), uint8, BGR.
-            boxes: By actor, its box in the frame, corners in pixels, shape (4,); NaN where there is none.
-
-        Returns:
-            What waits for the answers, and gives logits by actor, shape (outputs,); others can be asked meanwhile.
-
-        Raises:
-            CheckpointError: If a head's weights cannot be read.
-        """
-        passes: dict[tuple[int, str], PendingOutput] = {}
-        parts: dict[str, list[PendingOutput]] = {}
-        for name, box in boxes.items():
-            head = self._head(name)
-            parts[name] = []
-            for kind in VIEWS_BY_INPUT[head.manifest.input]:
-                key = (id(head.engine), WHOLE_FRAME if kind == WHOLE_FRAME or np.isnan(box).any() else name)
-                if key not in passes:
-                    square = resize_frame(crop_actor(image, box, kind), head.preprocessing.size)
-                    passes[key] = head.engine.submit(square[None])
-                parts[name].append(passes[key])
-
-        def wait() -> dict[str, NDArray[np.float32]]:
-            said = {}
-            for name, own in parts.items():
-                logits = np.concatenate([part.result()[0] for part in own])
-                classifier = self._head(name).classifier
-                said[name] = classifier.weight @ logits + classifier.bias if classifier else logits
-            return said
-
-        return wait
-
     def network(self, actor_name: str) -> "nn.Module":
-        """Give an actor's network in PyTorch, in evaluation mode."""
+        """Return an actor's PyTorch network, in evaluation mode."""
         if actor_name not in self._networks:
             trunks = self._trunks_for(self._manifests[actor_name])
             network, _ = load_head(self.paths[actor_name], self.taxonomy.actor(actor_name), trunks)
@@ -202,26 +173,28 @@ class ActionHeads:
     def _load(self, actor_name: str) -> LoadedHead:
         manifest, preprocessing = self._manifests[actor_name], self._preprocessing[actor_name]
         classifier = None
-        fed = preprocessing.to_dict()
-        if manifest.is_last_layer:
-            classifier = read_classifier(self.paths[actor_name], manifest)
-            key = content_key(NETWORK_FORMAT, manifest.trunk["sha256"], fed)
+        if manifest.is_classifier_only:
+            classifier = read_classifier_weights(self.paths[actor_name], manifest)
+            key = content_key(NETWORK_FORMAT, manifest.trunk["sha256"], preprocessing.to_dict())
         else:
-            key = content_key(NETWORK_FORMAT, self.sha256[actor_name], manifest.trunk.get("sha256"), fed)
+            trunk_sha256 = manifest.trunk.get("sha256")
+            key = content_key(NETWORK_FORMAT, self.sha256[actor_name], trunk_sha256, preprocessing.to_dict())
         if key not in self._engines:
             size = (preprocessing.size, preprocessing.size)
-            network = Network(key, lambda: self._build(actor_name, whole=classifier is None))
+            network = Network(key, lambda: self._build(actor_name, is_whole_head=classifier is None))
             self._engines[key] = self.runtime.engine(network, size, BATCH_SIZE)
         return LoadedHead(self._engines[key], classifier, manifest, preprocessing)
 
-    def _build(self, actor_name: str, whole: bool) -> "nn.Module":
-        """Build an actor's network behind its preprocessing: all of it, or the trunk that it shares."""
+    def _build(self, actor_name: str, is_whole_head: bool) -> "nn.Module":
+        """Build the preprocessing and an actor's network: the whole head, or the trunk that it shares."""
         from action_heads.model import feature_extractor
         from inference.torch_engine import Preprocessed
 
         manifest, preprocessing = self._manifests[actor_name], self._preprocessing[actor_name]
         network = (
-            self.network(actor_name) if whole else feature_extractor(self._trunks_for(manifest)[manifest.backbone])
+            self.network(actor_name)
+            if is_whole_head
+            else feature_extractor(self._trunks_for(manifest)[manifest.backbone])
         )
         return Preprocessed(network, preprocessing.mean, preprocessing.std)
 

@@ -1,6 +1,6 @@
-"""How a frame becomes a network input, for training and for prediction, side by side.
+"""Conversion of frames to network inputs, for training and for prediction.
 
-A checkpoint carries its own `Preprocessing`, so that a head is always fed as it was trained.
+A checkpoint contains its `Preprocessing`, so that prediction always applies the one used in training.
 """
 
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     import torch
     from torchvision.transforms import v2
 
-STORED_MARGIN = 8 / 7  # frames to augment are kept that much larger than the input (256 for 224), to crop from
+STORED_MARGIN = 8 / 7  # size of stored training frames relative to the input (256 for 224), a reserve for random crops
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to an image before the network sees it.
+    """Preprocessing of an image before the network.
 
     Attributes:
-        size: Side of the square input in pixels. The whole image is stretched to it, so nothing is cut off.
-        mean: Subtracted from RGB in [0, 1]; by default ImageNet's, as torchvision's ResNet weights expect.
-        std: Divided by, likewise.
+        size: Side of the square input in pixels. Images are resized to it regardless of their aspect ratio.
+        mean: Mean of the RGB channels in [0, 1]; by default ImageNet's, as torchvision's ResNet weights expect.
+        std: Standard deviation of the RGB channels, likewise.
     """
 
     size: int = 224
@@ -36,19 +36,19 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields by name, for a manifest."""
+        """Return the fields by name, for a manifest."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, content: object, where: str) -> "Preprocessing":
-        """Read the fields from a manifest.
+        """Create the preprocessing that a manifest describes.
 
         Raises:
-            CheckpointError: If a key is missing or unknown, or a value cannot be.
+            CheckpointError: If a key is missing or unknown, or a value is invalid.
         """
         found = check_keys(content, where, CheckpointError, ["size", "mean", "std"])
         if type(found["size"]) is not int or found["size"] < 1:
-            raise CheckpointError(f"{where}: size: a whole number from 1 was expected, found {found['size']!r}")
+            raise CheckpointError(f"{where}: size: an integer of at least 1 was expected, found {found['size']!r}")
         for name in ("mean", "std"):
             value = found[name]
             if not isinstance(value, list | tuple) or len(value) != 3 or not all(type(x) is float for x in value):
@@ -59,36 +59,44 @@ class Preprocessing:
 
     @property
     def stored_size(self) -> int:
-        """Side in pixels at which training keeps its frames."""
+        """Side in pixels at which training frames are stored before augmentation."""
         return round(self.size * STORED_MARGIN)
 
 
 def resize_frame(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Stretch a frame to a square.
+    """Resize a frame to a square, regardless of its aspect ratio.
 
     Args:
         image: Shape (H, W, 3), uint8.
         size: Side in pixels.
 
     Returns:
-        Shape (size, size, 3), uint8, channels as they were.
+        Shape (size, size, 3), uint8, channels in the same order.
     """
     import cv2
 
-    shrinking = max(image.shape[:2]) > size
-    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    is_smaller = max(image.shape[:2]) > size
+    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)
 
 
-def to_tensor(image: NDArray[np.uint8]) -> "torch.Tensor":
-    """Turn a BGR image (H, W, 3) into an RGB tensor (3, H, W), both uint8."""
-    import torch
+def crop_and_resize(image: NDArray[np.uint8], box: NDArray[np.float32], view: str, size: int) -> NDArray[np.uint8]:
+    """Return a view of a whole frame at the network's size, the same in training and in prediction.
 
-    return torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).permute(2, 0, 1)
+    Args:
+        image: Shape (H, W, 3), uint8, BGR.
+        box: The actor's box in pixels, shape (4,); NaN if there is none.
+        view: `frame` or `crop`.
+        size: Side in pixels.
+
+    Returns:
+        Shape (size, size, 3), uint8, BGR.
+    """
+    return resize_frame(crop_actor(image, box, view), size)
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> "v2.Transform":
-    """From a stored uint8 RGB tensor (..., 3, S, S) to the input: resize where needed, scale, normalise."""
+    """Create the transform from stored uint8 RGB tensors (..., 3, S, S) to inputs: resize, scale, normalize."""
     import torch
     from torchvision.transforms import v2
 
@@ -102,7 +110,7 @@ def evaluation_transform(preprocessing: Preprocessing) -> "v2.Transform":
 
 
 def training_transform(preprocessing: Preprocessing) -> "v2.Transform":
-    """The same with a random crop, flip and colour change first."""
+    """Create the same transform with a random crop, flip and color jitter first."""
     import torch
     from torchvision.transforms import v2
 
@@ -117,42 +125,30 @@ def training_transform(preprocessing: Preprocessing) -> "v2.Transform":
     )
 
 
-def to_squares(
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], boxes: NDArray[np.float32], kind: str, size: int
-) -> NDArray[np.uint8]:
-    """Cut out of whole frames what the network sees, as prediction sees it.
-
-    Args:
-        images: Each of shape (H, W, 3), uint8, BGR.
-        boxes: The actor's box in each, in pixels, shape (B, 4); NaN where there is none.
-        kind: One of `action_heads.crops.INPUT_KINDS`.
-        size: Side in pixels.
-
-    Returns:
-        Shape (B, size, size, 3), uint8, BGR.
-    """
-    squares = np.zeros((len(images), size, size, 3), np.uint8)
-    for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
-        squares[row] = resize_frame(crop_actor(image, box, kind), size)
-    return squares
-
-
-def to_inputs(
-    images: NDArray[np.uint8], boxes: NDArray[np.float32], kind: str, preprocessing: Preprocessing
+def preprocess_frames(
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    boxes: NDArray[np.float32],
+    view: str,
+    preprocessing: Preprocessing,
 ) -> "torch.Tensor":
-    """Turn whole frames into network inputs, as prediction sees them.
+    """Convert whole frames to network inputs, without augmentation.
 
     Args:
-        images: Shape (B, H, W, 3), uint8, BGR.
-        boxes: The actor's box in each, in pixels, shape (B, 4); NaN where there is none.
-        kind: One of `action_heads.crops.INPUT_KINDS`.
-        preprocessing: How the network is fed.
+        images: B frames, each of shape (H, W, 3), uint8, BGR.
+        boxes: The actor's box in each frame, in pixels, shape (B, 4); NaN if there is none.
+        view: `frame` or `crop`.
+        preprocessing: Of the network.
 
     Returns:
-        Shape (B, 3, S, S), float32, normalised RGB.
+        Shape (B, 3, S, S), float32, normalized RGB.
     """
     import torch
 
-    squares = to_squares(images, boxes, kind, preprocessing.size)
-    inputs: torch.Tensor = evaluation_transform(preprocessing)(torch.stack([to_tensor(image) for image in squares]))
+    from inference.image_tensors import bgr_to_rgb_tensor
+
+    resized = [
+        bgr_to_rgb_tensor(crop_and_resize(image, box, view, preprocessing.size))
+        for image, box in zip(images, boxes, strict=True)
+    ]
+    inputs: torch.Tensor = evaluation_transform(preprocessing)(torch.stack(resized))
     return inputs

@@ -1,4 +1,4 @@
-"""Our own weights files: safetensors with a manifest in the header, convolutions in half precision or in 8 bits."""
+"""Weights files: safetensors with a manifest in the header, convolutions in half precision or as 8-bit integers."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-SCALE = "@scale"  # ends the name of what a tensor of whole numbers is to be multiplied by
+SCALE = "@scale"  # suffix of the name of the scale that belongs to a tensor of 8-bit integers
 
 
 def write_tensors(
     path: Path, tensors: "Mapping[str, Tensor]", manifest: Mapping[str, Any], eight_bits: bool = False
 ) -> None:
-    """Write tensors, atomically: a file that is being replaced stays whole until the new one is.
+    """Write tensors atomically, so that a file that is being replaced stays intact until the new one is complete.
 
     Args:
-        path: Where.
-        tensors: By name; convolution weights (four dimensions) are kept in half precision.
-        manifest: What the file says about itself, `format` among it.
-        eight_bits: Keep convolution weights as whole numbers from -127 to 127 and a scale for each output channel.
+        path: The file.
+        tensors: By name; convolution weights (four dimensions) are stored in half precision.
+        manifest: Description of the content, including `format`.
+        eight_bits: Store convolution weights as integers from -127 to 127 with one scale per output channel.
     """
     import safetensors.torch
 
     state = {}
     for name, tensor in tensors.items():
-        kept = tensor.detach().cpu()
-        if kept.ndim == 4 and eight_bits:
-            scale = (kept.float().abs().amax(dim=(1, 2, 3), keepdim=True) / 127).clamp(min=1e-12)
-            state[name], state[name + SCALE] = (kept / scale).round().char().contiguous(), scale
+        stored = tensor.detach().cpu()
+        if stored.ndim == 4 and eight_bits:
+            scale = (stored.float().abs().amax(dim=(1, 2, 3), keepdim=True) / 127).clamp(min=1e-12)
+            state[name], state[name + SCALE] = (stored / scale).round().char().contiguous(), scale
         else:
-            state[name] = (kept.half() if kept.ndim == 4 else kept).contiguous()
-    # One entry only: safetensors writes several in no fixed order, and the same weights must give the same bytes.
+            state[name] = (stored.half() if stored.ndim == 4 else stored).contiguous()
+    # A single metadata entry: safetensors writes several in no fixed order, but equal weights must give equal bytes.
     write_atomically(path, safetensors.torch.save(state, metadata={"manifest": json.dumps(manifest)}))
 
 
@@ -46,7 +46,7 @@ def read_tensors(path: Path) -> "dict[str, Tensor]":
     """Read a file's tensors, in single precision.
 
     Raises:
-        CheckpointError: If it is no safetensors file.
+        CheckpointError: If it is not a safetensors file.
     """
     import safetensors.torch
 
@@ -56,10 +56,10 @@ def read_tensors(path: Path) -> "dict[str, Tensor]":
 
 
 def read_arrays(path: Path) -> "dict[str, NDArray[np.float32]]":
-    """Read a file of a few small tensors without PyTorch, in single precision; none of them in 8 bits.
+    """Read the tensors of a small file without PyTorch, in single precision; 8-bit files are not supported.
 
     Raises:
-        CheckpointError: If it is no safetensors file.
+        CheckpointError: If it is not a safetensors file.
     """
     import safetensors.numpy
 
@@ -75,20 +75,20 @@ def _load(path: Path, load_file: Callable[[Path], dict[str, T]]) -> dict[str, T]
         raise CheckpointError(f"{path}: not a readable safetensors file ({reason})") from None
 
 
-def read_header(path: Path, expected: str, what: str, again: str) -> dict[str, Any]:
-    """Read what a file says about itself, without its weights.
+def read_header(path: Path, expected_format: str, kind: str, remedy: str) -> dict[str, Any]:
+    """Read a file's manifest, without its weights.
 
     Args:
-        path: The file, which exists.
-        expected: The format that it must have.
-        what: The kind of file, for messages.
-        again: How to get one of the expected format, for messages.
+        path: An existing file.
+        expected_format: Format that the file must have.
+        kind: Kind of file, for error messages.
+        remedy: How to obtain a file in the expected format, for error messages.
 
     Returns:
         The manifest, without `format`.
 
     Raises:
-        CheckpointError: If it is no safetensors file, has no manifest, or one of another format.
+        CheckpointError: If it is not a safetensors file, has no manifest, or has another format.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -98,12 +98,12 @@ def read_header(path: Path, expected: str, what: str, again: str) -> dict[str, A
     except (SafetensorError, OSError) as reason:
         raise CheckpointError(f"{path}: not a readable safetensors file ({reason})") from None
     if "manifest" not in header:
-        raise CheckpointError(f"{path}: no {what} of ours: there is no manifest in its header")
+        raise CheckpointError(f"{path}: not a {kind} file: there is no manifest in its header")
     try:
         content = dict(json.loads(header["manifest"]))
     except (ValueError, TypeError) as reason:
         raise CheckpointError(f"{path}: the manifest in its header cannot be read ({reason})") from None
     found = content.pop("format", None)
-    if found != expected:
-        raise CheckpointError(f"{path}: format {found!r} was found, {expected!r} was expected; {again}")
+    if found != expected_format:
+        raise CheckpointError(f"{path}: format {found!r} was found, {expected_format!r} was expected; {remedy}")
     return content

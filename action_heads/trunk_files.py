@@ -1,4 +1,4 @@
-"""Trunk files: what all heads of one backbone start from, and share as far as their training leaves it alone."""
+"""Trunk files: networks without the classifier, from which the heads of a backbone are initialized."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -20,12 +20,12 @@ EMBEDDED_FOLDER = PROJECT / "models"
 
 @dataclass(frozen=True)
 class TrunkManifest:
-    """What a trunk's file says about itself.
+    """Description of a trunk, stored in its file.
 
     Attributes:
-        backbone: Network architecture, a name from `action_heads.backbones`.
-        preprocessing: How it was fed, fields of `action_heads.preprocessing.Preprocessing`.
-        source: What it was made from, for people.
+        backbone: Name of the architecture, see `action_heads.backbones`.
+        preprocessing: Fields of `action_heads.preprocessing.Preprocessing`.
+        source: Human-readable description of where the weights come from.
         licence: Of the weights.
     """
 
@@ -36,21 +36,21 @@ class TrunkManifest:
 
 
 def trunk_path(backbone: str, folder: Path | None = None) -> Path:
-    """Where a backbone's trunk lies; by default the embedded one's."""
+    """Return the path of a backbone's trunk in a folder, by default the folder of embedded trunks."""
     return (folder or EMBEDDED_FOLDER) / f"trunk_{backbone}.safetensors"
 
 
 def save_trunk(path: Path, tensors: "Mapping[str, Tensor]", manifest: TrunkManifest, eight_bits: bool = False) -> None:
-    """Write a trunk, atomically; the same weights give the same bytes. In 8 bits it takes half the room."""
+    """Write a trunk atomically; the same weights give the same bytes. `eight_bits` halves the file's size."""
     write_tensors(path, tensors, {"format": FORMAT, **asdict(manifest)}, eight_bits)
 
 
 def read_trunk_manifest(path: Path) -> TrunkManifest:
-    """Read what a trunk's file says about itself.
+    """Read a trunk's manifest.
 
     Raises:
-        CheckpointError: If it is no trunk of ours.
+        CheckpointError: If the file is not a trunk in the current format.
     """
-    content = read_header(path, FORMAT, "trunk", "make it anew")
+    content = read_header(path, FORMAT, "trunk", "create it again")
     check_keys(content, f"{path}: manifest", CheckpointError, [field.name for field in fields(TrunkManifest)])
     return TrunkManifest(**content)

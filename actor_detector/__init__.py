@@ -1,1 +1,1 @@
-"""Stage 1: a YOLO detector over every frame, and how much of a clip each actor is in."""
+"""Stage 1: a YOLO detector runs on the frames of a clip; the share of frames with an actor is its presence ratio."""

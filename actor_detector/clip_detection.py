@@ -1,11 +1,12 @@
-"""Stage 1 on clips, one after the other without a pause: decode ahead in a thread, detect batch by batch.
+"""Stage 1 over many clips in one pass: a thread decodes ahead while the network runs on batches of frames.
 
-Decoder and network share the cores without waiting for each other, and a batch may hold the end of one clip and the
-start of the next. What is in flight is bounded, so memory does not grow with clips or their number.
+Decoder and network share the cores without waiting for each other, and a batch may contain the end of one clip and the
+start of the next. The number of batches in flight is bounded, so that memory use depends neither on the length nor on
+the number of the clips.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -15,257 +16,210 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from actor_detector.detections import ClipDetections, FrameBoxes, join_batches
+from actor_detector.clip_record import ClipRecord
+from actor_detector.detections import ClipDetections, FrameBoxes
 from actor_detector.letterbox import Letterbox
-from actor_detector.motion.camera import CameraMotion
-from actor_detector.speed_options import MAX_REUSED_FRAMES, SpeedOptions
+from actor_detector.speed_options import SpeedOptions
 from common.errors import ClipError, TruncatedClipError
 from common.prefetch import prefetch
 from inference.interfaces import PendingOutput
-from video.clips import decode_frames, end_seconds
+from video.clips import decode_frames
 from video.frames import Frame
 
-AHEAD = 2  # batches that wait for the network
-IN_FLIGHT = 4  # batches that the network was given
+MAX_PREPARED_BATCHES = 2  # wait for the network
+MAX_SUBMITTED_BATCHES = 4  # wait for their output
+
+OnFrames = Callable[[Sequence[Frame], FrameBoxes], None]
+"""Called with frames that the network has processed, in order, while their pixels are in memory, and their boxes."""
 
 
 class BatchDetector(Protocol):
-    """Anything that finds actors in batches of letterboxed frames."""
+    """Detects actors in batches of letterboxed frames."""
 
     batch_size: int
 
-    def letterbox(self, frame: tuple[int, int]) -> Letterbox:
-        """Say how frames of a width and height become inputs."""
+    def letterbox(self, frame_size: tuple[int, int]) -> Letterbox:
+        """Return how frames of a width and height are fitted into inputs."""
 
     def submit(self, inputs: NDArray[np.uint8], letterbox: Letterbox) -> PendingOutput:
-        """Start on inputs (B, H, W, 3)."""
+        """Start a batch of inputs (B, H, W, 3)."""
 
-    def read(self, output: NDArray[np.float32], letterbox: Letterbox) -> FrameBoxes:
-        """Read the boxes out of what the network said of B inputs."""
-
-
-class FrameWatcher(Protocol):
-    """Whoever wants to see frames while they are there, such as the action heads."""
-
-    def offer(self, frames: Sequence[Frame], found: FrameBoxes) -> None:
-        """Look at some frames that the network has seen, in order, and at the boxes in them."""
+    def postprocess(self, output: NDArray[np.float32], letterbox: Letterbox) -> FrameBoxes:
+        """Convert the network's output for a batch to boxes in the frames."""
 
 
 @dataclass
 class ClipJob:
-    """One clip on its way through stage 1.
+    """One clip for stage 1, and its result.
 
     Attributes:
         clip: A video file, or a folder of PNG frames.
-        watcher: Is offered every frame that the network saw; None for nobody.
-        detections: What was found. A clip that breaks off gives what could be decoded, and says so in `truncated`.
-        error: Why no frame can be decoded. One that has this or `detections` from the start only keeps its place.
+        on_frames: Called with every frame that is passed to the network; None for no callback.
+        detections: The result. For a truncated clip, it covers the frames that could be decoded, see `truncated`.
+        error: Why no frame can be decoded. A job that has this or `detections` from the start is passed through.
     """
 
     clip: Path
-    watcher: FrameWatcher | None = None
+    on_frames: OnFrames | None = None
     detections: ClipDetections | None = None
     error: ClipError | None = None
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether the job has its result."""
         return self.detections is not None or self.error is not None
 
 
-P = TypeVar("P", bound=ClipJob)
+J = TypeVar("J", bound=ClipJob)
 
 
 @dataclass(eq=False)
-class _Work(Generic[P]):
-    """What is known of a clip so far: first the decoder's thread fills it in, then the detector's.
+class _RunningJob(Generic[J]):
+    """A job, and what is known about its clip so far."""
 
-    Attributes:
-        clip_pass: Whose clip.
-        times: Of every decoded frame, seconds.
-        last_duration: How long the last one is shown, seconds.
-        truncated: Why the decoder stopped early.
-        looked_at: Number and time of every frame that was looked at.
-        camera: How far the picture has moved by each.
-        path: Follows it.
-        seen_as: For each of those, which of the frames that the network sees stands for it.
-        seen: How many frames the network sees.
-        found: What it said of them, batch by batch.
-    """
+    job: J
+    record: ClipRecord = field(default_factory=ClipRecord)
 
-    clip_pass: P
-    times: list[float] = field(default_factory=list)
-    last_duration: float = 0.0
-    truncated: str = ""
-    looked_at: list[tuple[int, float]] = field(default_factory=list)
-    camera: list[tuple[float, float]] = field(default_factory=list)
-    path: CameraMotion = field(default_factory=CameraMotion)
-    seen_as: list[int] = field(default_factory=list)
-    seen: int = 0
-    found: list[FrameBoxes] = field(default_factory=list)
+    def add_boxes(self, frames: Sequence[Frame], boxes: FrameBoxes) -> None:
+        """Record the boxes in some of the clip's frames, and pass both on to the callback."""
+        self.record.batches.append(boxes)
+        if self.job.on_frames:
+            self.job.on_frames(frames, boxes)
 
-    @property
-    def may_reuse(self) -> bool:
-        """Whether the last frame that the network saw may stand for one more."""
-        return len(self.seen_as) < MAX_REUSED_FRAMES or self.seen_as[-MOST_REUSED] != self.seen - 1
-
-    def look_at(self, frame: Frame, is_seen: bool) -> None:
-        """Count a frame that the network sees, or for which the last one that it saw stands."""
-        self.looked_at.append((frame.index, frame.time_seconds))
-        self.seen += is_seen
-        self.seen_as.append(self.seen - 1)
-
-    def finish(self, stride: int) -> P:
-        """Put the clip's detections together, unless something stands there already."""
-        if not self.clip_pass.is_done:
-            self.clip_pass.detections = join_batches(
-                self.found,
-                np.array([index for index, _ in self.looked_at], dtype=np.int64),
-                np.array([time for _, time in self.looked_at], dtype=np.float64),
-                seen_as=np.array(self.seen_as, dtype=np.int64),
-                camera=np.array(self.camera, dtype=np.float32).reshape(-1, 2),
-                stride=stride,
-                decoded=len(self.times),
-                duration_seconds=end_seconds(np.array(self.times), self.last_duration),
-                truncated=self.truncated,
-            )
-        return self.clip_pass
+    def finish(self, stride: int) -> J:
+        """Return the job with its result."""
+        if not self.job.is_done:
+            self.job.detections = self.record.detections(stride)
+        return self.job
 
 
 @dataclass
-class _Batch(Generic[P]):
-    """Inputs of one size for the network, each of a frame of some clip, and the clips that end here."""
+class _InputBatch(Generic[J]):
+    """Network inputs of one size, which may belong to several clips.
+
+    Attributes:
+        letterbox: How the frames are fitted into the inputs.
+        inputs: Shape (B, H, W, 3), allocated for a full batch.
+        jobs: The job that each input belongs to; as many as there are inputs so far.
+        frames: The frame of each input.
+        ended: The jobs that are complete once this batch is.
+    """
 
     letterbox: Letterbox
     inputs: NDArray[np.uint8]
-    owners: list[_Work[P]] = field(default_factory=list)
+    jobs: list[_RunningJob[J]] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
-    ended: list[_Work[P]] = field(default_factory=list)
+    ended: list[_RunningJob[J]] = field(default_factory=list)
+
+    def add_boxes(self, boxes: FrameBoxes) -> None:
+        """Distribute the boxes in the batch's frames to the jobs."""
+        first = 0
+        for job, inputs in groupby(self.jobs):
+            rows = np.arange(first, first := first + len(list(inputs)))
+            part = boxes if len(rows) == len(self.jobs) else boxes.take(rows)
+            job.add_boxes(self.frames[rows[0] : first], part)
 
 
 EMPTY_LETTERBOX = Letterbox((0, 0), (0, 0), (0, 0))
 
 
-def detect_clip(detector: BatchDetector, clip: Path, shortcuts: SpeedOptions | None = None) -> ClipDetections:
-    """Find the actors in the frames of one clip, see `detect_clips`.
-
-    Raises:
-        ClipError: If no frame can be decoded.
-    """
-    (done,) = detect_clips(detector, [ClipJob(clip)], shortcuts)
-    if done.error:
-        raise done.error
-    assert done.detections
-    return done.detections
-
-
-def detect_clips(detector: BatchDetector, clips: Iterable[P], shortcuts: SpeedOptions | None = None) -> Iterator[P]:
-    """Find the actors in the frames of clips.
+def detect_clips(detector: BatchDetector, jobs: Iterable[J], speed_options: SpeedOptions | None = None) -> Iterator[J]:
+    """Detect the actors in the frames of clips.
 
     Args:
-        detector: Finds them in a batch.
-        clips: Are asked for one by one, in another thread, while those before are still at work.
-        shortcuts: What is left undone; None leaves out nothing.
+        detector: Detects them in a batch.
+        jobs: The clips. They are iterated over in another thread, ahead of the results.
+        speed_options: By default, every frame is decoded exactly and passed to the network.
 
     Yields:
-        The same, in order, each with its detections or with an error.
+        The same jobs, in order, each with its detections or an error.
     """
-    shortcuts = shortcuts or SpeedOptions()
-    waiting: deque[tuple[_Batch[P], PendingOutput | None]] = deque()
+    options = speed_options or SpeedOptions()
+    submitted: deque[tuple[_InputBatch[J], PendingOutput | None]] = deque()
 
-    def take() -> Iterator[P]:
-        batch, answer = waiting.popleft()
-        if answer:
-            _hand_out(detector.read(answer.result(), batch.letterbox), batch)
-        for work in batch.ended:
-            yield work.finish(shortcuts.stride)
+    def finish_oldest() -> Iterator[J]:
+        batch, output = submitted.popleft()
+        if output:
+            batch.add_boxes(detector.postprocess(output.result(), batch.letterbox))
+        for job in batch.ended:
+            yield job.finish(options.stride)
 
     try:
-        with closing(prefetch(_prepare(detector, clips, shortcuts), AHEAD)) as prepared:
+        with closing(prefetch(_prepare(detector, jobs, options), MAX_PREPARED_BATCHES)) as prepared:
             for batch in prepared:
-                shown = len(batch.owners)
-                waiting.append((batch, detector.submit(batch.inputs[:shown], batch.letterbox) if shown else None))
-                if len(waiting) >= IN_FLIGHT:
-                    yield from take()
-            while waiting:
-                yield from take()
+                count = len(batch.jobs)
+                submitted.append((batch, detector.submit(batch.inputs[:count], batch.letterbox) if count else None))
+                if len(submitted) >= MAX_SUBMITTED_BATCHES:
+                    yield from finish_oldest()
+            while submitted:
+                yield from finish_oldest()
     finally:
-        for _, answer in waiting:  # an engine reads the inputs where they are, until it has answered
-            if answer:
-                answer.result()
+        for _, output in submitted:  # engines read the inputs without copying them until the output is complete
+            if output:
+                output.result()
 
 
-def _hand_out(found: FrameBoxes, batch: _Batch[P]) -> None:
-    """Give every clip what was found in its frames of a batch."""
-    first = 0
-    for work, own in groupby(batch.owners):
-        rows = np.arange(first, first := first + len(list(own)))
-        part = found if len(rows) == len(batch.owners) else found.take(rows)
-        work.found.append(part)
-        if work.clip_pass.watcher:
-            work.clip_pass.watcher.offer(batch.frames[rows[0] : first], part)
-
-
-def _prepare(detector: BatchDetector, clips: Iterable[P], shortcuts: SpeedOptions) -> Generator[_Batch[P], None, None]:
-    """Decode clips and lay every frame that is looked at into the network's inputs."""
-    batch: _Batch[P] | None = None
-    for clip_pass in clips:
-        work = _Work(clip_pass)
-        last: tuple[Letterbox, NDArray[np.uint8]] | None = None  # what the network was given last of this clip
-        for frame in _frames_to_look_at(work, shortcuts):
+def _prepare(
+    detector: BatchDetector, jobs: Iterable[J], options: SpeedOptions
+) -> Generator[_InputBatch[J], None, None]:
+    """Decode clips and letterbox their processed frames into batches of inputs."""
+    batch: _InputBatch[J] | None = None
+    for job in jobs:
+        running = _RunningJob(job)
+        last_input: tuple[Letterbox, NDArray[np.uint8]] | None = None  # the clip's last one for the network
+        for frame in _processed_frames(running, options):
             letterbox = detector.letterbox(frame.size)
-            if batch and (len(batch.owners) == detector.batch_size or batch.letterbox != letterbox):
+            if batch and (len(batch.jobs) == detector.batch_size or batch.letterbox != letterbox):
                 yield batch
                 batch = None
-            batch = batch or _Batch(letterbox, letterbox.canvas(detector.batch_size))
-            inputs = batch.inputs[len(batch.owners)]
-            letterbox.place(frame.image(letterbox.inner), inputs)
-            is_seen = not (
-                shortcuts.reuse_below
-                and last
-                and last[0] == letterbox
-                and work.may_reuse
-                and _differ(last[1], inputs) < shortcuts.reuse_below
+            batch = batch or _InputBatch(letterbox, letterbox.canvas(detector.batch_size))
+            pixels = batch.inputs[len(batch.jobs)]
+            letterbox.paste(frame.image(letterbox.resized_size), pixels)
+            is_reused = (
+                options.reuse_below > 0
+                and last_input is not None
+                and last_input[0] == letterbox
+                and running.record.may_reuse
+                and _mean_difference(last_input[1], pixels) < options.reuse_below
             )
-            work.look_at(frame, is_seen)
-            work.camera.append(work.path.follow(inputs, letterbox))
-            if is_seen:
-                batch.owners.append(work)
+            camera = running.record.camera_motion.update(pixels, letterbox)
+            running.record.add_processed(frame, camera, is_detected=not is_reused)
+            if not is_reused:
+                batch.jobs.append(running)
                 batch.frames.append(frame)
-                last = (letterbox, inputs)
+                last_input = (letterbox, pixels)
         if batch is None:
-            batch = _Batch(EMPTY_LETTERBOX, np.zeros((0, 0, 0, 3), np.uint8))
-        batch.ended.append(work)
-        if not batch.owners:  # nothing to wait for
+            batch = _InputBatch(EMPTY_LETTERBOX, np.zeros((0, 0, 0, 3), np.uint8))
+        batch.ended.append(running)
+        if not batch.jobs:  # there is no output to wait for
             yield batch
             batch = None
     if batch:
         yield batch
 
 
-def _differ(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Say by how many grey levels two inputs differ on average."""
+def _mean_difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """Compute the mean absolute difference between two inputs, in grey levels."""
     import cv2
 
-    return cv2.norm(one, other, cv2.NORM_L1) / one.size
+    return cv2.norm(first, second, cv2.NORM_L1) / first.size
 
 
-def _frames_to_look_at(work: _Work[P], shortcuts: SpeedOptions) -> Iterator[Frame]:
-    """Decode a clip as far as it goes, and count."""
-    clip_pass = work.clip_pass
-    if clip_pass.is_done:
+def _processed_frames(running: _RunningJob[J], options: SpeedOptions) -> Iterator[Frame]:
+    """Decode a clip as far as possible, and yield the frames that the stride does not skip."""
+    job, record = running.job, running.record
+    if job.is_done:
         return
-    with closing(decode_frames(clip_pass.clip, shortcuts.loop_filter)) as frames:
+    with closing(decode_frames(job.clip, options.loop_filter)) as frames:
         try:
             for frame in frames:
-                work.times.append(frame.time_seconds)
-                work.last_duration = frame.duration_seconds
-                if (len(work.times) - 1) % shortcuts.stride == 0:
+                record.add_decoded(frame)
+                if (len(record.decoded_seconds) - 1) % options.stride == 0:
                     yield frame
         except TruncatedClipError as reason:
-            if not work.times:
-                clip_pass.error = reason
-            # Detections are kept by the clip's contents, so its name has no place in them.
-            work.truncated = str(reason).removeprefix(f"{clip_pass.clip}: ")
+            if not record.decoded_seconds:
+                job.error = reason
+            # Detections are cached by the clip's contents, so the reason must not contain its path.
+            record.truncated = str(reason).removeprefix(f"{job.clip}: ")
         except ClipError as reason:
-            clip_pass.error = reason
+            job.error = reason

@@ -1,7 +1,7 @@
-"""How a frame is laid into the detector's input, and boxes back into the frame.
+"""How a frame is fitted into the network's input, and boxes are mapped back to the frame.
 
-As Ultralytics does it for frames of one size: shrunk or enlarged until the long side fits, centred on grey, the short
-side padded to the next multiple of the network's stride.
+As in Ultralytics' inference on frames of one size: the frame is resized, keeping its aspect ratio, until its long side
+fits, and centred on grey; the short side is padded to the next multiple of the network's stride.
 """
 
 from dataclasses import dataclass
@@ -11,53 +11,70 @@ from numpy.typing import NDArray
 
 from video.frames import resize_image
 
-STRIDE = 32  # of the coarsest feature map
-PADDING_VALUE = 114
+NETWORK_STRIDE = 32  # pixels of the input per cell of the coarsest feature map
+PADDING_VALUE = 114  # grey, as in Ultralytics
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where frames of one size lie in the input.
+    """How frames of one size are fitted into inputs of one size.
 
     Attributes:
-        frame: Width and height of the frame, pixels.
-        inner: Width and height of what it is resized to, pixels.
-        outer: Width and height of the input, pixels.
+        frame_size: Width and height of the frame, pixels.
+        resized_size: Width and height of the resized frame, pixels.
+        input_size: Width and height of the input, pixels.
     """
 
-    frame: tuple[int, int]
-    inner: tuple[int, int]
-    outer: tuple[int, int]
+    frame_size: tuple[int, int]
+    resized_size: tuple[int, int]
+    input_size: tuple[int, int]
 
     @classmethod
-    def fit(cls, frame: tuple[int, int], image_size: int) -> "Letterbox":
-        """Fit frames of a width and height into a long side of `image_size`, a multiple of the stride.
+    def fit(cls, frame_size: tuple[int, int], image_size: int) -> "Letterbox":
+        """Fit frames into inputs that are padded as little as the network's stride allows.
+
+        Args:
+            frame_size: Width and height of the frames, pixels.
+            image_size: Long side of the input in pixels, a multiple of the stride.
 
         >>> Letterbox.fit((426, 240), 224)
-        Letterbox(frame=(426, 240), inner=(224, 126), outer=(224, 128))
+        Letterbox(frame_size=(426, 240), resized_size=(224, 126), input_size=(224, 128))
         """
-        gain = image_size / max(frame)
-        width, height = max(1, round(frame[0] * gain)), max(1, round(frame[1] * gain))
-        outer = (-(-width // STRIDE) * STRIDE, -(-height // STRIDE) * STRIDE)
-        return cls(frame, (width, height), outer)
+        resized_size = _scale(frame_size, image_size / max(frame_size))
+        width, height = (-(-side // NETWORK_STRIDE) * NETWORK_STRIDE for side in resized_size)
+        return cls(frame_size, resized_size, (width, height))
+
+    @classmethod
+    def fit_into(cls, frame_size: tuple[int, int], input_size: tuple[int, int]) -> "Letterbox":
+        """Fit frames into inputs of a given width and height.
+
+        >>> Letterbox.fit_into((426, 240), (224, 224))
+        Letterbox(frame_size=(426, 240), resized_size=(224, 126), input_size=(224, 224))
+        """
+        gain = min(input_size[0] / frame_size[0], input_size[1] / frame_size[1])
+        return cls(frame_size, _scale(frame_size, gain), input_size)
 
     @property
-    def corner(self) -> tuple[int, int]:
-        """Left and top of the frame in the input, pixels."""
-        return (self.outer[0] - self.inner[0]) // 2, (self.outer[1] - self.inner[1]) // 2
+    def offset(self) -> tuple[int, int]:
+        """Left and top of the resized frame in the input, pixels."""
+        return (self.input_size[0] - self.resized_size[0]) // 2, (self.input_size[1] - self.resized_size[1]) // 2
 
     def canvas(self, batch_size: int) -> NDArray[np.uint8]:
-        """Make an empty batch of inputs, shape (B, H, W, 3)."""
-        return np.full((batch_size, self.outer[1], self.outer[0], 3), PADDING_VALUE, np.uint8)
+        """Create a batch of blank inputs, shape (B, H, W, 3)."""
+        return np.full((batch_size, self.input_size[1], self.input_size[0], 3), PADDING_VALUE, np.uint8)
 
-    def place(self, image: NDArray[np.uint8], inputs: NDArray[np.uint8]) -> None:
-        """Lay a frame's image, of whatever size, into one input (H, W, 3)."""
-        (left, top), (width, height) = self.corner, self.inner
-        inputs[top : top + height, left : left + width] = resize_image(image, self.inner)
+    def paste(self, image: NDArray[np.uint8], inputs: NDArray[np.uint8]) -> None:
+        """Resize the image of a frame, which may be resized already, and write it into one input (H, W, 3)."""
+        (left, top), (width, height) = self.offset, self.resized_size
+        inputs[top : top + height, left : left + width] = resize_image(image, self.resized_size)
 
     def to_frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn corners in the input, shape (N, 4), into corners in the frame, clipped to it."""
-        left, top = self.corner
-        across, down = self.inner[0] / self.frame[0], self.inner[1] / self.frame[1]  # each side was rounded by itself
-        scaled = (boxes - np.array([left, top, left, top], np.float32)) / np.array([across, down] * 2, np.float32)
-        return np.clip(scaled, 0, np.array([*self.frame, *self.frame], np.float32)).astype(np.float32)
+        """Map corners in the input, shape (N, 4), to corners in the frame, clipped to it."""
+        left, top = self.offset
+        scale_x, scale_y = self.resized_size[0] / self.frame_size[0], self.resized_size[1] / self.frame_size[1]
+        scaled = (boxes - np.array([left, top, left, top], np.float32)) / np.array([scale_x, scale_y] * 2, np.float32)
+        return np.clip(scaled, 0, np.array([*self.frame_size, *self.frame_size], np.float32)).astype(np.float32)
+
+
+def _scale(size: tuple[int, int], gain: float) -> tuple[int, int]:
+    return max(1, round(size[0] * gain)), max(1, round(size[1] * gain))

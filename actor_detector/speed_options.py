@@ -1,18 +1,21 @@
-"""What stage 1 may leave undone to be faster, each at a price in presence ratios that benchmarks/README.md shows."""
+"""Options that make stage 1 faster at the cost of less accurate presence ratios, see benchmarks/README.md."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
+MAX_REUSED_FRAMES = 24  # about a second, so that slow changes are not missed
+
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """Ways to look less closely. By default every frame is decoded as it was meant, and looked at.
+    """Options that make stage 1 faster. By default every frame is decoded exactly and passed to the network.
 
     Attributes:
-        stride: Look at every frame (1), every second one (2), …; all are decoded and counted.
-        reuse_below: A frame whose input differs from the last one that the network saw by less, in grey levels on
-            average, is given the boxes of that one; 0 never does. At most `MAX_REUSED_FRAMES` in a row.
-        loop_filter: Whether the decoder smooths the edges of its blocks.
+        stride: Process every Nth frame; all frames are decoded and counted.
+        reuse_below: Reuse the boxes of the last frame that was passed to the network while the mean absolute difference
+            between the inputs is less than this, in grey levels; 0 disables reuse. At most `MAX_REUSED_FRAMES`
+            consecutive frames reuse the same boxes.
+        loop_filter: Whether the decoder applies its deblocking filter.
     """
 
     stride: int = 1
@@ -20,8 +23,5 @@ class SpeedOptions:
     loop_filter: bool = True
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the settings by name, for keys and records."""
+        """Return the options by name, for cache keys and records."""
         return asdict(self)
-
-
-MAX_REUSED_FRAMES = 24  # about a second: what moves slowly is looked at again

@@ -1,6 +1,6 @@
 """Files of detectors that this project trained: safetensors, half precision, with a manifest in the header.
 
-The network's shape is an Ultralytics model YAML beside the file, of the same name.
+The architecture is an Ultralytics model YAML of the same name beside the file.
 """
 
 import json
@@ -29,17 +29,17 @@ MANIFEST_TYPES = {
 
 @dataclass(frozen=True)
 class DetectorManifest:
-    """What a detector's file says about itself.
+    """The metadata in a detector's file.
 
     Attributes:
-        class_names: In the order of its outputs, named as the taxonomy's detector classes are.
-        architecture: SHA-256 of the model YAML that it was trained with.
-        image_size: Long side in pixels that it was made for.
-        start: What it started from.
-        teachers: Name and sha256 of each teacher.
-        data: Summary: number of images, of those from clips, of boxes by class.
+        class_names: In the order of the outputs; they match the taxonomy's detector classes.
+        architecture: SHA-256 of the model YAML with which the detector was trained.
+        image_size: Long side in pixels for which the detector was trained.
+        start: The initial weights.
+        teachers: Name and SHA-256 of each teacher.
+        data: Number of training images, how many of them are frames of clips, and number of boxes by class.
         training: Settings and phases.
-        scores: Presence F1 on held-out images by class, and the confidence that they were reached at.
+        scores: Presence F1 by class on the held-out images, and the confidence threshold at which it was measured.
     """
 
     class_names: tuple[str, ...]
@@ -53,28 +53,29 @@ class DetectorManifest:
 
 
 def architecture_path(weights: Path) -> Path:
-    """Where the model YAML of a detector's file lies."""
+    """Return the path of the model YAML that belongs to a detector's file."""
     return weights.with_suffix(".yaml")
 
 
 def save_detector(path: Path, state: "dict[str, Tensor]", manifest: DetectorManifest) -> None:
-    """Write a detector, atomically; fractions in half precision."""
+    """Write a detector atomically, with floating-point tensors in half precision."""
     import safetensors.torch
 
-    halves = {
+    tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in state.items()
     }
-    # One entry only: safetensors writes several in no fixed order, and the same detector must give the same bytes.
+    # A single entry, since safetensors writes several in no fixed order, and equal detectors must give equal bytes.
     header = {"manifest": json.dumps({"format": FORMAT, **asdict(manifest)})}
-    write_atomically(path, safetensors.torch.save(halves, metadata=header))
+    write_atomically(path, safetensors.torch.save(tensors, metadata=header))
 
 
 def load_detector(path: Path) -> "tuple[dict[str, Tensor], DetectorManifest]":
-    """Read a detector's tensors, in single precision, and what it says about itself.
+    """Load a detector's tensors, in single precision, and its manifest.
 
     Raises:
-        DetectorError: If there is no such file, it is no detector of ours, or its model YAML is missing or another one.
+        DetectorError: If there is no such file, it was not written by this project, or its model YAML is missing or
+            not the one with which it was trained.
     """
     import safetensors.torch
     from safetensors import SafetensorError, safe_open
@@ -102,14 +103,14 @@ def load_detector(path: Path) -> "tuple[dict[str, Tensor], DetectorManifest]":
 
 def _parse(text: str | None, path: Path) -> DetectorManifest:
     if text is None:
-        raise DetectorError(f"{path}: no detector of ours: there is no manifest in its header")
+        raise DetectorError(f"{path}: not a detector of this project: its header has no manifest")
     try:
         content = dict(json.loads(text))
     except ValueError as reason:
         raise DetectorError(f"{path}: the manifest in its header cannot be read ({reason})") from None
     found = content.pop("format", None)
     if found != FORMAT:
-        raise DetectorError(f"{path}: format {found!r} was found, {FORMAT!r} was expected")
+        raise DetectorError(f"{path}: format {FORMAT!r} was expected, found {found!r}")
     check_keys(content, f"{path}: manifest", DetectorError, [field.name for field in fields(DetectorManifest)])
     for name, kind in MANIFEST_TYPES.items():
         if not isinstance(content[name], kind):

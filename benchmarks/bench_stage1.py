@@ -14,9 +14,10 @@ from typing import Any
 
 from a2d.taxonomy import load_taxonomy
 from actor_detector.clip_detection import ClipJob, detect_clips
+from actor_detector.detector_settings import DetectorSettings
 from actor_detector.int8_calibration import calibration_images
 from actor_detector.letterbox import Letterbox
-from actor_detector.yolo import PUBLISHED_CONFIDENCE, YoloActorDetector
+from actor_detector.yolo import YoloActorDetector
 from benchmarks.interleaved import Candidate, Timing, time_interleaved
 from benchmarks.report import make_parser, publish
 from common.paths import cache_folder
@@ -111,7 +112,7 @@ def _ultralytics(clips: list[Path], weights: Path, image_size: int) -> Callable[
 
     def run() -> None:
         for clip in clips:
-            options = {"imgsz": image_size, "conf": PUBLISHED_CONFIDENCE, "device": "cpu", "verbose": False}
+            options = {"imgsz": image_size, "conf": DetectorSettings().confidence, "device": "cpu", "verbose": False}
             for _ in model.predict(str(clip), stream=True, **options):
                 pass
 
@@ -127,10 +128,12 @@ def _mosaix(clips: list[Path], weights: Path, image_size: int) -> Callable[[], o
     def run() -> None:
         for clip in clips:
             if clip not in pipelines:
-                inner = Letterbox.fit(next(decode_frames(clip)).size, image_size).inner
+                inner = Letterbox.fit(next(decode_frames(clip)).size, image_size).resized_size
                 cells = {"cell_width": inner[0], "cell_height": inner[1], "imgsz_per_cell": image_size}
                 tile = mosaix.TileConfig(batch=1, **cells)  # more at a time is no faster on a CPU
-                inference = mosaix.InferenceConfig(device="cpu", half=False, conf=PUBLISHED_CONFIDENCE, warmup=0)
+                inference = mosaix.InferenceConfig(
+                    device="cpu", half=False, conf=DetectorSettings().confidence, warmup=0
+                )
                 pipelines[clip] = mosaix.VideoPipeline.from_model(str(weights), tile=tile, inference=inference)
             pipelines[clip].run(str(clip))
 
@@ -143,7 +146,7 @@ def _decoder(clips: list[Path], image_size: int) -> Callable[[], object]:
     def run() -> None:
         for clip in clips:
             for frame in decode_frames(clip):
-                frame.image(Letterbox.fit(frame.size, image_size).inner)
+                frame.image(Letterbox.fit(frame.size, image_size).resized_size)
 
     return run
 
@@ -153,7 +156,7 @@ def _detector(
 ) -> YoloActorDetector:
     calibrated = calibration_images(calibration) if calibration else None
     runtime = make_runtime(backend, precision, "cpu", cache_folder() / "engines", calibrated)
-    return YoloActorDetector(weights, load_taxonomy(), image_size, PUBLISHED_CONFIDENCE, runtime, batch_size)
+    return YoloActorDetector(weights, load_taxonomy(), DetectorSettings(image_size), runtime, batch_size)
 
 
 def _ours(clips: list[Path], **settings: Any) -> Callable[[], object]:

@@ -1,1 +1,1 @@
-"""What every package may use: errors, files, paths, downloads and the system; it imports none of the other packages."""
+"""Errors, files, paths, downloads and other utilities used by all packages; imports none of them."""

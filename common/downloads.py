@@ -1,7 +1,7 @@
-"""Weights of others that a name stands for: where they lie, and the one place that downloads them when asked to.
+"""Third-party weights that are known by name: their path, and the only code that downloads them.
 
-The sha256 are those under which the files are pinned in public by many who use them; of the ResNet-34 file, torchvision
-puts the first digits into its name.
+The SHA-256 digests are those by which many projects pin these files; torchvision puts the first digits of the
+ResNet-34 file's digest into its name.
 """
 
 import hashlib
@@ -10,20 +10,16 @@ import queue
 import sys
 import threading
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import IO
-from urllib.request import urlopen
-
-from tqdm import tqdm
 
 from common.errors import DownloadError
 from common.files import sha256_file
 from common.paths import weights_folder
 
-ASK_SECONDS = 5.0  # for one step of the network: a connection, a part of the file
-ANSWER_SECONDS = 10.0  # until the file begins, whatever names, addresses and redirections that takes
-PART_BYTES = 1 << 18
+SOCKET_TIMEOUT_SECONDS = 5.0  # for each network operation: connecting, or reading a chunk
+RESPONSE_TIMEOUT_SECONDS = 10.0  # until the response begins, name resolution and redirects included
+CHUNK_BYTES = 1 << 18
 
 ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download"
 OR_EMBEDDED = "or leave --detector away to use the embedded one"
@@ -31,28 +27,28 @@ OR_EMBEDDED = "or leave --detector away to use the embedded one"
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """A weights file of others.
+    """A third-party weights file.
 
     Attributes:
         url: Where it is published.
-        sha256: Of its contents, 64 hexadecimal digits.
-        size: In bytes.
-        instead: What else its user can do, for the message when it cannot be had.
+        sha256: SHA-256 of its contents, 64 hexadecimal digits.
+        size: Size in bytes.
+        alternative: What the user can do without the file; ends the error message of a failed download.
     """
 
     url: str
     sha256: str
     size: int
-    instead: str
+    alternative: str
 
     @property
     def file_name(self) -> str:
-        """What the file is called, in the weights folder too."""
+        """Name of the file, both where it is published and in the weights folder."""
         return self.url.rpartition("/")[2]
 
     @property
     def path(self) -> Path:
-        """Where the file lies, or would."""
+        """Path in the weights folder, whether the file exists or not."""
         return weights_folder() / self.file_name
 
 
@@ -85,19 +81,21 @@ KNOWN_WEIGHTS = {
 
 
 def download(weights: KnownWeights) -> Path:
-    """Fetch a file into the weights folder; it is there whole and checked, or not at all.
+    """Download a file into the weights folder and verify it; an incomplete or wrong file is never left there.
 
     Args:
-        weights: What to fetch.
+        weights: The file to download.
 
     Returns:
-        The file, `weights.path`.
+        The path of the file, `weights.path`.
 
     Raises:
-        DownloadError: If it cannot be had, within seconds where nobody answers, or is not the file that is known; one
-            line that says what to do instead.
+        DownloadError: If the file cannot be downloaded (within seconds where the server does not respond), or is not
+            the expected one; the message is one line that says what to do instead.
         OSError: If the folder cannot be written.
     """
+    from tqdm import tqdm
+
     path = weights.path
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -107,8 +105,8 @@ def download(weights: KnownWeights) -> Path:
             digest = _fetch(weights, file)
         if digest != weights.sha256:
             raise DownloadError(
-                f"{weights.url}: what came has sha256 {digest[:8]}…, {weights.sha256[:8]}… was expected; it is not "
-                f"kept: copy the right {path.name} into {path.parent}, {weights.instead}"
+                f"{weights.url}: the download has sha256 {digest[:8]}…, {weights.sha256[:8]}… was expected; it was "
+                f"discarded: copy the right {path.name} into {path.parent}, {weights.alternative}"
             )
         temporary.replace(path)
     finally:
@@ -117,13 +115,13 @@ def download(weights: KnownWeights) -> Path:
 
 
 def check_download(weights: KnownWeights) -> Path:
-    """Check that the file in the weights folder is the one that is known.
+    """Verify the file in the weights folder.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
-        DownloadError: If it is another, naming both hashes.
+        DownloadError: If its SHA-256 is not the expected one; the message names both.
     """
     digest = sha256_file(weights.path)
     if digest != weights.sha256:
@@ -134,43 +132,52 @@ def check_download(weights: KnownWeights) -> Path:
 
 
 def _fetch(weights: KnownWeights, file: IO[bytes]) -> str:
-    """Copy a file from the network, and give its sha256."""
+    """Copy a file from the network and return its SHA-256."""
+    from http.client import HTTPException
+
+    from tqdm import tqdm
+
     digest = hashlib.sha256()
     try:
         with (
-            _ask(weights.url) as answer,
+            _open_url(weights.url) as response,
             tqdm(total=weights.size, desc=weights.file_name, unit="B", unit_scale=True, disable=None) as bar,
         ):
-            while part := answer.read(PART_BYTES):
-                digest.update(part)
-                file.write(part)
-                bar.update(len(part))
+            while chunk := response.read(CHUNK_BYTES):
+                digest.update(chunk)
+                file.write(chunk)
+                bar.update(len(chunk))
     except (OSError, HTTPException, ValueError) as reason:
         raise DownloadError(
-            f"{weights.file_name} cannot be had from {weights.url} ({_first_line(reason)}): copy the file into "
-            f"{weights.path.parent}, {weights.instead}"
+            f"{weights.file_name} cannot be downloaded from {weights.url} ({_first_line(reason)}): copy the file into "
+            f"{weights.path.parent}, {weights.alternative}"
         ) from None
     return digest.hexdigest()
 
 
-def _ask(url: str) -> IO[bytes]:
-    """Open an address within `ANSWER_SECONDS`: names are looked up without end, and each address has its own wait."""
-    answers: queue.SimpleQueue[IO[bytes] | Exception] = queue.SimpleQueue()
+def _open_url(url: str) -> IO[bytes]:
+    """Open a URL within `RESPONSE_TIMEOUT_SECONDS`.
 
-    def ask() -> None:
+    The timeout of a socket limits neither name resolution nor the number of addresses tried.
+    """
+    from urllib.request import urlopen
+
+    responses: queue.SimpleQueue[IO[bytes] | Exception] = queue.SimpleQueue()
+
+    def request() -> None:
         try:
-            answers.put(urlopen(url, timeout=ASK_SECONDS))
+            responses.put(urlopen(url, timeout=SOCKET_TIMEOUT_SECONDS))
         except Exception as reason:
-            answers.put(reason)
+            responses.put(reason)
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=request, daemon=True).start()
     try:
-        answer = answers.get(timeout=ANSWER_SECONDS)
+        response = responses.get(timeout=RESPONSE_TIMEOUT_SECONDS)
     except queue.Empty:
-        raise TimeoutError(f"no answer within {ANSWER_SECONDS:g} s") from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+        raise TimeoutError(f"no answer within {RESPONSE_TIMEOUT_SECONDS:g} s") from None
+    if isinstance(response, Exception):
+        raise response
+    return response
 
 
 def _first_line(reason: Exception) -> str:

@@ -1,24 +1,24 @@
-"""The errors that a user can cause. Each message is one line that names the value and what was allowed."""
+"""Errors caused by user input. Each message is one line that names the value and what is allowed."""
 
 
 class UserError(ValueError):
-    """What the user gave cannot be used; the commands print its message as one line and exit with code 2."""
+    """The user's input cannot be used; the commands print the message as one line and exit with code 2."""
 
 
 class TaxonomyError(UserError):
-    """A taxonomy file, or a name that should be in it, is wrong."""
+    """A taxonomy file is invalid, or a name is not in the taxonomy."""
 
 
 class ClipError(UserError):
-    """A video cannot be read, or not to its end."""
+    """A video cannot be read, or not completely."""
 
 
 class TruncatedClipError(ClipError):
-    """A video ends early or is damaged; raised after the frames that could be decoded have been given out."""
+    """A video ends early or is damaged; raised after the frames that could be decoded have been yielded."""
 
 
 class DatasetError(UserError):
-    """A labelled data set, or one row of it, is wrong."""
+    """A labelled data set, or one row of it, is invalid."""
 
 
 class DetectorError(UserError):
@@ -26,20 +26,20 @@ class DetectorError(UserError):
 
 
 class GatesError(UserError):
-    """A threshold file is wrong, or was made for something else."""
+    """A gate file is invalid, or was made for other actors or another detector."""
 
 
 class CheckpointError(UserError):
-    """A head or trunk file is wrong, or was made for something else."""
+    """A head or trunk file is invalid, or does not fit the taxonomy or the trunk."""
 
 
 class TrainingError(UserError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 class DownloadError(UserError):
-    """A file of others cannot be had, or is not the one that is known."""
+    """Third-party weights cannot be downloaded, or are not the expected file."""
 
 
 class ManifestError(UserError):
-    """A file that the project ships is missing, damaged or changed, or the manifest that lists it is wrong."""
+    """A file shipped with the project is missing, damaged or modified, or the manifest that lists it is invalid."""

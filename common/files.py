@@ -1,4 +1,4 @@
-"""Small habits that every file of the project shares: hashes, atomic writes, strict YAML."""
+"""File utilities: hashes, atomic writes, strict YAML and checks of mappings read from files."""
 
 import difflib
 import hashlib
@@ -13,13 +13,13 @@ from common.errors import UserError
 
 
 def sha256_file(path: Path) -> str:
-    """Hash a file's contents.
+    """Compute the SHA-256 of a file.
 
     Args:
         path: An existing file.
 
     Returns:
-        The SHA-256 as 64 hexadecimal digits.
+        64 hexadecimal digits.
 
     Raises:
         OSError: If the file cannot be read.
@@ -29,17 +29,17 @@ def sha256_file(path: Path) -> str:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a run killed half-way, sees the old contents or the new ones and no mixture.
+    """Write a file atomically: a reader finds the old or the new contents, even if this process is killed.
 
     Args:
-        path: Where to write; missing folders are made.
+        path: Where to write; missing folders are created.
         content: Text (written as UTF-8) or bytes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            # File names that are no Unicode come as lone surrogates, which UTF-8 alone refuses.
+            # File names that are not valid Unicode contain lone surrogates, which strict UTF-8 refuses.
             file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
@@ -49,13 +49,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that comes twice, of which YAML readers otherwise keep the last without a word."""
+    """Rejects duplicate keys, of which YAML readers otherwise silently take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for place, key in enumerate(keys):
-            if key in keys[:place]:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} comes twice", node.start_mark)
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -64,19 +64,19 @@ def read_yaml(path: Path, error: type[UserError]) -> dict[str, Any]:
 
     Args:
         path: The file.
-        error: The error type to raise, the caller's own.
+        error: The type of error to raise.
 
     Returns:
         The mapping.
 
     Raises:
-        UserError: Of the given type, if there is no such file, it is no YAML, or its top level is no mapping.
+        UserError: Of the given type, if the file does not exist, is not YAML, or its top level is not a mapping.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
-    except (OSError, ValueError, yaml.YAMLError) as reason:  # ValueError: no UTF-8, or a date like 2024-13-45
+    except (OSError, ValueError, yaml.YAMLError) as reason:  # ValueError: not UTF-8, or a date like 2024-13-45
         raise error(f"{path}: not a readable YAML file ({' '.join(str(reason).split())})") from None
     if not isinstance(content, dict):
         raise error(f"{path}: a mapping was expected at the top level, found {type(content).__name__}")
@@ -84,14 +84,14 @@ def read_yaml(path: Path, error: type[UserError]) -> dict[str, Any]:
 
 
 def nearest(name: object, allowed: Iterable[str]) -> str:
-    """Say which names were allowed, the nearest first where one is near.
+    """Format the allowed names for the end of an error message, with a suggestion if one resembles the given name.
 
     Args:
-        name: What was given.
-        allowed: What may be given.
+        name: The given name.
+        allowed: The allowed names.
 
     Returns:
-        A phrase to end an error message with.
+        A phrase without a full stop.
 
     >>> nearest("dgo", ["cat", "dog"])
     "did you mean 'dog'? (allowed: cat, dog)"
@@ -107,20 +107,20 @@ def nearest(name: object, allowed: Iterable[str]) -> str:
 def check_keys(
     found: object, where: str, error: type[UserError], required: Iterable[str], optional: Iterable[str] = ()
 ) -> Mapping[str, Any]:
-    """Check that a mapping read from a file has the keys that it must have and none that nobody reads.
+    """Check that a mapping read from a file has all required keys and no unknown ones.
 
     Args:
-        found: What was read.
-        where: The place, for the message: a file, or a file and a key in it.
-        error: The error type to raise, the caller's own.
-        required: Keys that must be there.
-        optional: Keys that may be there.
+        found: The content of the file.
+        where: The file, or the file and a key in it, for the message.
+        error: The type of error to raise.
+        required: Keys that must exist.
+        optional: Keys that may exist.
 
     Returns:
         The same mapping.
 
     Raises:
-        UserError: Of the given type, naming the missing key, or the unknown one and its nearest neighbour.
+        UserError: Of the given type, if the content is not a mapping, a key is missing, or a key is unknown.
     """
     required, optional = list(required), list(optional)
     if not isinstance(found, Mapping):

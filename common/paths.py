@@ -1,4 +1,4 @@
-"""Where things lie that are not in the project: downloaded weights, caches, the development kit."""
+"""Paths of files and folders inside the project, and of weights, caches and the development kit outside it."""
 
 import os
 from pathlib import Path
@@ -6,28 +6,30 @@ from pathlib import Path
 import platformdirs
 
 PROJECT = Path(__file__).resolve().parent.parent
+MODELS = PROJECT / "models"
+A2D_TAXONOMY_FILE = PROJECT / "a2d" / "taxonomy.yaml"
 
 
 def weights_folder() -> Path:
-    """Where downloaded or hand-copied weights lie: `ACTOR_ACTION_WEIGHTS`, or a folder in the user's cache."""
+    """Return the folder of downloaded or copied weights: `ACTOR_ACTION_WEIGHTS`, or a folder in the user's cache."""
     return _folder("ACTOR_ACTION_WEIGHTS", platformdirs.user_cache_path("actor-action") / "weights")
 
 
 def cache_folder() -> Path:
-    """Where detections are kept: `ACTOR_ACTION_CACHE`, or a folder in the user's cache."""
+    """Return the folder of cached detections: `ACTOR_ACTION_CACHE`, or a folder in the user's cache."""
     return _folder("ACTOR_ACTION_CACHE", platformdirs.user_cache_path("actor-action") / "detections")
 
 
 def ultralytics_folder() -> Path:
-    """Where Ultralytics keeps its settings: `YOLO_CONFIG_DIR`, or a folder in the user's cache."""
+    """Return the folder of Ultralytics' settings: `YOLO_CONFIG_DIR`, or a folder in the user's cache."""
     return _folder("YOLO_CONFIG_DIR", platformdirs.user_cache_path("actor-action") / "ultralytics")
 
 
 def kit_folder() -> Path:
-    """Where the development kit lies: `ACTOR_ACTION_KIT`, or `shared/data` beside the checkout."""
+    """Return the folder of the development kit: `ACTOR_ACTION_KIT`, or `shared/data` next to the checkout."""
     return _folder("ACTOR_ACTION_KIT", PROJECT.parent / "shared" / "data")
 
 
 def _folder(variable: str, default: Path) -> Path:
-    named = os.environ.get(variable)
-    return Path(named).expanduser() if named else default
+    value = os.environ.get(variable)
+    return Path(value).expanduser() if value else default

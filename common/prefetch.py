@@ -1,4 +1,4 @@
-"""Doing two things at once: an iterator that runs ahead in a thread of its own, by a bounded number of items."""
+"""An iterator that runs ahead of its consumer in another thread, by a bounded number of items."""
 
 import threading
 from collections.abc import Generator
@@ -16,20 +16,20 @@ class _Item(Generic[T]):
     value: T
 
 
-def prefetch(items: Generator[T, None, None], ahead: int) -> Generator[T, None, None]:
+def prefetch(items: Generator[T, None, None], max_items: int) -> Generator[T, None, None]:
     """Run a generator in a thread.
 
     Args:
         items: The generator; it is closed in its thread when the consumer stops early.
-        ahead: Most items that wait to be taken.
+        max_items: Maximum number of items waiting for the consumer.
 
     Yields:
         The items, in order.
 
     Raises:
-        Exception: Whatever the generator raises, after the items before it.
+        Exception: Any exception of the generator, after the items before it.
     """
-    queue: Queue[_Item[T] | BaseException | None] = Queue(ahead)
+    queue: Queue[_Item[T] | BaseException | None] = Queue(max_items)
     stopped = threading.Event()
     thread = threading.Thread(target=_produce, args=(items, queue, stopped), name="prefetch", daemon=True)
     thread.start()
@@ -41,17 +41,17 @@ def prefetch(items: Generator[T, None, None], ahead: int) -> Generator[T, None, 
             del entry
     finally:
         stopped.set()
-        _wait_for(thread)
+        _join(thread)
 
 
-def _wait_for(thread: threading.Thread) -> None:
-    """Wait for a thread that was told to stop, whatever comes meanwhile: the process must not end around it."""
+def _join(thread: threading.Thread) -> None:
+    """Wait for a stopped thread even if interrupted, because the process must not exit while it still runs."""
     interrupt = None
     while thread.is_alive():
         try:
             thread.join()
-        except KeyboardInterrupt as again:
-            interrupt = again
+        except KeyboardInterrupt as latest:
+            interrupt = latest
     if interrupt:
         raise interrupt
 
@@ -66,14 +66,14 @@ def _produce(
                 if stopped.is_set():
                     return
             _put(queue, None, stopped)
-        except BaseException as reason:  # handed to whoever waits for the items
+        except BaseException as reason:  # raised again in the consumer's thread
             _put(queue, reason, stopped)
 
 
 def _put(
     queue: "Queue[_Item[T] | BaseException | None]", entry: _Item[T] | BaseException | None, stopped: threading.Event
 ) -> None:
-    """Wait for room, as long as somebody wants the items."""
+    """Put an entry into the queue, waiting for space until the consumer stops."""
     while not stopped.is_set():
         try:
             queue.put(entry, timeout=POLL_SECONDS)

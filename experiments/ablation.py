@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from a2d.dataset import read_samples
 from a2d.taxonomy import load_taxonomy
 from action_heads.backbones import find_backbone
-from action_heads.crops import BOTH, CROP, WHOLE_FRAME
+from action_heads.input_kinds import BOTH, CROP, WHOLE_FRAME
 from action_heads.label_decision import to_probabilities
 from action_heads.model import load_trunk
 from action_heads.training.features import FeatureCache
@@ -43,7 +43,7 @@ from experiments.cross_validation import (
 from experiments.learners import balance, mix
 from pipeline.cached_detector import CachedDetector
 from pipeline.commands import console as cli
-from pipeline.config import find_device
+from inference.devices import find_device
 from pipeline.evaluation.split_scoring import trivial_answers
 from thresholds.gates import check_gates, load_gates
 

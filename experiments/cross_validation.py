@@ -11,12 +11,14 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from a2d.formats.base import Sample
 from a2d.taxonomy import Actor, Taxonomy
-from action_heads.crops import CROP, MOVING, VIEWS_BY_INPUT
-from action_heads.label_decision import LABEL_THRESHOLD, decide_labels, to_probabilities
+from action_heads.input_kinds import CROP, MOVING, VIEWS_BY_INPUT
+from action_heads.defaults import LABEL_THRESHOLD
+from action_heads.label_decision import decide_labels, to_probabilities
 from action_heads.model import Trunk
 from action_heads.training.features import FeatureCache
 from action_heads.training.linear_probe import AuxiliaryFeatures, LabelledFeatures
-from action_heads.training.recipes import AUXILIARY_WEIGHT, PAPER, Recipe
+from action_heads.defaults import AUXILIARY_WEIGHT
+from action_heads.training.recipes import PAPER, Recipe
 from action_heads.training.samples import SampledFrame, samples_showing, target_matrix
 from action_heads.tuning_modes import CLASSIFIER
 from actor_detector.detections import ClipDetections
@@ -24,7 +26,7 @@ from actor_detector.motion.features import motion_features
 from experiments.learners import EpochLearner, Learner, RegressionLearner
 from pipeline.cached_detector import CachedDetector
 from pipeline.commands import console as cli
-from pipeline.training.head_features import FeatureSource, auxiliary_features
+from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
@@ -243,9 +245,9 @@ def _make_learner(actor: Actor, looks: Sequence[SampledFrame], variant: Variant,
             actor, looks, variant.trunk, variant.input, variant.tuning, variant.recipe, setting.seed, setting.device,
             setting.kept, _decoding,
         )  # fmt: skip
-    source = FeatureSource(variant.trunk, variant.input, setting.cache, setting.device, _decoding)
+    source = HeadFeatureExtractor(variant.trunk, variant.input, setting.cache, setting.device, _decoding)
     features = source.label(looks, target_matrix(actor, [look.sample for look in looks]))
-    lenders = [setting.taxonomy.actor(name) for name in actor.borrows_from]
+    lenders = [setting.taxonomy.actor(name) for name in actor.auxiliary_actors]
     lent = auxiliary_features(
         actor, lenders, setting.samples[: setting.train], setting.detector, variant.look_every, source,
         variant.lent_weight, describe=variant.describe_motion,

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.taxonomy import Actor
-from action_heads.label_decision import LABEL_THRESHOLD, to_probabilities
+from action_heads.defaults import LABEL_THRESHOLD
+from action_heads.label_decision import to_probabilities
 from action_heads.model import Trunk
 from action_heads.training.features import FeatureCache
 from action_heads.training.finetuning import predict_frames, train_head

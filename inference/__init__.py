@@ -1,1 +1,1 @@
-"""Running neural networks: one interface, and behind it PyTorch or OpenVINO."""
+"""Neural network inference: one interface with PyTorch and OpenVINO backends."""

@@ -1,4 +1,4 @@
-"""What runs a network, seen from its callers: a network that can be built, an engine, and an output to wait for."""
+"""Interfaces between networks and the engines that run them."""
 
 import hashlib
 import json
@@ -6,24 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
 
 class PendingOutput(Protocol):
     """The output of a network for one batch, which may still be being computed."""
 
-    def result(self) -> NDArray[np.float32]:
+    def result(self) -> "NDArray[np.float32]":
         """Wait for the output and return it, shape (B, ...)."""
 
 
 class Engine(Protocol):
     """Runs one network on images of one size."""
 
-    def submit(self, images: NDArray[np.uint8]) -> PendingOutput:
+    def submit(self, images: "NDArray[np.uint8]") -> PendingOutput:
         """Start a batch.
 
         Args:
@@ -62,7 +61,7 @@ class CalibrationImages:
     """
 
     key: str
-    load: Callable[[tuple[int, int]], NDArray[np.uint8]]
+    load: "Callable[[tuple[int, int]], NDArray[np.uint8]]"
 
 
 def content_key(*parts: object) -> str:

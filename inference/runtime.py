@@ -1,4 +1,4 @@
-"""How networks are run: the backend (PyTorch, the reference, or OpenVINO, which is faster on CPUs) and the precision."""
+"""How networks are run: the backend (PyTorch, the reference, or OpenVINO, faster on CPUs) and the precision."""
 
 import json
 import logging

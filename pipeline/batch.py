@@ -1,4 +1,4 @@
-"""Tagging many clips: results one by one, failures among them, and nothing lost when the run is killed."""
+"""Tagging many clips: one result at a time, failures included, and nothing lost when the run is killed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -17,26 +17,26 @@ def tag_clips(
     """Tag clips in order.
 
     Args:
-        tagger: Does the work.
+        tagger: Tags them.
         clips: Video files or folders of frames.
         out: Folder for `results.jsonl` and `results.csv`; what an earlier run with the same weights and settings
-            finished there is kept and not done again.
-        annotate: Folder for copies of the clips with what was found drawn into them, see `pipeline.visualization.annotation`.
+            finished there is not done again.
+        annotate: Folder for annotated copies of the clips, see `pipeline.visualization.annotation`.
 
     Yields:
-        One result a clip, those kept from an earlier run among them. A clip that cannot be read gives a row with a
-        status and the reason, and the run goes on.
+        One result per clip, including those of an earlier run. A clip that cannot be read gives a row with a status and
+        the reason, and the run continues.
 
     Raises:
-        UserError: If `out` holds results of other weights or settings.
+        UserError: If `out` contains results of other weights or settings.
     """
     files = ResultsFolder(out, tagger.weights, tagger.settings) if out else None
     names = annotated_names(clips) if annotate else {}
     try:
-        for clip, tagged in zip(clips, _tag_or_keep(tagger, clips, files), strict=True):
+        for clip, tagged in zip(clips, _tag_or_reuse(tagger, clips, files), strict=True):
             result, detections = tagged.result, tagged.detections
             if annotate and result.status != "error":
-                if detections is None:  # of a result that was kept
+                if detections is None:  # the result is an earlier run's
                     detections = tagger.detector.detect(clip).detections
                 annotate_clip(clip, result, detections, tagger.taxonomy, annotate / names[clip])
             yield result
@@ -45,11 +45,11 @@ def tag_clips(
             files.write_csv()
 
 
-def _tag_or_keep(tagger: ActorActionTagger, clips: Iterable[Path], files: ResultsFolder | None) -> Iterator[TaggedClip]:
-    """Tag the clips that have no result yet, or are no longer those that it speaks of."""
-    for kept, group in groupby(clips, lambda clip: _kept_result(clip, files)):
-        if kept:
-            yield from (TaggedClip(kept, None) for _ in group)
+def _tag_or_reuse(tagger: ActorActionTagger, clips: Iterable[Path], files: ResultsFolder | None) -> Iterator[TaggedClip]:
+    """Tag the clips that have no result yet, or whose contents have changed since."""
+    for earlier, group in groupby(clips, lambda clip: _earlier_result(clip, files)):
+        if earlier:
+            yield from (TaggedClip(earlier, None) for _ in group)
             continue
         for tagged in tagger.tag_all(group):
             if files:
@@ -57,8 +57,8 @@ def _tag_or_keep(tagger: ActorActionTagger, clips: Iterable[Path], files: Result
             yield tagged
 
 
-def _kept_result(clip: Path, files: ResultsFolder | None) -> ClipResult | None:
-    """Find what an earlier run said of a clip, if that still holds."""
+def _earlier_result(clip: Path, files: ResultsFolder | None) -> ClipResult | None:
+    """Return the result of an earlier run for a clip, if its contents have not changed since."""
     result = files.find(str(clip)) if files else None
     try:
         return result if result and clip_sha256(clip) == result.sha256 else None

@@ -1,21 +1,22 @@
-"""Stage 1 of a run: the detector over every frame of clips, with the cache before it."""
+"""Stage 1 of a run: the detector over every frame of clips, behind a cache."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from a2d.taxonomy import Taxonomy
-from actor_detector.clip_detection import ClipJob, FrameWatcher, detect_clips
+from actor_detector.clip_detection import ClipJob, OnFrames, detect_clips
 from actor_detector.detections import ClipDetections
+from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
 from common.errors import ClipError
 from common.files import sha256_file
 from inference.runtime import Runtime
-from pipeline.config import TaggerConfig
-from pipeline.detection_cache import DetectionCache, detection_key
+from pipeline.config import TaggerConfig, build_runtime
+from pipeline.detection_cache import DetectionCache, DetectionSettings
 from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
 from thresholds.gates import DetectorIdentity
 from video.clips import clip_sha256
@@ -28,21 +29,19 @@ CACHED_CONFIDENCE = 0.1
 
 @dataclass(frozen=True)
 class DetectedClip:
-    """What stage 1 says of a clip, and of which clip.
+    """The detections of one clip.
 
     Attributes:
         clip: Its path.
         detections: Every box of every frame.
         sha256: Of the clip's contents.
-        from_cache: Whether the detector was spared.
-        watcher: Who saw the frames while they were decoded; None where they were not, or nobody did.
+        from_cache: Whether the detections came from the cache.
     """
 
     clip: Path
     detections: ClipDetections
     sha256: str
     from_cache: bool
-    watcher: FrameWatcher | None = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ class UnreadableClip:
 
 
 @dataclass
-class _CachedPass(ClipJob):
-    """A clip on its way, and under which key its detections are to be kept; an empty one where they are already."""
+class _CachedJob(ClipJob):
+    """A clip in progress, and the key under which to cache its detections; empty if they came from the cache."""
 
     sha256: str = ""
     key: str = ""
@@ -66,25 +65,25 @@ class CachedDetector:
     """A detector that is loaded when the first clip is not in the cache, and never if all are.
 
     Attributes:
-        name: What it is known as, for people.
+        name: For people.
         path: The detector's weights.
-        taxonomy: Whose actors it finds.
-        image_size: Long side in pixels of what it sees.
-        confidence: From which confidence a box counts, in [0, 1].
+        sha256: Of that file.
+        taxonomy: Whose actors it detects.
+        settings: Image size and confidence threshold.
         runtime: What runs the network.
         batch_size: Frames in one forward pass.
-        shortcuts: What is left undone to be faster.
-        cache: Kept detections.
+        speed_options: What is skipped in order to be faster.
+        cache: Cached detections.
     """
 
     name: str
     path: Path
+    sha256: str
     taxonomy: Taxonomy
-    image_size: int
-    confidence: float
+    settings: DetectorSettings
     runtime: Runtime
     batch_size: int
-    shortcuts: SpeedOptions
+    speed_options: SpeedOptions
     cache: DetectionCache
 
     @classmethod
@@ -95,105 +94,97 @@ class CachedDetector:
             UserError: If there are none, or they cannot be downloaded.
         """
         path = find_detector(config.detector)
-        image_size, confidence = config.detector_settings
         return cls(
-            config.detector if config.detector in KNOWN_DETECTORS else path.stem,
-            path,
-            taxonomy,
-            image_size,
-            confidence,
-            config.runtime,
-            config.batch_size,
-            config.shortcuts,
-            DetectionCache(config.cache),
+            name=config.detector if config.detector in KNOWN_DETECTORS else path.stem,
+            path=path,
+            sha256=sha256_file(path),
+            taxonomy=taxonomy,
+            settings=config.detector_settings,
+            runtime=build_runtime(config),
+            batch_size=config.batch_size,
+            speed_options=config.speed_options,
+            cache=DetectionCache(config.cache),
         )
 
-    @cached_property
+    @property
     def identity(self) -> DetectorIdentity:
-        """What gates must have been made for to fit."""
-        return DetectorIdentity(sha256_file(self.path), self.image_size, self.confidence, self.name)
+        """What gates must have been tuned for to be used with this detector."""
+        return DetectorIdentity(self.sha256, self.settings.image_size, self.settings.confidence, self.name)
 
     @property
-    def kept_confidence(self) -> float:
-        """From which confidence on boxes are kept, so that a run with another confidence detects nothing again.
+    def cached_settings(self) -> DetectorSettings:
+        """The settings with the confidence from which boxes are cached, so that another threshold needs no detection.
 
-        Leaving out afterwards what is below a confidence changes nothing: non-maximum suppression lets a box be
-        suppressed by more confident ones alone.
+        Dropping the boxes below a threshold afterwards changes nothing: in non-maximum suppression, a box can only be
+        suppressed by more confident ones.
         """
-        return min(self.confidence, CACHED_CONFIDENCE)
+        return replace(self.settings, confidence=min(self.settings.confidence, CACHED_CONFIDENCE))
 
     @cached_property
     def model(self) -> "YoloActorDetector":
-        """The loaded network, which hands out every box that is worth keeping."""
+        """The loaded network, which returns every box that is cached."""
         from actor_detector.yolo import YoloActorDetector
 
-        return YoloActorDetector(
-            self.path, self.taxonomy, self.image_size, self.kept_confidence, self.runtime, self.batch_size
-        )
+        return YoloActorDetector(self.path, self.taxonomy, self.cached_settings, self.runtime, self.batch_size)
 
     def detect(self, clip: Path) -> DetectedClip:
-        """Find the actors in every frame of a clip, or in the cache.
+        """Detect the actors in every frame of a clip, or load the detections from the cache.
 
         Raises:
-            ClipError: If the clip cannot be read at all. One that breaks off gives what could be decoded, and says so
-                in `truncated`.
+            ClipError: If the clip cannot be read at all. For a truncated clip, what could be decoded is returned, with
+                the reason in `truncated`.
         """
-        (found,) = self.detect_all([clip])
-        if isinstance(found, UnreadableClip):
-            raise found.error
-        return found
+        (detected,) = self.detect_all([clip])
+        if isinstance(detected, UnreadableClip):
+            raise detected.error
+        return detected
 
     def detect_all(
-        self, clips: Iterable[Path], watch: Callable[[], FrameWatcher] | None = None
+        self, clips: Iterable[Path], start_clip: Callable[[], OnFrames] | None = None
     ) -> Iterator[DetectedClip | UnreadableClip]:
-        """Find the actors in every frame of clips, without a pause between them.
+        """Detect the actors in every frame of clips, without a pause between them.
 
         Args:
-            clips: Are asked for in another thread, somewhat ahead.
-            watch: Makes who sees the frames of a clip that is decoded; None for nobody.
+            clips: Consumed in another thread, somewhat ahead.
+            start_clip: Called once for each clip, in order; returns what is called with its frames as they are
+                processed (never, if its detections come from the cache).
 
         Yields:
-            One answer a clip, in order.
+            One result per clip, in order.
         """
-        passes = map(partial(self._look_up, watch=watch), clips)
-        for first in passes:
+        jobs = map(partial(self._start, start_clip=start_clip), clips)
+        for first in jobs:
             if first.is_done:
-                yield self._answer(first)
+                yield self._finish(first)
                 continue
-            for clip_pass in detect_clips(self.model, chain([first], passes), self.shortcuts):  # takes all that is left
-                yield self._answer(clip_pass)
+            for job in detect_clips(self.model, chain([first], jobs), self.speed_options):  # consumes all that remain
+                yield self._finish(job)
 
-    def _look_up(self, clip: Path, watch: Callable[[], FrameWatcher] | None) -> _CachedPass:
-        """Start a clip on its way, which is over already where its detections are kept or it cannot be read."""
+    @cached_property
+    def _detection_settings(self) -> DetectionSettings:
+        return DetectionSettings(
+            self.sha256, self.cached_settings, self.taxonomy, self.runtime.name, self.speed_options
+        )
+
+    def _start(self, clip: Path, start_clip: Callable[[], OnFrames] | None) -> _CachedJob:
+        """Create a clip's job, which is done already if its detections are cached or it cannot be read."""
+        on_frames = start_clip() if start_clip else None
         try:
             digest = clip_sha256(clip)
         except OSError as reason:
-            return _CachedPass(clip, error=ClipError(f"{clip}: {(reason.strerror or str(reason)).lower()}"))
-        key = detection_key(
-            digest,
-            self.identity.sha256 or "",
-            self.image_size,
-            self.kept_confidence,
-            self.taxonomy,
-            self.runtime.name,
-            self.shortcuts,
-        )
-        kept = self.cache.load(key)
-        if kept is not None:
-            return _CachedPass(clip, detections=kept, sha256=digest)
-        return _CachedPass(clip, watch() if watch else None, sha256=digest, key=key)
+            return _CachedJob(clip, error=ClipError(f"{clip}: {(reason.strerror or str(reason)).lower()}"))
+        key = self._detection_settings.key(digest)
+        cached = self.cache.load(key)
+        if cached is not None:
+            return _CachedJob(clip, detections=cached, sha256=digest)
+        return _CachedJob(clip, on_frames, sha256=digest, key=key)
 
-    def _answer(self, clip_pass: _CachedPass) -> DetectedClip | UnreadableClip:
-        """Keep what is new, and say what was found."""
-        if clip_pass.error:
-            return UnreadableClip(clip_pass.clip, clip_pass.error)
-        assert clip_pass.detections
-        if clip_pass.key:
-            self.cache.save(clip_pass.key, clip_pass.detections)
-        return DetectedClip(
-            clip_pass.clip,
-            clip_pass.detections.at_confidence(self.confidence),
-            clip_pass.sha256,
-            from_cache=not clip_pass.key,
-            watcher=clip_pass.watcher,
-        )
+    def _finish(self, job: _CachedJob) -> DetectedClip | UnreadableClip:
+        """Cache new detections, and return the result."""
+        if job.error:
+            return UnreadableClip(job.clip, job.error)
+        assert job.detections
+        if job.key:
+            self.cache.save(job.key, job.detections)
+        detections = job.detections.at_confidence(self.settings.confidence)
+        return DetectedClip(job.clip, detections, job.sha256, from_cache=not job.key)

@@ -1,23 +1,18 @@
-"""Every default of a run, in one place."""
+"""Every default of a run, in one place. Importing it is cheap."""
 
-import ctypes
-import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from a2d.taxonomy import A2D_TAXONOMY_FILE
-from action_heads.label_decision import LABEL_THRESHOLD
-from actor_detector.int8_calibration import calibration_images
+from action_heads.defaults import LABEL_THRESHOLD
+from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
-from common.errors import GatesError, UserError
-from common.paths import PROJECT, cache_folder
+from common.errors import GatesError
+from common.paths import A2D_TAXONOMY_FILE, PROJECT, cache_folder
+from inference.devices import find_device
 from inference.runtime import AUTO, Runtime, make_runtime
 from pipeline.known_detectors import EMBEDDED, detector_defaults
-from video.find_clips import find_clips
 
 EMBEDDED_HEADS = PROJECT / "models" / "heads"
-LOOK_EVERY = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -26,26 +21,26 @@ class TaggerConfig:
 
     Attributes:
         detector: A `.pt` or `.safetensors` file, or one of `pipeline.known_detectors.KNOWN_DETECTORS`.
-        heads: Folder with one `<actor>.safetensors` an actor; the embedded ones stand in for those that it lacks.
-        thresholds: The gates' file; None takes those that were tuned for the detector.
-        taxonomy: The taxonomy's file.
-        image_size: Long side in pixels of what the detector sees; None takes the detector's own, published: 224.
-        confidence: From which confidence a box counts, in [0, 1]; None takes the detector's own, published: 0.5.
+        heads: Folder with one `<actor>.safetensors` per actor; embedded heads replace those that it lacks.
+        thresholds: The gate file; None selects the gates that were tuned for the detector.
+        taxonomy: The taxonomy file.
+        image_size: Long side of the detector's input in pixels; None selects the detector's default, published: 224.
+        confidence: Minimum confidence of a box, in [0, 1]; None selects the detector's default, published: 0.5.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        backend: What runs the networks: `auto` (PyTorch on a GPU, else OpenVINO), `torch` or `openvino`.
-        precision: What they compute in: `auto` (bfloat16 on a GPU, else single precision), `f32`, `bf16`, or `int8` for
-            the detector and `f32` for the heads.
-        calibration: Clips, or folders or globs of them, by whose frames the detector is brought to `int8`.
+        backend: What runs the networks: `auto` (PyTorch on a GPU, OpenVINO otherwise), `torch` or `openvino`.
+        precision: What they compute in: `auto` (bfloat16 on a GPU, single precision otherwise), `f32`, `bf16`, or `int8`
+            for the detector and `f32` for the heads.
+        calibration: Clips, or folders or globs of clips, from whose frames the quantization to `int8` is calibrated.
         batch_size: Frames in one forward pass of the detector.
-        stride: Every how manieth frame the detector looks at; all are decoded and counted.
-        reuse_below: By how many grey levels, on average, a frame must differ from the last one that the detector saw
-            to be looked at; 0 looks at all.
-        loop_filter: Whether the decoder smooths the edges of its blocks.
-        look_every: How often a head looks at a clip while its actor is there, in seconds.
-        label_threshold: From which probability an action is said, in [0, 1].
-        cache: Folder of kept detections; None keeps none.
-        engines: Folder of converted networks; None keeps none.
-        force: Use gates that were made for another detector or other settings.
+        stride: The detector processes every Nth frame; all frames are decoded and counted.
+        reuse_below: A frame reuses the boxes of the last processed one if they differ by less than so many grey levels
+            on average; 0 processes all frames.
+        loop_filter: Whether the decoder applies the codec's deblocking filter.
+        sample_every_seconds: How often a head is given a frame while its actor is visible, in seconds.
+        label_threshold: Minimum probability of a predicted action, in [0, 1].
+        cache: Folder of cached detections; None caches none.
+        engines: Folder of converted networks; None caches none.
+        force: Use gates that were tuned for another detector or other settings.
     """
 
     detector: str = EMBEDDED
@@ -62,84 +57,52 @@ class TaggerConfig:
     stride: int = 1
     reuse_below: float = 0.0
     loop_filter: bool = True
-    look_every: float = LOOK_EVERY
+    sample_every_seconds: float = 0.5
     label_threshold: float = LABEL_THRESHOLD
     cache: Path | None = None
     engines: Path | None = field(default_factory=lambda: cache_folder() / "engines")
     force: bool = False
 
     @property
-    def detector_settings(self) -> tuple[int, float]:
-        """The image size and the confidence that the detector runs with: what was asked for, or its own."""
-        own = detector_defaults(self.detector)
-        return (
-            own.image_size if self.image_size is None else self.image_size,
-            own.confidence if self.confidence is None else self.confidence,
+    def detector_settings(self) -> DetectorSettings:
+        """The detector's image size and confidence threshold: as requested, or its defaults."""
+        defaults = detector_defaults(self.detector).settings
+        return DetectorSettings(
+            defaults.image_size if self.image_size is None else self.image_size,
+            defaults.confidence if self.confidence is None else self.confidence,
         )
 
     @property
-    def runtime(self) -> Runtime:
-        """How networks are run on this machine.
-
-        Raises:
-            UserError: If what was asked for cannot be had.
-        """
-        calibration = calibration_images(find_clips(self.calibration)) if self.calibration else None
-        return make_runtime(self.backend, self.precision, find_device(self.device), self.engines, calibration)
-
-    @property
-    def shortcuts(self) -> SpeedOptions:
-        """What stage 1 leaves undone to be faster."""
+    def speed_options(self) -> SpeedOptions:
+        """What stage 1 skips in order to be faster."""
         return SpeedOptions(self.stride, self.reuse_below, self.loop_filter)
 
     @property
     def gates_file(self) -> Path:
-        """The gates' file: what was asked for, or the detector's own.
+        """The gate file: as requested, or the detector's own.
 
         Raises:
-            GatesError: If none was asked for and none was tuned for the detector.
+            GatesError: If none was requested and none was tuned for the detector.
         """
         path = self.thresholds or detector_defaults(self.detector).thresholds
         if path is None:
             raise GatesError(
-                f"no gates were tuned for detector {self.detector!r}: name their file with --thresholds, "
-                "or tune some with tune_thresholds.py"
+                f"no gates were tuned for detector {self.detector!r}: name a gate file with --thresholds, "
+                "or tune gates with tune_thresholds.py"
             )
         return path
 
 
-def find_device(name: str) -> str:
-    """Turn a device's name into one that torch knows and this machine has.
-
-    Args:
-        name: `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`.
-
-    Returns:
-        `cpu` or `cuda:N`.
+def build_runtime(config: TaggerConfig) -> Runtime:
+    """Create the runtime of a run: once, because the calibration clips are hashed and the device is looked for.
 
     Raises:
-        UserError: If there is no such device.
+        UserError: If what was requested is not available.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", name):
-        raise UserError(f"device {name!r} was given, allowed: auto, cpu, cuda, cuda:N")
-    kind, _, number = name.partition(":")
-    if kind == "cpu":
-        return "cpu"
-    if kind == "auto" and not _has_cuda_driver():  # so that torch need not be loaded to know it
-        return "cpu"
-    import torch
+    calibration = None
+    if config.calibration:
+        from actor_detector.int8_calibration import calibration_images
+        from video.find_clips import find_clips
 
-    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind == "auto":
-        return "cuda:0" if devices else "cpu"
-    if int(number or 0) >= devices:
-        raise UserError(f"device {name!r} was given, this machine has {devices} CUDA devices")
-    return f"cuda:{number or 0}"
-
-
-def _has_cuda_driver() -> bool:
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True
+        calibration = calibration_images(find_clips(config.calibration))
+    return make_runtime(config.backend, config.precision, find_device(config.device), config.engines, calibration)

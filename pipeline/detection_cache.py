@@ -1,7 +1,7 @@
-"""Kept detections: nothing is detected twice.
+"""Cached detections: nothing is detected twice.
 
-An entry's name is a hash of all that decides its contents: the clip's bytes, the detector's bytes, the settings and the
-detector classes that feed each actor. So another question never gets this one's answer.
+The key of an entry hashes everything that determines its contents: the clip's bytes, the detector's bytes, the settings
+and the detector classes of each actor. So different inputs never share an entry.
 """
 
 import hashlib
@@ -17,26 +17,27 @@ import numpy as np
 
 from a2d.taxonomy import Taxonomy
 from actor_detector.detections import ClipDetections
+from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
 from common.files import write_atomically
 
-FORMAT = 4  # raise it when what is kept, or how it is made, changes
+FORMAT = 4  # increase it when the contents of an entry, or how they are computed, change
 ARRAYS = ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index")
 NO_CAMERA = np.zeros((0, 2), np.float32)
 
 
 @dataclass(frozen=True)
 class DetectionCache:
-    """A folder of detections by content.
+    """A folder of detections, addressed by content.
 
     Attributes:
-        folder: Made when the first entry is written; None keeps nothing.
+        folder: Created when the first entry is written; None caches nothing.
     """
 
     folder: Path | None
 
     def load(self, key: str) -> ClipDetections | None:
-        """Find an entry; an unreadable one counts as absent and will be written anew."""
+        """Load an entry; an unreadable one counts as absent and will be overwritten."""
         if self.folder is None:
             return None
         try:
@@ -51,10 +52,10 @@ class DetectionCache:
                     camera=entry["camera"] if len(entry["camera"]) else None,
                 )
         except (OSError, KeyError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
-            return None  # whatever zipfile, zlib and numpy make of damaged bytes
+            return None  # whatever zipfile, zlib and numpy raise for damaged bytes
 
     def save(self, key: str, detections: ClipDetections) -> None:
-        """Keep an entry."""
+        """Write an entry; a folder that cannot be written is a warning, not an error."""
         if self.folder is None:
             return
         content = {name: getattr(detections, name) for name in (*ARRAYS, "duration_seconds", "truncated", "stride")}
@@ -66,27 +67,34 @@ class DetectionCache:
         try:
             write_atomically(self._path(key), buffer.getvalue())
         except OSError as reason:
-            logging.getLogger(__name__).warning("detections cannot be kept in %s: %s", self.folder, reason.strerror)
+            logging.getLogger(__name__).warning("detections cannot be cached in %s: %s", self.folder, reason.strerror)
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None
         return self.folder / key[:2] / f"{key}.npz"
 
 
-def detection_key(
-    clip_sha256: str,
-    detector_sha256: str,
-    image_size: int,
-    confidence: float,
-    taxonomy: Taxonomy,
-    runtime: str,
-    shortcuts: SpeedOptions,
-) -> str:
-    """Name what is detected in a clip by all that decides it; `runtime` is `inference.runtime.Runtime.name`.
+@dataclass(frozen=True)
+class DetectionSettings:
+    """What determines the detections of a clip, apart from the clip.
 
-    Returns:
-        64 hexadecimal digits.
+    Attributes:
+        detector_sha256: Of the detector's file.
+        detector: Image size, and the confidence from which boxes are cached.
+        taxonomy: Its detector classes.
+        runtime: `inference.runtime.Runtime.name`.
+        speed_options: What is skipped.
     """
-    classes = [[actor.name, *actor.detector_classes] for actor in taxonomy.actors]
-    content = [FORMAT, clip_sha256, detector_sha256, image_size, confidence, classes, runtime]
-    return hashlib.sha256(json.dumps([*content, shortcuts.to_dict()]).encode()).hexdigest()
+
+    detector_sha256: str
+    detector: DetectorSettings
+    taxonomy: Taxonomy
+    runtime: str
+    speed_options: SpeedOptions
+
+    def key(self, clip_sha256: str) -> str:
+        """Return the cache key of a clip's detections, 64 hexadecimal digits."""
+        classes = [[actor.name, *actor.detector_classes] for actor in self.taxonomy.actors]
+        detector = [self.detector_sha256, self.detector.image_size, self.detector.confidence]
+        content = [FORMAT, clip_sha256, *detector, classes, self.runtime, self.speed_options.to_dict()]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()

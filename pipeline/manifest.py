@@ -20,20 +20,20 @@ MANIFEST_FILE = PROJECT / "models" / "manifest.yaml"
 
 HEADER = """\
 # What the project ships: each file's sha256, checked when it is loaded, and what made it.
-# Written by python -m pipeline.manifest record.
+# Written by actor-action manifest.
 """
 
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """What is known of one file.
+    """What is recorded about one file.
 
     Attributes:
         sha256: Of its contents, 64 hexadecimal digits.
         bytes: Its size.
         made_by: The command that made it.
-        data: Summary of what it was made from.
-        seed: Of the making.
+        data: Summary of the data that it was made from.
+        seed: Of the command.
         date: When it was recorded, as YYYY-MM-DD.
         source: Licence, and what it derives from; may be empty.
     """
@@ -65,7 +65,7 @@ class Manifest:
         return self.file.resolve().parent.parent
 
     def listed(self, path: Path) -> str | None:
-        """Give a file's path as the manifest lists it; None where it does not."""
+        """Return a file's path as the manifest lists it, or None."""
         try:
             name = path.resolve().relative_to(self.root).as_posix()
         except ValueError:
@@ -73,14 +73,14 @@ class Manifest:
         return name if name in self.entries else None
 
     def verify(self, path: Path, sha256: str | None = None) -> None:
-        """Check that a file which the manifest lists is there, and is what was recorded; other files are not looked at.
+        """Check that a listed file exists and is unchanged; files that are not listed are not checked.
 
         Args:
             path: A file that is about to be loaded.
-            sha256: Of its contents, where they have been hashed already.
+            sha256: Of its contents, if already known.
 
         Raises:
-            ManifestError: If it is missing, damaged or changed, naming both hashes and what to do.
+            ManifestError: If it is missing, damaged or changed; names both hashes and what to do.
         """
         name = self.listed(path)
         if name is None:
@@ -93,7 +93,7 @@ class Manifest:
             size = path.stat().st_size
             raise ManifestError(
                 f"{path}: damaged or changed: {size} bytes with sha256 {found[:8]}…, {self.file.name} says "
-                f"{expected.bytes} and {expected.sha256[:8]}…; {_restore(name)}, or keep your own in another folder"
+                f"{expected.bytes} and {expected.sha256[:8]}…; {_restore(name)}, or put your own files into another folder"
             )
 
     def verify_matching(self, pattern: str) -> None:
@@ -106,10 +106,10 @@ class Manifest:
             self.verify(self.root / name)
 
     def record(self, path: Path, *, made_by: str, data: str, seed: int, source: str = "") -> "Manifest":
-        """Give a manifest in which a file is listed as it is now, with today's date.
+        """Return a manifest that lists a file as it is now, with today's date.
 
         Raises:
-            ManifestError: If the file is missing, or not below the manifest's root.
+            ManifestError: If the file is missing, or outside the manifest's root.
         """
         if not path.is_file():
             raise ManifestError(f"{path}: no such file")
@@ -127,10 +127,10 @@ class Manifest:
 
 
 def load_manifest(file: Path = MANIFEST_FILE) -> Manifest:
-    """Read a manifest; where there is none, nothing is listed.
+    """Read a manifest; if the file does not exist, nothing is listed.
 
     Raises:
-        ManifestError: If it is not readable, a key is missing or unknown, or a value is of the wrong kind.
+        ManifestError: If it is not readable, a key is missing or unknown, or a value has the wrong type.
     """
     if not file.exists():
         return Manifest(file, {})

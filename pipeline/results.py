@@ -1,8 +1,15 @@
-"""What the pipeline says of one clip, with its reasons, and how that is written down."""
+"""The result of one clip, with its evidence, and the row that it is written as."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from thresholds.gates import PresenceDecision
+
+if TYPE_CHECKING:
+    from pipeline.streaming_heads import ActorPredictions
 
 SCHEMA = 2
 COLUMNS = (
@@ -13,14 +20,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class ActorEvidence:
-    """Why an actor counts as present or not, and what its head looked at.
+    """Why an actor counts as present or not, and what its head was given.
 
     Attributes:
         presence: Share of the decoded frames that show the actor, in [0, 1].
-        gate: From which share it counts as present, in [0, 1].
+        gate: Share from which it counts as present, in [0, 1].
         present: Whether it does.
         margin: presence - gate; negative for a miss.
-        frames: Numbers of the frames that the head looked at, from 0; empty for an absent actor.
+        frames: Indices of the frames that its head was given, from 0; empty for an absent actor.
     """
 
     presence: float
@@ -29,16 +36,29 @@ class ActorEvidence:
     margin: float
     frames: tuple[int, ...] = ()
 
+    @classmethod
+    def from_decision(
+        cls, decision: PresenceDecision, actor_index: int, predictions: "ActorPredictions | None"
+    ) -> Self:
+        """Collect the evidence for one actor; predictions are None for an absent one."""
+        return cls(
+            presence=round(float(decision.ratios[actor_index]), 4),
+            gate=round(float(decision.gates[actor_index]), 4),
+            present=bool(decision.present[actor_index]),
+            margin=round(float(decision.margins[actor_index]), 4),
+            frames=tuple(predictions.frame_index.tolist()) if predictions else (),
+        )
+
 
 @dataclass(frozen=True)
 class TaggedLabel:
-    """One thing that the clip shows.
+    """One label predicted for a clip.
 
     Attributes:
         label: For example `adult-walking`.
-        id: The label's number in the taxonomy.
-        score: Probability over all frames looked at, in [0, 1].
-        segments: When it is done: start and end of each stretch, in seconds, in order.
+        id: The label's id in the taxonomy.
+        score: Probability over all sampled frames, in [0, 1].
+        segments: When the action happens: start and end of each segment, in seconds, in order.
     """
 
     label: str
@@ -49,24 +69,31 @@ class TaggedLabel:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What one actor's head says of the clip, look by look.
+    """What one actor's head predicts over the clip, by sampled frame.
 
     Attributes:
-        seconds: When each frame looked at is shown.
-        scores: Probability at each look, in [0, 1], by label.
+        seconds: Time of each sampled frame.
+        scores: Probability at each sampled frame, in [0, 1], by label.
     """
 
     seconds: tuple[float, ...]
     scores: Mapping[str, tuple[float, ...]]
 
+    @classmethod
+    def from_predictions(cls, predictions: "ActorPredictions", label_names: Sequence[str]) -> Self:
+        """Collect the probabilities of one actor's head, rounded to three digits."""
+        rows = np.round(predictions.probabilities.T.astype(float), 3).tolist()
+        seconds = tuple(np.round(predictions.time_seconds, 3).tolist())
+        return cls(seconds, {name: tuple(row) for name, row in zip(label_names, rows, strict=True)})
+
 
 @dataclass(frozen=True)
 class Weights:
-    """SHA-256 of everything that decided a result.
+    """SHA-256 of every file that determined a result.
 
     Attributes:
         detector: Of the detector's file.
-        thresholds: Of the gates' file.
+        thresholds: Of the gate file.
         heads: Of each head's file, by actor.
     """
 
@@ -77,21 +104,21 @@ class Weights:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """One row of `results.jsonl`: what is in a clip and why we say so.
+    """One row of `results.jsonl`: what a clip shows, and why.
 
     Attributes:
-        video: The path as it was given.
-        sha256: Of the file's contents; None where it could not be read.
-        status: `ok`, `truncated` (the clip breaks off; what could be decoded is tagged) or `error`.
+        video: The path as given.
+        sha256: Of the file's contents; None if it could not be read.
+        status: `ok`, `truncated` (the clip ends early; what could be decoded is tagged) or `error`.
         error: What went wrong, one line, or None.
-        frames: Frames decoded.
-        fps: Average frames a second.
+        weights: What determined the result.
+        frames: Number of frames decoded.
+        fps: Average frames per second.
         duration_seconds: From the first frame's start to the last one's end.
-        actors: Evidence by actor, all actors of the taxonomy.
-        labels: What the clip shows, best first.
-        scores: Every label of the heads that ran: probability in [0, 1].
-        timeline: What each head said when, by present actor.
-        weights: What decided.
+        actors: Evidence by actor, for all actors of the taxonomy.
+        labels: What the clip shows, highest score first.
+        scores: Probability of every label of the heads that ran, in [0, 1].
+        timeline: What each head predicts when, by present actor.
         timing: Seconds by stage, and whether the detections came from the cache.
     """
 
@@ -111,21 +138,21 @@ class ClipResult:
 
     @property
     def nearest_miss(self) -> str | None:
-        """The absent actor that came nearest to its gate, of those seen at all; None where no other was seen."""
+        """The absent actor nearest to its gate, among those detected at all; None if there is none."""
         missed = {name: actor.margin for name, actor in self.actors.items() if not actor.present and actor.presence > 0}
         return max(missed, key=lambda name: missed[name]) if missed else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the row as it is written, in the documented order of keys."""
+        """Return the row as it is written, in the documented order of keys."""
         row = asdict(self)
         return {"schema": SCHEMA, **{key: row[key] for key in COLUMNS}}
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> "ClipResult":
-        """Read a row that `to_dict` made.
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        """Parse a row that `to_dict` returned.
 
         Raises:
-            ValueError: If the row's schema is another, or it lacks something.
+            ValueError: If the row has another schema, or lacks a key.
         """
         if row.get("schema") != SCHEMA:
             raise ValueError(f"schema {row.get('schema')!r} was found, {SCHEMA} was expected")
@@ -139,11 +166,11 @@ class ClipResult:
                 for label in row["labels"]
             )
             timeline = {
-                name: Timeline(tuple(own["seconds"]), {label: tuple(line) for label, line in own["scores"].items()})
-                for name, own in row["timeline"].items()
+                name: Timeline(tuple(part["seconds"]), {label: tuple(line) for label, line in part["scores"].items()})
+                for name, part in row["timeline"].items()
             }
-            read = ("schema", "actors", "labels", "timeline", "weights")
-            rest = {key: value for key, value in row.items() if key not in read}
+            parsed = ("schema", "actors", "labels", "timeline", "weights")
+            rest = {key: value for key, value in row.items() if key not in parsed}
             weights = Weights(**row["weights"])
             return cls(actors=actors, labels=labels, timeline=timeline, weights=weights, **rest)
         except (KeyError, TypeError, AttributeError) as reason:

@@ -16,16 +16,16 @@ from pipeline.results import ClipResult, Weights
 
 @dataclass
 class ResultsFolder:
-    """A folder of results that survives being killed: every clip has one row, and a second run adds to what is there.
+    """A folder of results that survives a kill: every clip has one row, and a second run continues where the first stopped.
 
     Attributes:
-        folder: Made if it is missing.
-        weights: What the run uses.
-        settings: What else decides its results, by name.
+        folder: Created if it is missing.
+        weights: The files that the run uses.
+        settings: The other settings that determine its results, by name.
 
     Raises:
-        UserError: If the folder holds results of other weights or settings, which are never mixed, or something that
-            is no result.
+        UserError: If the folder contains results of other weights or settings, which are never mixed, or a line that is
+            not a result.
     """
 
     folder: Path
@@ -34,28 +34,28 @@ class ResultsFolder:
     rows: dict[str, ClipResult] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Read what earlier runs wrote, and drop a last row that was half written."""
+        """Read what earlier runs wrote, and drop an incomplete last row."""
         self.folder.mkdir(parents=True, exist_ok=True)
         run = json.loads(json.dumps({"weights": asdict(self.weights), "settings": dict(self.settings)}))
         rows = _read_rows(self.jsonl) if self.jsonl.exists() else []
         if rows and (difference := self._difference(run)):
-            raise UserError(f"{self.folder}: holds results of another run ({difference}); name another --out")
+            raise UserError(f"{self.folder}: contains results of another run ({difference}); name another --out")
         self.rows = {_key(row.video): row for row in rows}
         self._rewrite()
         write_atomically(self.folder / "run.json", json.dumps(run, indent=2) + "\n")
 
     @property
     def jsonl(self) -> Path:
-        """One JSON row a clip."""
+        """The file with one JSON row per clip."""
         return self.folder / "results.jsonl"
 
     def find(self, video: str) -> ClipResult | None:
-        """Find the row of a clip that an earlier run could read; one that failed is to be tried again."""
+        """Return the row of a clip that an earlier run could read, or None; one that failed is to be tried again."""
         row = self.rows.get(_key(video))
         return row if row and row.status != "error" else None
 
     def add(self, result: ClipResult) -> None:
-        """Write a clip's row to the disk, whole, before the next clip is begun; an old row of the clip goes."""
+        """Write a clip's row to disk, before the next clip is started; it replaces an old row of the clip."""
         key = _key(result.video)
         if key in self.rows:
             self.rows[key] = result
@@ -75,20 +75,20 @@ class ResultsFolder:
         write_atomically(self.jsonl, "".join(map(_line, self.rows.values())))
 
     def _difference(self, run: Mapping[str, Any]) -> str:
-        """Name the first thing in which the run that filled the folder differs from this one, or nothing."""
+        """Name the first difference between the run that wrote the folder and this one; empty if there is none."""
         try:
-            there = _flatten(json.loads((self.folder / "run.json").read_text(encoding="utf-8")))
+            before = _flatten(json.loads((self.folder / "run.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return "its run.json cannot be read"
         now = _flatten(run)
-        for name in {**there, **now}:
-            if there.get(name) != now.get(name):
-                return f"{name} was {there.get(name)}, is {now.get(name)}"
+        for name in {**before, **now}:
+            if before.get(name) != now.get(name):
+                return f"{name} was {before.get(name)}, is {now.get(name)}"
         return ""
 
 
 def format_csv(results: Iterable[ClipResult]) -> str:
-    """Lay results out as CSV: one line a clip, the labels between spaces, one presence column per actor."""
+    """Format results as CSV: one line per clip, labels separated by spaces, one presence column per actor."""
     rows = list(results)
     actors = list(dict.fromkeys(name for row in rows for name in row.actors))
     buffer = io.StringIO()
@@ -96,14 +96,14 @@ def format_csv(results: Iterable[ClipResult]) -> str:
     columns = ["video", "status", "labels", "frames", "fps", "duration_seconds", "error"]
     writer.writerow(columns + [f"presence_{name}" for name in actors])
     for row in rows:
-        said = " ".join(label.label for label in row.labels)
+        labels = " ".join(label.label for label in row.labels)
         presences = [row.actors[name].presence if name in row.actors else "" for name in actors]
-        writer.writerow([row.video, row.status, said, row.frames, row.fps, row.duration_seconds, row.error, *presences])
+        writer.writerow([row.video, row.status, labels, row.frames, row.fps, row.duration_seconds, row.error, *presences])
     return buffer.getvalue()
 
 
 def _key(video: str) -> str:
-    """Tell clips apart by where they lie, however their paths are spelled."""
+    """Identify a clip by its absolute path, however the path is spelled."""
     return os.path.abspath(video)  # noqa: PTH100 - Path.resolve would follow links, and two links are two clips
 
 
@@ -113,7 +113,7 @@ def _line(result: ClipResult) -> str:
 
 
 def _read_rows(path: Path) -> list[ClipResult]:
-    """Read the rows of a results file; what follows the last line break was being written when the run died."""
+    """Read the rows of a results file; what follows the last line break was being written when the run was killed."""
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1], start=1):
         try:
@@ -124,7 +124,7 @@ def _read_rows(path: Path) -> list[ClipResult]:
 
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Lay nested mappings out as dotted names and short values, as an error message can show them."""
+    """Flatten nested mappings into dotted names and short values, for an error message."""
     flat: dict[str, str] = {}
     for name, value in content.items():
         if isinstance(value, Mapping):

@@ -1,11 +1,11 @@
-"""From scores over time to stretches of time: when an action is done."""
+"""From scores over time to segments: when an action happens."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.frame_sampling import time_bins
+from pipeline.frame_sampling import interval_indices
 
-SMOOTHED = 3  # looks that are averaged: an action does not stop for one of them
+SMOOTHING_WINDOW = 3  # sampled frames that are averaged: one low score does not end an action
 
 
 def find_segments(
@@ -15,14 +15,14 @@ def find_segments(
     every_seconds: float,
     duration_seconds: float,
 ) -> tuple[tuple[float, float], ...]:
-    """Find when a label holds: where its score, smoothed over neighbouring looks, reaches a threshold.
+    """Find the segments of a label: where its score, smoothed over neighbouring sampled frames, reaches a threshold.
 
     Args:
-        time_seconds: Of the looks, rising, shape (K,); at most one in each stretch of `every_seconds`.
-        scores: The label's probability at each, shape (K,).
+        time_seconds: Of the sampled frames, ascending, shape (K,); at most one in each interval of `every_seconds`.
+        scores: The label's probability in each, shape (K,).
         threshold: In [0, 1]; where it is not above the mean score, there is at least one segment.
-        every_seconds: How long a look stands for; an actor that is not seen for longer ends a segment.
-        duration_seconds: Of the clip, where the last segment ends at the latest.
+        every_seconds: Length of the intervals; one without a sampled frame ends a segment.
+        duration_seconds: Of the clip; no segment ends later.
 
     Returns:
         Start and end of each segment, in seconds, in order.
@@ -30,19 +30,19 @@ def find_segments(
     >>> find_segments(np.array([0, 0.5, 1, 3, 3.5]), np.array([0.9, 0.8, 0.9, 0.7, 0.6]), 0.5, 0.5, 3.8)
     ((0.0, 1.5), (3.0, 3.8))
     """
-    bins = time_bins(time_seconds, every_seconds)
-    near = np.abs(bins[:, None] - bins[None, :]) <= SMOOTHED // 2
+    intervals = interval_indices(time_seconds, every_seconds)
+    near = np.abs(intervals[:, None] - intervals[None, :]) <= SMOOTHING_WINDOW // 2
     smooth = (near @ scores.astype(np.float64)) / near.sum(axis=1)
     if not (smooth >= threshold).any():
         smooth = scores.astype(np.float64)
     segments: list[tuple[float, float]] = []
     last = -1
-    for place in np.flatnonzero(smooth >= threshold - 1e-9):
-        start = float(bins[place] * every_seconds)
+    for index in np.flatnonzero(smooth >= threshold - 1e-9):
+        start = float(intervals[index] * every_seconds)
         end = min(start + every_seconds, duration_seconds)
-        if segments and bins[place] == last + 1:
+        if segments and intervals[index] == last + 1:
             segments[-1] = (segments[-1][0], end)
         else:
             segments.append((start, end))
-        last = int(bins[place])
+        last = int(intervals[index])
     return tuple((round(start, 3), round(end, 3)) for start, end in segments)

@@ -1,4 +1,4 @@
-"""The heads at work while a clip is decoded: a look at each actor in every stretch that shows it, and nothing kept."""
+"""The heads at work while a clip is decoded: they are given one frame per actor and interval, and no frame is stored."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -8,96 +8,106 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.taxonomy import Taxonomy
+from action_heads.label_decision import to_probabilities
 from action_heads.prediction import ActionHeads
 from actor_detector.detections import FrameBoxes
-from pipeline.frame_sampling import time_bins
+from pipeline.frame_sampling import interval_indices
 from video.frames import Frame
 
-IN_FLIGHT = 8  # looks that the heads were given
+MAX_PENDING_FRAMES = 8  # submitted to the heads and not collected yet
 
 
 @dataclass(frozen=True)
 class ActorPredictions:
-    """What one actor's head made of a clip, look by look.
+    """What one actor's head predicts for a clip, by sampled frame.
 
     Attributes:
-        frame_index: Frames looked at, from 0, rising, shape (K,), int64.
-        time_seconds: When each is shown, shape (K,).
-        logits: Shape (K, outputs), see `action_heads.prediction.ActionHeads.look`.
+        frame_index: Sampled frames, from 0, ascending, shape (K,), int64.
+        time_seconds: Time of each, shape (K,).
+        logits: Shape (K, outputs).
     """
 
     frame_index: NDArray[np.int64]
     time_seconds: NDArray[np.float64]
     logits: NDArray[np.float32]
 
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Probabilities for each sampled frame, shape (K, outputs), in [0, 1]."""
+        return to_probabilities(self.logits)
+
+    @property
+    def clip_probabilities(self) -> NDArray[np.float32]:
+        """Probabilities for the clip, from the mean of the logits, shape (outputs,), in [0, 1]."""
+        return to_probabilities(self.logits.mean(axis=0))
+
 
 @dataclass
 class StreamingHeads:
-    """Shows frames to the heads as they come.
+    """Gives frames of one clip to the heads as they are decoded.
 
     Attributes:
         heads: Stage 2.
         taxonomy: Whose actors.
-        confidence: From which confidence a box counts, in [0, 1].
-        every_seconds: How long the stretches are of which each gets one look an actor.
+        confidence: Minimum confidence of a box, in [0, 1].
+        every_seconds: Length of the intervals; an actor's head is given the first frame of each that shows the actor.
     """
 
     heads: ActionHeads
     taxonomy: Taxonomy
     confidence: float
     every_seconds: float
-    _taken: set[tuple[int, int]] = field(default_factory=set)
-    _waiting: deque[tuple[int, float, Callable[[], dict[str, NDArray[np.float32]]]]] = field(default_factory=deque)
-    _said: dict[str, list[tuple[int, float, NDArray[np.float32]]]] = field(default_factory=lambda: defaultdict(list))
+    _sampled: set[tuple[int, int]] = field(default_factory=set)
+    _pending: deque[tuple[int, float, Callable[[], dict[str, NDArray[np.float32]]]]] = field(default_factory=deque)
+    _logits: dict[str, list[tuple[int, float, NDArray[np.float32]]]] = field(default_factory=lambda: defaultdict(list))
 
-    def offer(self, frames: Sequence[Frame], found: FrameBoxes) -> None:
-        """Look at those of some frames, in order, that show an actor for the first time in a stretch.
+    def on_frames(self, frames: Sequence[Frame], found: FrameBoxes) -> None:
+        """Give the heads those frames that show an actor for the first time in an interval.
 
         Args:
-            frames: Some frames.
+            frames: The next frames of the clip, in order.
             found: The boxes in them.
         """
-        sure = found.confidence >= self.confidence
-        bins = time_bins(np.array([frame.time_seconds for frame in frames]), self.every_seconds)
-        wanted: dict[int, dict[str, NDArray[np.float32]]] = defaultdict(dict)
-        # By frame, and the most confident box of an actor first.
-        for place in np.lexsort((-found.confidence, found.frame_row)):
-            row, actor = int(found.frame_row[place]), int(found.actor_index[place])
-            name = self.taxonomy.actor_names[actor]
-            if sure[place] and (actor, int(bins[row])) not in self._taken:
-                self._taken.add((actor, int(bins[row])))
-                wanted[row][name] = found.boxes[place]
-        for row, boxes in wanted.items():
-            self.look(frames[row].index, frames[row].time_seconds, frames[row].image(), boxes)
+        confident = found.confidence >= self.confidence
+        intervals = interval_indices(np.array([frame.time_seconds for frame in frames]), self.every_seconds)
+        boxes_by_row: dict[int, dict[str, NDArray[np.float32]]] = defaultdict(dict)
+        # By frame, and an actor's most confident box first.
+        for index in np.lexsort((-found.confidence, found.frame_row)):
+            row, actor = int(found.frame_row[index]), int(found.actor_index[index])
+            if confident[index] and (actor, int(intervals[row])) not in self._sampled:
+                self._sampled.add((actor, int(intervals[row])))
+                boxes_by_row[row][self.taxonomy.actor_names[actor]] = found.boxes[index]
+        for row, boxes in boxes_by_row.items():
+            self.submit(frames[row].index, frames[row].time_seconds, frames[row].image(), boxes)
 
-    def look(
-        self, index: int, time_seconds: float, image: NDArray[np.uint8], boxes: Mapping[str, NDArray[np.float32]]
+    def submit(
+        self, frame_index: int, time_seconds: float, image: NDArray[np.uint8], boxes: Mapping[str, NDArray[np.float32]]
     ) -> None:
-        """Show a frame to the heads of some actors.
+        """Submit a frame to the heads of some actors.
 
         Args:
-            index: The frame's number, from 0.
-            time_seconds: When it is shown.
+            frame_index: From 0.
+            time_seconds: When the frame is shown.
             image: The whole frame (H, W, 3), uint8, BGR.
-            boxes: By actor, its box in it, corners in pixels, shape (4,); NaN where there is none.
+            boxes: By actor, its box in the frame, corners in pixels, shape (4,); NaN if there is none.
         """
-        self._waiting.append((index, time_seconds, self.heads.look(image, boxes)))
-        self._collect(IN_FLIGHT)
+        self._pending.append((frame_index, time_seconds, self.heads.submit_frame(image, boxes)))
+        self._collect(MAX_PENDING_FRAMES)
 
-    def looks(self) -> dict[str, ActorPredictions]:
-        """Give all that the heads said, by actor."""
+    def predictions(self) -> dict[str, ActorPredictions]:
+        """Wait for all submitted frames and return the predictions by actor, motion not yet added to the logits."""
         self._collect(0)
         return {
             name: ActorPredictions(
-                np.array([index for index, _, _ in said], dtype=np.int64),
-                np.array([time for _, time, _ in said], dtype=np.float64),
-                np.stack([logits for _, _, logits in said]),
+                np.array([frame_index for frame_index, _, _ in rows], dtype=np.int64),
+                np.array([time_seconds for _, time_seconds, _ in rows], dtype=np.float64),
+                np.stack([logits for _, _, logits in rows]),
             )
-            for name, said in self._said.items()
+            for name, rows in self._logits.items()
         }
 
-    def _collect(self, waiting: int) -> None:
-        while len(self._waiting) > waiting:
-            index, time_seconds, answer = self._waiting.popleft()
-            for name, logits in answer().items():
-                self._said[name].append((index, time_seconds, logits))
+    def _collect(self, max_pending: int) -> None:
+        while len(self._pending) > max_pending:
+            frame_index, time_seconds, wait = self._pending.popleft()
+            for name, logits in wait().items():
+                self._logits[name].append((frame_index, time_seconds, logits))

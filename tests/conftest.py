@@ -1,34 +1,83 @@
-"""What every test may ask for, and what every test is protected from."""
+"""Fixtures that all tests share, and the option that makes the kit of real clips mandatory.
 
-import os
+Tests that need real clips or third-party weights request the fixture `kit` or `yolo`, and are skipped without the kit.
+Everything else runs on the embedded models and on clips that are made on the spot, see `photo_clips`.
+"""
+
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
+import photo_clips
 import pytest
 
 from a2d.metrics import Scores
 from a2d.taxonomy import Taxonomy, load_taxonomy
 from common.files import sha256_file
+from common.paths import kit_folder
 from pipeline.config import TaggerConfig
+from pipeline.known_detectors import EMBEDDED, EMBEDDED_FILE, EMBEDDED_SETTINGS
+from pipeline.visualization.demo_clip import write_demo
 from thresholds.gates import DetectorIdentity, Gates, save_gates
 
-BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare `--require-kit`."""
+    parser.addoption("--require-kit", action="store_true", help="fail if the kit is missing or any test is skipped")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With `--require-kit`, refuse to start without the kit."""
+    if config.getoption("--require-kit") and (reason := _missing_kit()):
+        raise pytest.UsageError(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With `--require-kit`, turn a skipped test into a failed one."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("--require-kit"):
+        report.outcome, report.longrepr = "failed", _skipped(report.longrepr)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """With `--require-kit`, turn a skipped module into a failed one."""
+    report = yield
+    if report.skipped and collector.config.getoption("--require-kit"):
+        report.outcome, report.longrepr = "failed", _skipped(report.longrepr)
+    return report
+
+
+def _skipped(reason: object) -> str:
+    return f"skipped, although --require-kit was given: {reason}"
+
+
+def _missing_kit() -> str:
+    """Return why the tests of real clips cannot run; empty if they can."""
+    folder = kit_folder()
+    if (folder / "clips.csv").is_file():
+        return ""
+    return f"the kit of real clips is not in {folder}: set ACTOR_ACTION_KIT to its folder"
 
 
 @pytest.fixture(scope="session")
 def kit() -> Path:
-    """The folder of real clips and weights, which is no part of the repository; ACTOR_ACTION_KIT says where it is."""
-    folder = Path(os.environ.get("ACTOR_ACTION_KIT", BESIDE_THE_CHECKOUT))
-    if not (folder / "clips.csv").is_file():
-        pytest.fail(f"the kit of real clips is not at {folder}: set ACTOR_ACTION_KIT to its folder")
-    return folder
+    """The folder of real clips and weights, which is not part of the repository; `ACTOR_ACTION_KIT` names it."""
+    if reason := _missing_kit():
+        pytest.skip(reason)
+    return kit_folder()
 
 
 @pytest.fixture(autouse=True)
 def _restore_random_state() -> Iterator[None]:
-    """Keep a test that seeds a global generator, as pyswarms makes us do, from steering the tests after it."""
+    """Restore the global generators, so that a test that seeds one, as pyswarms requires, does not affect others."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     yield
     random.setstate(python_state)
@@ -37,19 +86,45 @@ def _restore_random_state() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def taxonomy() -> Taxonomy:
-    """A2D's own."""
+    """The taxonomy of A2D."""
     return load_taxonomy()
 
 
 @pytest.fixture(scope="session")
 def yolo(kit: Path) -> Path:
-    """Real weights of a COCO-trained YOLO26n."""
+    """Weights of a COCO-trained YOLO26n, a `.pt` file."""
     return kit / "weights" / "yolo26n.pt"
 
 
 @pytest.fixture(scope="session")
-def gates_file(yolo: Path, taxonomy: Taxonomy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Gates of 0.1 that fit the real YOLO at the published settings."""
+def people_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of 2 seconds and 8 frames; the embedded detector finds people, and nothing else, in all of them."""
+    return photo_clips.write_people(tmp_path_factory.mktemp("clips") / "people.mp4")
+
+
+@pytest.fixture(scope="session")
+def cat_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of 2 seconds and 8 frames; the embedded detector finds a cat, and nothing else, in all of them."""
+    return photo_clips.write_cat(tmp_path_factory.mktemp("clips") / "cat.mp4")
+
+
+@pytest.fixture(scope="session")
+def people_and_cat_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of 2 seconds and 8 frames; the embedded detector finds a person and a cat in all of them."""
+    return photo_clips.write_people_and_cat(tmp_path_factory.mktemp("clips") / "people-and-cat.mp4")
+
+
+@pytest.fixture(scope="session")
+def demo_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clip of `tag --demo`: people in three of its four scenes, a cat in one."""
+    path = tmp_path_factory.mktemp("clips") / "demo.mp4"
+    write_demo(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def gates_file(taxonomy: Taxonomy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gates of 0.1 for the embedded detector at its own settings."""
     gates = Gates(
         actors=taxonomy.actor_names,
         values=np.full(len(taxonomy.actors), 0.1),
@@ -61,7 +136,9 @@ def gates_file(yolo: Path, taxonomy: Taxonomy, tmp_path_factory: pytest.TempPath
         data="test",
         split="train",
         clips=1,
-        detector=DetectorIdentity(sha256_file(yolo), 224, 0.5, "yolo26n"),
+        detector=DetectorIdentity(
+            sha256_file(EMBEDDED_FILE), EMBEDDED_SETTINGS.image_size, EMBEDDED_SETTINGS.confidence, EMBEDDED
+        ),
     )
     path = tmp_path_factory.mktemp("gates") / "gates.yaml"
     save_gates(gates, path)
@@ -70,17 +147,17 @@ def gates_file(yolo: Path, taxonomy: Taxonomy, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def heads(taxonomy: Taxonomy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six real head files on the embedded trunk, whose last layers have learned nothing; cats and dogs see crops."""
+    """Six head files on the embedded trunk with random classifiers; those of cats and dogs are given crops."""
     return write_heads(tmp_path_factory.mktemp("heads"), taxonomy)
 
 
 def write_heads(folder: Path, taxonomy: Taxonomy, name: str = "efficientnet_lite0", tuned: str = "classifier") -> Path:
-    """Write six heads of a backbone on its embedded trunk, as if so much of it had been tuned."""
+    """Write six heads of a backbone on its embedded trunk, as training in a tuning mode would."""
     import torch
 
     from action_heads.backbones import find_backbone
     from action_heads.checkpoint import HeadManifest, head_path, save_head
-    from action_heads.model import load_trunk, start_from
+    from action_heads.model import load_trunk, initialize_from_trunk
 
     backbone = find_backbone(name)
     trunk = load_trunk("embedded", backbone)
@@ -88,7 +165,7 @@ def write_heads(folder: Path, taxonomy: Taxonomy, name: str = "efficientnet_lite
         with torch.random.fork_rng():
             torch.manual_seed(actor.index)
             network = backbone.build(len(actor.labels))
-        start_from(network, trunk)
+        initialize_from_trunk(network, trunk)
         manifest = HeadManifest(
             actor=actor.name,
             labels=actor.label_names,
@@ -108,13 +185,20 @@ def write_heads(folder: Path, taxonomy: Taxonomy, name: str = "efficientnet_lite
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Detections that the tests share, so that each clip is detected once."""
+    """The detection cache that the tests share, so that each clip is processed once."""
     return tmp_path_factory.mktemp("detections")
 
 
 @pytest.fixture
-def config(yolo: Path, gates_file: Path, heads: Path, cache: Path) -> TaggerConfig:
-    """A whole pipeline of real parts."""
-    return TaggerConfig(
-        detector=str(yolo), heads=heads, thresholds=gates_file, device="cpu", look_every=1.0, cache=cache
-    )
+def config(gates_file: Path, heads: Path, cache: Path) -> TaggerConfig:
+    """A complete pipeline with the embedded detector and untrained heads; a head is given a frame every second."""
+    return TaggerConfig(heads=heads, thresholds=gates_file, device="cpu", sample_every_seconds=1.0, cache=cache)
+
+
+@pytest.fixture
+def stages(gates_file: Path, heads: Path, cache: Path) -> list[str]:
+    """Arguments of `tag` and `score-split` for the same pipeline."""
+    return [
+        *("--thresholds", str(gates_file), "--heads", str(heads), "--cache", str(cache)),
+        *("--device", "cpu", "--look-every", "1"),
+    ]

@@ -1,10 +1,10 @@
-"""Tiny data sets on disk in the three layouts that `a2d.dataset` reads, with real videos, PNG frames and HDF5 files.
+"""Tiny data sets in the three layouts that `a2d.dataset` reads, with real videos, PNG frames and HDF5 files.
 
     write_release(tmp_path)      official release: videoset.csv, clips320H, Annotations/mat
     write_course(tmp_path)       course layout: list, pngs320H, Annotations/mat
     write_clips_csv(tmp_path)    clips.csv and clips
 
-All three hold `CLIPS` unless told otherwise.
+All three contain `CLIPS` by default.
 """
 
 import csv
@@ -29,7 +29,7 @@ class FakeClip:
     """A clip to write.
 
     Attributes:
-        vid: Its name without ending.
+        vid: Its name without suffix.
         split: train, val or test; the official release has no val.
         frames: Label ids by frame number, from 1, of the annotated frames; each id becomes one instance.
     """
@@ -40,13 +40,13 @@ class FakeClip:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Everything labelled in the clip, in vector order."""
+        """All labels of the clip, in vector order."""
         taxonomy = load_taxonomy()
         ids = {label_id for frame_ids in self.frames.values() for label_id in frame_ids}
         return tuple(label.name for label in taxonomy.labels if label.id in ids)
 
 
-# A frame with one instance, one with several, one with two of a label, one with none.
+# Frames with one instance, several instances, two instances of one label, and none.
 CLIPS = (
     FakeClip("walker-01", "train", {1: (18,), 4: (18, 75)}),
     FakeClip("_dash.dot", "train", {2: (43, 43), 5: (44,)}),
@@ -55,7 +55,7 @@ CLIPS = (
 
 
 def write_release(root: Path, clips: Sequence[FakeClip] = CLIPS) -> Path:
-    """Write an official release into a folder and give the folder back."""
+    """Write an official release into a folder and return the folder."""
     rows = []
     for clip in clips:
         write_video(root / "clips320H" / f"{clip.vid}.mp4")
@@ -70,7 +70,7 @@ def write_release(root: Path, clips: Sequence[FakeClip] = CLIPS) -> Path:
 def write_course(
     root: Path, clips: Sequence[FakeClip] = CLIPS, splits: Iterable[str] = ("train", "val", "test"), withheld: str = ""
 ) -> Path:
-    """Write the course layout into a folder and give the folder back; the withheld split gets no annotations."""
+    """Write the course layout into a folder and return the folder; the withheld split has no annotations."""
     (root / "list").mkdir(parents=True)
     for split in splits:
         lines = [f"{clip.vid}/{number:05d}\n" for clip in clips if clip.split == split for number in clip.frames]
@@ -83,7 +83,7 @@ def write_course(
 
 
 def write_clips_csv(root: Path, clips: Sequence[FakeClip] = CLIPS) -> Path:
-    """Write clips and the `clips.csv` that lists them into a folder and give the CSV back."""
+    """Write clips and the `clips.csv` that lists them into a folder and return the CSV."""
     rows = [["file", "labels", "split"]]
     for clip in clips:
         write_video(root / "clips" / f"{clip.vid}.mp4")
@@ -92,7 +92,7 @@ def write_clips_csv(root: Path, clips: Sequence[FakeClip] = CLIPS) -> Path:
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> Path:
-    """Write a CSV file and give its path back."""
+    """Write a CSV file and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
@@ -100,7 +100,7 @@ def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> Path:
 
 
 def moving_square(frames: int = FRAMES, height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
-    """Draw a white square that moves to the right over grey, shape (frames, height, width, 3)."""
+    """Draw a white square that moves to the right on grey, shape (frames, height, width, 3)."""
     images = np.full((frames, height, width, 3), 90, dtype=np.uint8)
     for number, image in enumerate(images):
         image[8:16, 2 + 4 * number : 10 + 4 * number] = 255
@@ -108,7 +108,7 @@ def moving_square(frames: int = FRAMES, height: int = HEIGHT, width: int = WIDTH
 
 
 def write_video(path: Path, images: NDArray[np.uint8] | None = None, fps: int = FPS, codec: str = "mpeg4") -> Path:
-    """Encode images (frames, H, W, 3), even H and W, as a real video and give its path back."""
+    """Encode images (frames, H, W, 3), even H and W, as a video and return its path."""
     images = moving_square() if images is None else images
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
@@ -123,7 +123,7 @@ def write_video(path: Path, images: NDArray[np.uint8] | None = None, fps: int = 
 
 
 def write_pngs(folder: Path, images: NDArray[np.uint8] | None = None) -> Path:
-    """Write images (frames, H, W, 3) as `00001.png`, `00002.png` and so on, and give the folder back."""
+    """Write images (frames, H, W, 3) as `00001.png`, `00002.png` and so on, and return the folder."""
     images = moving_square() if images is None else images
     folder.mkdir(parents=True, exist_ok=True)
     for number, image in enumerate(images, start=1):
@@ -132,13 +132,16 @@ def write_pngs(folder: Path, images: NDArray[np.uint8] | None = None) -> Path:
 
 
 def write_mat(path: Path, ids: Sequence[int], height: int = HEIGHT, width: int = WIDTH) -> Path:
-    """Write an annotation as MATLAB does: 7.3, which is HDF5, every array transposed, one instance's mask 2-D.
+    """Write an annotation as MATLAB 7.3 does: HDF5, every array transposed, a single instance's mask 2-D.
 
     Args:
-        path: Where to write.
-        ids: The label id of each instance; they lie side by side, so none hides another.
-        height: Of the frame, in pixels.
-        width: Of the frame, in pixels.
+        path: The file to write.
+        ids: The label id of each instance; instances are side by side, so none hides another.
+        height: Height of the frame in pixels.
+        width: Width of the frame in pixels.
+
+    Returns:
+        The path.
     """
     masks = np.zeros((len(ids), width, height), dtype=np.uint8)
     semantic = np.zeros((width, height), dtype=np.float64)

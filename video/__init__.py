@@ -1,1 +1,1 @@
-"""Videos and folders of frames: decoding, random access, writing, and finding them on a command line."""
+"""Videos and folders of frames: decoding, random access, writing, and expansion of command-line arguments."""

@@ -1,7 +1,7 @@
-"""Clips into frames: every frame in order, or the frames that are asked for, exactly.
+"""Reading clips: every frame in order, or single frames by their index.
 
-A clip is a video file, or a folder of frames `00001.png`, `00002.png`, … (the course's A2D layout). Times come from the
-stream's own timestamps, so a variable frame rate is right; counts come from what was decoded, never from a header.
+A clip is a video file, or a folder of frames `00001.png`, `00002.png`, … (the course layout of A2D). Times are the
+timestamps of the stream, so variable frame rates are supported; frames are counted by decoding, not from a header.
 
 PyAV and OpenCV are imported when a clip is first read, so that importing this module is cheap.
 """
@@ -25,12 +25,12 @@ from video.random_access import read_video_frames_at
 
 @dataclass(frozen=True)
 class FrameBatch:
-    """Some frames of one clip, all of one size.
+    """Frames of one clip, all of the same size.
 
     Attributes:
-        frame_index: Shape (B,) int64, place in the clip, from 0.
-        time_seconds: Shape (B,) float64, when each is shown, from the clip's first frame on.
-        duration_seconds: Shape (B,) float64, how long each is shown, 0 where the clip does not say.
+        frame_index: Shape (B,) int64, index in the clip, from 0.
+        time_seconds: Shape (B,) float64, when each is shown, relative to the clip's first frame.
+        duration_seconds: Shape (B,) float64, how long each is shown, 0 if unknown.
         images: Shape (B, H, W, 3) uint8, BGR, upright.
     """
 
@@ -43,7 +43,7 @@ class FrameBatch:
         """Check the shapes.
 
         Raises:
-            ValueError: If one is wrong.
+            ValueError: If one of them is wrong.
         """
         if self.images.ndim != 4 or self.images.shape[-1] != 3 or self.images.dtype != np.uint8:
             raise ValueError(f"{self.images.shape = }, {self.images.dtype = }; (B, H, W, 3) uint8 was expected")
@@ -65,34 +65,33 @@ class FrameBatch:
 
 
 def end_seconds(time_seconds: NDArray[np.float64], last_duration_seconds: float) -> float:
-    """Say when a clip ends, from its first frame on.
+    """Return when a clip ends, relative to its first frame.
 
     Args:
         time_seconds: When each frame is shown, shape (F,), F at least 1.
-        last_duration_seconds: How long the last one is; where that is unknown (0), the median gap stands in.
+        last_duration_seconds: How long the last one is shown; if unknown (0), the median interval is used.
     """
-    last = last_duration_seconds
-    if last <= 0:
-        last = float(np.median(np.diff(time_seconds))) if len(time_seconds) > 1 else 1 / ASSUMED_FPS
-    return float(time_seconds[-1]) + last
+    if last_duration_seconds <= 0:
+        last_duration_seconds = float(np.median(np.diff(time_seconds))) if len(time_seconds) > 1 else 1 / ASSUMED_FPS
+    return float(time_seconds[-1]) + last_duration_seconds
 
 
 def read_frames(clip: Path, batch_size: int = 16) -> Iterator[FrameBatch]:
-    """Read every frame of a clip, in the order they are shown, a bounded number at a time.
+    """Read every frame of a clip in display order, in batches.
 
-    Rotation that the file asks for is applied. A batch never mixes sizes: where the size changes, a new batch starts.
+    The rotation stored in the file is applied. A batch never mixes sizes: a new batch starts where the size changes.
 
     Args:
         clip: A video file, or a folder of `%05d.png` frames; a folder's frames are numbered from 1, gaps are allowed,
             and their times assume 25 frames per second.
-        batch_size: Most frames in a batch.
+        batch_size: Maximum number of frames in a batch.
 
     Returns:
-        An iterator of batches; the file is closed when it ends or is dropped.
+        An iterator of batches; the file is closed when it is exhausted or deleted.
 
     Raises:
         ValueError: If the batch size is below 1.
-        ClipError: While iterating, if there is no such file, it holds no video, or nothing in it can be decoded.
+        ClipError: While iterating, if the file does not exist, is not a video, or nothing in it can be decoded.
         TruncatedClipError: After the last frame that could be decoded, if the clip ends early or is damaged.
     """
     if batch_size < 1:
@@ -101,22 +100,22 @@ def read_frames(clip: Path, batch_size: int = 16) -> Iterator[FrameBatch]:
 
 
 def read_frames_at(clip: Path, frame_indices: Sequence[int], loop_filter: bool = True) -> FrameBatch:
-    """Read certain frames of a clip: the very pixels and times that `read_frames` gives for them.
+    """Read frames of a clip by their index, with the same pixels and times as `read_frames`.
 
-    The packets are read once without decoding, to learn which frame lies where; then each stretch between keyframes
-    that holds a wanted frame is decoded, once and no further than needed. A clip whose packets do not tell (no
-    timestamps, damage) is decoded from its start.
+    The packets are first indexed without decoding; then only the parts between keyframes that contain a requested
+    frame are decoded, once and no further than needed. A clip that cannot be indexed (no timestamps, damage) is decoded
+    from its start.
 
     Args:
         clip: As for `read_frames`.
-        frame_indices: Places in the clip, from 0, in any order, repeats allowed.
+        frame_indices: Indices from 0, in any order, duplicates allowed.
         loop_filter: As for `decode_frames`.
 
     Returns:
-        The frames in the order asked for.
+        The frames in the requested order.
 
     Raises:
-        ClipError: If the clip cannot be read, an index is out of range, or the wanted frames differ in size.
+        ClipError: If the clip cannot be read, an index is out of range, or the frames differ in size.
     """
     wanted = sorted({int(index) for index in frame_indices})
     if not wanted:
@@ -125,12 +124,12 @@ def read_frames_at(clip: Path, frame_indices: Sequence[int], loop_filter: bool =
     sizes = {frame.size for frame in found.values()}
     if len(sizes) > 1:
         listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
-        raise ClipError(f"{clip}: the frames asked for differ in size ({listed}); ask for them one size at a time")
+        raise ClipError(f"{clip}: the requested frames differ in size ({listed}); request frames of one size at a time")
     return _stack([found[int(index)] for index in frame_indices], sizes.pop())
 
 
 def count_frames(clip: Path) -> int:
-    """Count a clip's frames by decoding it.
+    """Count the frames of a clip by decoding it.
 
     Raises:
         ClipError: As for `read_frames`.
@@ -140,45 +139,48 @@ def count_frames(clip: Path) -> int:
 
 
 def is_frame_folder(folder: Path) -> bool:
-    """Say whether a folder is a clip in itself: it holds frames named `%05d.png`."""
+    """Return whether a folder is a clip, that is, contains frames named `%05d.png`."""
     return folder.is_dir() and any(NUMBERED_FRAME.fullmatch(path.name) for path in folder.iterdir())
 
 
 def clip_sha256(clip: Path) -> str:
-    """Hash a clip: a file's bytes, or the names and bytes of a folder of frames.
+    """Compute a digest of a clip: of a file's bytes, or of the names and bytes of the files in a folder.
+
+    Returns:
+        64 hexadecimal digits.
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If the clip cannot be read.
     """
     if clip.is_dir():
-        names = sorted(path for path in clip.iterdir() if path.is_file())
-        return hashlib.sha256("".join(path.name + sha256_file(path) for path in names).encode()).hexdigest()
+        files = sorted(path for path in clip.iterdir() if path.is_file())
+        return hashlib.sha256("".join(path.name + sha256_file(path) for path in files).encode()).hexdigest()
     return sha256_file(clip)
 
 
 def decode_frames(clip: Path, loop_filter: bool = True) -> Generator[Frame, None, None]:
-    """Decode every frame of a clip, in the order they are shown, and make an image only of what is asked for one.
+    """Decode every frame of a clip in display order; images are only converted on demand.
 
     Args:
         clip: As for `read_frames`.
-        loop_filter: Whether the decoder smooths the edges of its blocks. Without it decoding is cheaper, and pixels
-            differ a little from what the encoder meant, more with every frame up to the next keyframe.
+        loop_filter: Whether to apply the deblocking filter of the codec. Without it, decoding is cheaper, and pixels
+            differ slightly from the correct ones, increasingly until the next keyframe.
 
     Returns:
-        A generator of frames; the file is closed when it ends or is closed.
+        A generator of frames; the file is closed when it is exhausted or closed.
 
     Raises:
         ClipError: While iterating, as for `read_frames`.
-        TruncatedClipError: After the last frame, likewise.
+        TruncatedClipError: After the last frame, as for `read_frames`.
     """
     return decode_folder(clip) if clip.is_dir() else decode_video(clip, loop_filter)
 
 
 def _batches(frames: Generator[Frame, None, None], batch_size: int) -> Iterator[FrameBatch]:
-    """Gather frames of one size; what was gathered is given out before an error of the source goes on."""
+    """Group frames into batches of one size; the last batch is yielded before an error of the source is raised."""
     pending: list[Frame] = []
     truncated: TruncatedClipError | None = None
-    # A dropped iterator must close the file now, not when the garbage collector gets there.
+    # Deleting the iterator must close the file immediately, not when the garbage collector runs.
     with closing(frames):
         try:
             for frame in frames:

@@ -1,4 +1,4 @@
-"""Which clips a command line means: files, folders, globs and lists, turned into paths in a stable order."""
+"""Expansion of command-line arguments (files, folders, globs and lists) into clips, in a stable order."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,39 +11,39 @@ VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"}
     | {".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
 )
-"""What counts as a video when a folder is searched; a file that is named outright may have any suffix."""
+"""Suffixes of videos when folders are searched; a file given explicitly may have any suffix."""
 
 _WILDCARD = re.compile(r"[*?\[]")
 
 
 def find_clips(arguments: Iterable[str]) -> list[Path]:
-    """List the clips that command-line arguments mean.
+    """Expand command-line arguments into clips.
 
     Args:
-        arguments: Each one of
-            a video file, whatever its suffix (if it does not exist, reading it will say so);
-            a folder, searched to its depths for videos and for folders of `%05d.png` frames, each of which is a clip;
-            a glob, `**` included, for shells that do not expand it;
-            `@list.txt`, a file with a file, folder or glob on each line, relative to its own folder; blank lines and
-            `#` lines are skipped.
+        arguments: Each is one of
+            a video file with any suffix (a missing file is only reported when it is read);
+            a folder, searched recursively for videos and for folders of `%05d.png` frames, each of which is a clip;
+            a glob, including `**`, for shells that do not expand it;
+            `@list.txt`, a text file with a file, folder or glob on each line, relative to the text file's folder;
+            blank lines and lines that start with `#` are skipped.
 
     Returns:
-        The clips in the order of the arguments, sorted within a folder or glob, each once.
+        The clips without duplicates, in the order of the arguments, sorted within a folder or glob.
 
     Raises:
-        ClipError: If an argument is empty, a folder or a glob holds no video, or a list is missing or empty.
+        ClipError: If an argument is empty, a folder or a glob contains no video, or a list is missing or empty.
     """
     clips: dict[Path, Path] = {}
     for argument in arguments:
         for clip in _expand(argument):
-            # The folder is resolved and the name is not: two links to one file are two clips.
+            # Only the folder is resolved, not the file: two links to one file are two clips.
             clips.setdefault(clip.parent.resolve() / clip.name, clip)
     return list(clips.values())
 
 
 def _expand(argument: str) -> list[Path]:
     if not argument.strip():
-        raise ClipError(f"{argument!r} names no clip; a video, a folder, a glob or @list.txt was expected")
+        raise ClipError(f"{argument!r} is no clip; a video, a folder, a glob or @list.txt was expected")
     path = Path(argument)
     if path.is_dir():
         return _search(path)
@@ -60,24 +60,24 @@ def _search(folder: Path) -> list[Path]:
         return [folder]
     clips = sorted(path for path in folder.rglob("*") if _is_clip(path, VIDEO_SUFFIXES))
     if not clips:
-        raise ClipError(f"{folder}: a folder without videos; looked for {' '.join(sorted(VIDEO_SUFFIXES))}")
+        raise ClipError(f"{folder}: a folder without videos; searched for {' '.join(sorted(VIDEO_SUFFIXES))}")
     return clips
 
 
 def _match(pattern: Path) -> list[Path]:
-    """Expand a glob; videos only, unless the pattern itself spells out another suffix."""
+    """Expand a glob; it only matches videos, unless the pattern contains another suffix literally."""
     parts = pattern.parts
-    first = next(place for place, part in enumerate(parts) if _WILDCARD.search(part))
-    spelled = set() if _WILDCARD.search(pattern.suffix) else {pattern.suffix.lower()} - {""}
+    first = next(index for index, part in enumerate(parts) if _WILDCARD.search(part))
+    literal_suffix = set() if _WILDCARD.search(pattern.suffix) else {pattern.suffix.lower()} - {""}
     found = Path(*parts[:first]).glob("/".join(parts[first:]))
-    clips = sorted({path for path in found if _is_clip(path, VIDEO_SUFFIXES | spelled)})
+    clips = sorted({path for path in found if _is_clip(path, VIDEO_SUFFIXES | literal_suffix)})
     if not clips:
         raise ClipError(f"{pattern}: no video matches")
     return clips
 
 
 def _is_clip(path: Path, suffixes: frozenset[str]) -> bool:
-    # Hidden files are left out: macOS leaves a "._clip.mp4" that is no video beside each clip that it copies.
+    # Hidden files are excluded: macOS creates a "._clip.mp4", which is not a video, next to each clip that it copies.
     if path.name.startswith("."):
         return False
     return is_frame_folder(path) if path.is_dir() else path.suffix.lower() in suffixes
@@ -90,13 +90,13 @@ def _read_list(path: Path) -> list[Path]:
         raise ClipError(f"{path}: no such list of clips") from None
     except (OSError, UnicodeDecodeError) as reason:
         raise ClipError(f"{path}: not a readable list of clips ({reason})") from None
-    clips = [clip for line in _listed(text) for clip in _expand(str(path.parent / line))]
+    clips = [clip for line in _list_entries(text) for clip in _expand(str(path.parent / line))]
     if not clips:
-        raise ClipError(f"{path}: the list names no clip; one path a line was expected")
+        raise ClipError(f"{path}: the list contains no clip; one path per line was expected")
     return clips
 
 
-def _listed(text: str) -> Iterator[str]:
+def _list_entries(text: str) -> Iterator[str]:
     for line in text.split("\n"):
         entry = line.strip()
         if entry and not entry.startswith("#"):

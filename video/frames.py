@@ -1,4 +1,4 @@
-"""One decoded frame, as the readers of video files and of folders of frames hand it on."""
+"""Decoded frames, as yielded by the readers of video files and of frame folders."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,32 +7,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 ASSUMED_FPS = 25.0
-"""For clips that do not say: folders of frames, whose rate is unknown, and streams without timestamps."""
+"""For clips of unknown frame rate: folders of frames, and streams without timestamps."""
 
 
 class Picture(Protocol):
-    """What a decoder gives: pixels that become an image only when somebody asks for one, at the size they ask for."""
+    """A decoded picture, converted to an image only on demand, at the requested size."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, upright."""
 
     def image(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Give an image (H, W, 3), uint8, BGR, upright; of another width and height where they are given."""
+        """Return the picture as an upright image.
 
+        Args:
+            size: Width and height to resize to, in pixels; None keeps the size of the picture.
 
-def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Stretch an image (H, W, 3) to a width and height, interpolated linearly."""
-    if (image.shape[1], image.shape[0]) == size:
-        return image
-    import cv2
-
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        Returns:
+            Shape (H, W, 3), uint8, BGR.
+        """
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame: index from 0, seconds from the first frame on, how long it is shown, and its pixels."""
+    """One frame of a clip.
+
+    Attributes:
+        index: Index in the clip, from 0.
+        time_seconds: When it is shown, relative to the first frame.
+        duration_seconds: How long it is shown; 0 if unknown.
+        picture: Its pixels.
+    """
 
     index: int
     time_seconds: float
@@ -41,9 +46,23 @@ class Frame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """Width and height in pixels, upright."""
         return self.picture.size
 
     def image(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Give the image (H, W, 3), uint8, BGR, upright; of another width and height where they are given."""
+        """Return the frame as an upright image, see `Picture.image`."""
         return self.picture.image(size)
+
+
+def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize an image to a width and height with bilinear interpolation, ignoring its aspect ratio.
+
+    Args:
+        image: Shape (H, W, 3), uint8.
+        size: Width and height in pixels.
+    """
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    import cv2
+
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Folders of numbered frames as clips: `00001.png`, `00002.png`, … (the course's A2D layout).
+"""Reading folders of numbered frames as clips: `00001.png`, `00002.png`, … (the course layout of A2D).
 
 OpenCV is imported when a frame is first read, so that importing this module is cheap.
 """
@@ -18,7 +18,7 @@ NUMBERED_FRAME = re.compile(r"\d{5}\.png")
 
 
 def _frame_files(folder: Path) -> dict[int, Path]:
-    """List the frame files by frame index (from 0; the files count from 1), ascending."""
+    """Return the frame files by frame index (from 0, while files are numbered from 1), in ascending order."""
     names = sorted(path for path in folder.iterdir() if NUMBERED_FRAME.fullmatch(path.name))
     if not names:
         raise ClipError(f"{folder}: a folder without frames; files named 00001.png, 00002.png, … were expected")
@@ -28,8 +28,8 @@ def _frame_files(folder: Path) -> dict[int, Path]:
 
 
 @dataclass(frozen=True)
-class _Pixels:
-    """A picture that is an image already, shape (H, W, 3), uint8, BGR."""
+class _ImagePicture:
+    """A picture that already is an image, shape (H, W, 3), uint8, BGR."""
 
     pixels: NDArray[np.uint8]
 
@@ -42,17 +42,21 @@ class _Pixels:
 
 
 def _read_png(index: int, path: Path) -> Frame | None:
+    """Read a frame, or return None if the file is not a readable image."""
     import cv2
 
     data = np.fromfile(path, dtype=np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         return None
-    return Frame(index, index / ASSUMED_FPS, 1 / ASSUMED_FPS, _Pixels(np.asarray(image, dtype=np.uint8)))
+    return Frame(index, index / ASSUMED_FPS, 1 / ASSUMED_FPS, _ImagePicture(np.asarray(image, dtype=np.uint8)))
 
 
 def decode_folder(folder: Path) -> Generator[Frame, None, None]:
     """Read every frame of a folder, in the order of their numbers.
+
+    Yields:
+        The frames.
 
     Raises:
         ClipError: If the folder has no frames, or none can be read.
@@ -77,7 +81,14 @@ def decode_folder(folder: Path) -> Generator[Frame, None, None]:
 
 
 def read_folder_frames_at(folder: Path, wanted: Sequence[int]) -> dict[int, Frame]:
-    """Read certain frames of a folder, by frame index from 0.
+    """Read frames of a folder by their index.
+
+    Args:
+        folder: The folder.
+        wanted: Frame indices from 0.
+
+    Returns:
+        The frames by index.
 
     Raises:
         ClipError: If there is no such frame, or it cannot be read.

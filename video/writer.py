@@ -1,4 +1,4 @@
-"""Images into a video file: H.264 that every player opens, whole or not at all, the same bytes from the same images.
+"""Writing H.264 videos that every player opens: complete or not at all, and the same bytes for the same images.
 
 PyAV is imported when a video is first written, so that importing this module is cheap.
 """
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-TIME_BASE = Fraction(1, 90_000)  # fine enough for every usual frame rate, so that frames keep their times
+TIME_BASE = Fraction(1, 90_000)  # fine enough to represent the times of all common frame rates
 
 
 @dataclass
 class VideoWriter:
-    """Takes the frames of one video, in order; see `video_writer`."""
+    """Encodes the frames of one video in order; created by `video_writer`."""
 
     container: "OutputContainer"
     stream: "VideoStream"
@@ -34,8 +34,8 @@ class VideoWriter:
 
         Args:
             image: Shape (H, W, 3), uint8, BGR, of the video's size.
-            time_seconds: When it is shown, from the video's start.
-            duration_seconds: How long.
+            time_seconds: When it is shown, relative to the start of the video.
+            duration_seconds: How long it is shown.
         """
         from av import VideoFrame
 
@@ -48,16 +48,16 @@ class VideoWriter:
 
 @contextmanager
 def video_writer(path: Path, width: int, height: int, fps: float) -> Iterator[VideoWriter]:
-    """Write an H.264 video (yuv420p, MP4); the file appears when all of it is written.
+    """Write an H.264 video (yuv420p, MP4); the file appears once it is complete.
 
     Args:
-        path: Where to write; missing folders are made, a file that is there is replaced.
-        width: Of the frames, in pixels, even.
-        height: Of the frames, in pixels, even.
-        fps: Frames a second as far as the encoder plans with it; each frame has its own time.
+        path: The file to write; missing folders are created, an existing file is replaced.
+        width: Width of the frames in pixels, even.
+        height: Height of the frames in pixels, even.
+        fps: Nominal frame rate for the encoder's rate control; each frame has its own time.
 
     Yields:
-        What takes the frames.
+        A writer for the frames.
     """
     import av
 
@@ -66,7 +66,7 @@ def video_writer(path: Path, width: int, height: int, fps: float) -> Iterator[Vi
     try:
         with av.open(f"file:{temporary}", "w", format="mp4") as container:
             rate = Fraction(fps).limit_denominator(1001)
-            # The bytes of x264 depend on how many threads it has and, in its fastest code, on where its memory lies.
+            # x264's output depends on the number of threads and, in its fastest code, on memory alignment.
             options = {"crf": "20", "preset": "veryfast", "threads": "1", "x264-params": "cpu-independent=1"}
             stream = container.add_stream("libx264", rate=rate, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

@@ -12,7 +12,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class _FrameRow(Row):
-    """One labelled frame of a clip that is a folder of PNG files; the frame counts from 0."""
+    """One labelled frame, indexed from 0, of a clip stored as a folder of PNG files."""
 
     frame_index: int
     annotation: Path
@@ -29,10 +29,22 @@ class _FrameRow(Row):
 
 
 def list_path(root: Path, split: str) -> Path:
+    """Return the path of a split's list, whether the file exists or not."""
     return root / "list" / f"{split}.txt"
 
 
 def read_course(root: Path) -> DatasetIndex:
+    """Read the lists of the course layout.
+
+    Args:
+        root: Folder with `list`, `pngs320H` and `Annotations/mat`; lists may be missing.
+
+    Returns:
+        One row per labelled frame, and the splits that have a list.
+
+    Raises:
+        DatasetError: If a list is unreadable or malformed.
+    """
     splits = tuple(split for split in SPLITS if list_path(root, split).is_file())
     rows = [
         _parse_frame_row(root, split, number, line.strip())

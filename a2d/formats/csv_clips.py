@@ -1,4 +1,8 @@
-"""Anybody's clips in a CSV file: one row a clip with the columns `file`, `labels` (names between spaces) and `split`."""
+"""Labelled clips in a CSV file: one row per clip with the columns `file`, `labels` and `split`.
+
+Files are relative to the CSV's folder, and a clip's labels are separated by spaces. Clips with the same value in the
+optional column `source` stay together in cross-validation.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +16,7 @@ CSV_COLUMNS = ("file", "labels", "split")
 
 @dataclass(frozen=True)
 class _ClipRow(Row):
-    """A whole clip and its labels, as the CSV's cell has them."""
+    """A whole clip and the unparsed cell with its labels."""
 
     group: str
     label_cell: str
@@ -20,7 +24,7 @@ class _ClipRow(Row):
     def samples(self, taxonomy: Taxonomy) -> list[Sample]:
         check_exists(self.clip, self.where)
         if not self.label_cell:
-            raise DatasetError(f"{self.where}: the cell 'labels' is empty; one label at least was expected")
+            raise DatasetError(f"{self.where}: the cell 'labels' is empty; at least one label was expected")
         try:
             labels = in_vector_order(taxonomy.label(name) for name in self.label_cell.split())
         except TaxonomyError as reason:
@@ -29,7 +33,11 @@ class _ClipRow(Row):
 
 
 def find_csv(folder: Path) -> Path:
-    """Find the one CSV of a folder that lists labelled clips."""
+    """Find the CSV of a folder that lists labelled clips.
+
+    Raises:
+        DatasetError: If there is none, or more than one.
+    """
     found = [path for path in sorted(folder.glob("*.csv")) if _lists_clips(path)]
     if not found:
         raise DatasetError(
@@ -42,7 +50,7 @@ def find_csv(folder: Path) -> Path:
 
 
 def _lists_clips(path: Path) -> bool:
-    """Say whether a file's first line is the header of a list of clips; another CSV may be anything at all."""
+    """Return whether a file's first line is the header of a list of clips; other CSV files are not parsed."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             header = file.readline().split(",")
@@ -52,6 +60,17 @@ def _lists_clips(path: Path) -> bool:
 
 
 def read_csv(path: Path) -> DatasetIndex:
+    """Read a list of labelled clips.
+
+    Args:
+        path: A CSV file with the columns `CSV_COLUMNS` and any others.
+
+    Returns:
+        One row per clip, and the splits in file order.
+
+    Raises:
+        DatasetError: If the file is unreadable, a column is missing, a row is malformed, or a clip is listed twice.
+    """
     (_, header), *lines = read_table(path) or [(0, [])]
     for column in CSV_COLUMNS:
         if column not in header:
@@ -60,7 +79,7 @@ def read_csv(path: Path) -> DatasetIndex:
     if not rows:
         raise DatasetError(f"{path}: there is no row below the header")
     seen: dict[Path, str] = {}
-    for row in rows:  # Listed in two splits, a clip would be tested on what it trained.
+    for row in rows:  # a clip listed in two splits would be used for both training and testing
         if row.clip in seen:
             raise DatasetError(f"{row.where}: {row.clip} is listed twice, before at {seen[row.clip]}")
         seen[row.clip] = row.where

@@ -13,7 +13,7 @@ COLUMNS = 9
 
 @dataclass(frozen=True)
 class _ReleaseRow(Row):
-    """A clip of the release, with an annotation file for each of its labelled frames."""
+    """A clip of the release and the folder with an annotation file for each of its labelled frames."""
 
     annotations: Path
 
@@ -35,6 +35,17 @@ class _ReleaseRow(Row):
 
 
 def read_release(root: Path) -> DatasetIndex:
+    """Read `videoset.csv` of the official release.
+
+    Args:
+        root: Folder with `videoset.csv`, `clips320H` and `Annotations/mat`.
+
+    Returns:
+        One row per clip, and the splits that have any.
+
+    Raises:
+        DatasetError: If the file is unreadable, empty or malformed.
+    """
     path = root / "videoset.csv"
     rows = [_parse_release_row(path, number, cells) for number, cells in read_table(path)]
     if not rows:

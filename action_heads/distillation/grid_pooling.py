@@ -1,4 +1,4 @@
-"""Features of the parts of an image, where a network would give one mean over all of it."""
+"""Pooling over the cells of a grid instead of the whole image."""
 
 from typing import Any
 
@@ -8,30 +8,30 @@ from torch import nn
 from action_heads.backbones import Backbone
 
 
-class _EachCell(nn.Module):
-    """Gives cells (B, C * cells²), as flattened pooling leaves them, to a layer one by one: (B, cells², D)."""
+class _PerCell(nn.Module):
+    """Applies a layer to each cell of flattened grid pooling: from (B, C * grid²) to (B, grid², D)."""
 
-    def __init__(self, layer: nn.Module, cells: int) -> None:
+    def __init__(self, layer: nn.Module, grid: int) -> None:
         super().__init__()
         self.layer = layer
-        self.cells = cells
+        self.grid = grid
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = self.layer(pooled.unflatten(1, (-1, self.cells**2)).transpose(1, 2))
+        output: torch.Tensor = self.layer(pooled.unflatten(1, (-1, self.grid**2)).transpose(1, 2))
         return output
 
 
-def pool_over_grid(network: nn.Module, backbone: Backbone, cells: int) -> Any:
-    """Make a network pool over the parts of an image and not over all of it.
+def pool_over_grid(network: nn.Module, backbone: Backbone, grid: int) -> Any:
+    """Replace a network's global average pooling with average pooling over the cells of a grid, in place.
 
     Args:
-        network: One of the backbone; it is changed, and gives (B, cells², D) from then on, cells row by row.
-        backbone: Which.
-        cells: Parts a side.
+        network: A network of the backbone; afterwards it returns (B, grid², D), with the cells in row-major order.
+        backbone: The architecture.
+        grid: Cells per side.
 
     Returns:
         The network.
     """
-    setattr(network, backbone.pooling, nn.Sequential(nn.AdaptiveAvgPool2d(cells), nn.Flatten(1)))
-    setattr(network, backbone.classifier, _EachCell(getattr(network, backbone.classifier), cells))
+    setattr(network, backbone.pooling, nn.Sequential(nn.AdaptiveAvgPool2d(grid), nn.Flatten(1)))
+    setattr(network, backbone.classifier, _PerCell(getattr(network, backbone.classifier), grid))
     return network

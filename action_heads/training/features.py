@@ -1,4 +1,4 @@
-"""What a trunk makes of looks at an actor, kept on disk by content, so that nothing is computed twice."""
+"""Pooled features of sampled frames, computed by a frozen trunk and cached on disk by content."""
 
 import hashlib
 import io
@@ -12,27 +12,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from action_heads.model import Trunk
-from action_heads.preprocessing import Preprocessing, to_inputs
-from action_heads.training.samples import ClipProgress, SampledFrame, decode_sampled_frames
+from action_heads.model import Trunk, feature_extractor
+from action_heads.preprocessing import Preprocessing, preprocess_frames
+from action_heads.training.samples import SampledFrame, decode_sampled_frames
 from common.files import write_atomically
+from common.progress import Progress, no_progress
 
-FORMAT = 1  # raise it when what is kept, or how it is made, changes
-VIEWS_PER_FRAME = 2  # the look itself, and its mirror image
+FORMAT = 1  # increment when the content of the entries, or how they are computed, changes
+VERSIONS_PER_FRAME = 2  # the frame and its mirror image
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """A folder of pooled features by content.
+    """A folder of pooled features, addressed by content.
 
     Attributes:
-        folder: Made when the first entry is written; None keeps nothing.
+        folder: Created when the first entry is written; None disables the cache.
     """
 
     folder: Path | None
 
     def load(self, key: str) -> NDArray[np.float32] | None:
-        """Find an entry; an unreadable one counts as absent and will be written anew."""
+        """Return an entry, or None if it is absent or unreadable."""
         if self.folder is None:
             return None
         try:
@@ -42,7 +43,7 @@ class FeatureCache:
         return entry if isinstance(entry, np.ndarray) and entry.ndim == 2 and entry.dtype == np.float32 else None
 
     def save(self, key: str, features: NDArray[np.float32]) -> None:
-        """Keep an entry."""
+        """Write an entry; if that fails, log a warning."""
         if self.folder is None:
             return
         buffer = io.BytesIO()
@@ -50,63 +51,61 @@ class FeatureCache:
         try:
             write_atomically(self._path(key), buffer.getvalue())
         except OSError as reason:
-            logging.getLogger(__name__).warning("features cannot be kept in %s: %s", self.folder, reason.strerror)
+            logging.getLogger(__name__).warning("features cannot be cached in %s: %s", self.folder, reason.strerror)
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None
         return self.folder / key[:2] / f"{key}.npy"
 
 
-def feature_key(look: SampledFrame, trunk_sha256: str, kind: str, preprocessing: Preprocessing) -> str:
-    """Name the features of a look by all that decides them.
+def feature_key(frame: SampledFrame, trunk_sha256: str, view: str, preprocessing: Preprocessing) -> str:
+    """Return the cache key of a sampled frame's features, a hash of everything that determines them.
 
     Returns:
         64 hexadecimal digits.
     """
-    content = [FORMAT, look.clip_sha256, look.frame_index, look.box.tolist(), trunk_sha256, kind]
+    content = [FORMAT, frame.clip_sha256, frame.frame_index, frame.box.tolist(), trunk_sha256, view]
     return hashlib.sha256(json.dumps([*content, preprocessing.to_dict()]).encode()).hexdigest()
 
 
 def compute_features(
-    looks: Sequence[SampledFrame],
+    frames: Sequence[SampledFrame],
     trunk: Trunk,
-    kind: str,
-    preprocessing: Preprocessing,
+    view: str,
     cache: FeatureCache,
     device: str = "cpu",
-    progress: ClipProgress = lambda clips: clips,
+    progress: Progress = no_progress,
 ) -> NDArray[np.float32]:
-    """Give the pooled features of looks and of their mirror images; only what is not kept yet is decoded.
+    """Return the pooled features of sampled frames and of their mirror images; only uncached frames are decoded.
 
-    Each look is computed by itself, so that it gives the same numbers in whatever company it comes.
+    Each frame is processed in a batch of its own, so that its features do not depend on the other frames.
 
     Args:
-        looks: What to look at.
-        trunk: The frozen network.
-        kind: One of `action_heads.crops.INPUT_KINDS`.
-        preprocessing: How the network is fed.
-        cache: What is kept.
+        frames: N sampled frames.
+        trunk: The frozen network and its preprocessing.
+        view: `frame` or `crop`.
+        cache: Features computed before.
         device: `cpu` or `cuda:N`.
-        progress: Wraps the clips that are decoded, for a progress bar.
+        progress: Shows the progress over the clips that are decoded.
 
     Returns:
-        Shape (N, 2, D), float32: of the look, of its mirror image.
+        Shape (N, 2, D), float32: of each frame, then of its mirror image.
 
     Raises:
         ClipError: If a clip cannot be read.
     """
-    keys = [feature_key(look, trunk.sha256, kind, preprocessing) for look in looks]
+    keys = [feature_key(frame, trunk.sha256, view, trunk.preprocessing) for frame in frames]
     found = {key: entry for key in set(keys) if (entry := cache.load(key)) is not None}
     missing = list({key: row for row, key in enumerate(keys) if key not in found}.values())
     if missing:
         network = feature_extractor(trunk).to(device)
-        for place, image in decode_sampled_frames([looks[row] for row in missing], progress):
-            row = missing[place]
-            inputs = to_inputs(image[None], looks[row].box[None], kind, preprocessing)
+        for index, image in decode_sampled_frames([frames[row] for row in missing], progress):
+            row = missing[index]
+            inputs = preprocess_frames(image[None], frames[row].box[None], view, trunk.preprocessing)
             with torch.inference_mode():
                 features = network(torch.cat([inputs, inputs.flip(3)]).to(device)).float().cpu().numpy()
             found[keys[row]] = features
             cache.save(keys[row], features)
     if not keys:
-        return np.zeros((0, VIEWS_PER_FRAME, 0), np.float32)
+        return np.zeros((0, VERSIONS_PER_FRAME, 0), np.float32)
     return np.stack([found[key] for key in keys])

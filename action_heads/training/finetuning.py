@@ -1,7 +1,7 @@
-"""Training of one head, in memory: it reports every epoch and stops on a loss that is no number."""
+"""Fine-tuning of one head, in memory."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,24 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler, WeightedRandomSampler
 
 from a2d.metrics import Scores, count
-from action_heads.backbones import normalisation_layers
+from action_heads.backbones import normalization_layers
 from action_heads.label_decision import decide_labels
-from action_heads.model import Trunk, round_convolutions, start_from
-from action_heads.preprocessing import Preprocessing, evaluation_transform, to_tensor, training_transform
+from action_heads.model import Trunk, initialize_from_trunk, round_convolutions
+from action_heads.preprocessing import Preprocessing, evaluation_transform, training_transform
 from action_heads.training.recipes import Recipe
 from action_heads.training.samples import LabelledFrames
 from action_heads.tuning_modes import ALL
 from common.errors import TrainingError
+from common.progress import Progress, no_progress
+from inference.image_tensors import bgr_to_rgb_tensor
+from inference.torch_engine import fast_bfloat16
 
-STEP_EPOCHS = 7  # the published schedule: times 0.1 every 7 epochs
+STEP_EPOCHS = 7  # of the published schedule: the learning rate drops to a tenth every 7 epochs
+PREDICTION_BATCH_SIZE = 16
 
 
 class FrameDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Serves transformed inputs (3, S, S) and targets (outputs,) of stored frames."""
+    """Provides transformed inputs (3, S, S) and targets (outputs,) of stored frames."""
 
     def __init__(self, frames: LabelledFrames, transform: Callable[[torch.Tensor], torch.Tensor]) -> None:
         self.frames = frames
@@ -35,18 +39,35 @@ class FrameDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return len(self.frames)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image = self.transform(to_tensor(self.frames.images[index]))
+        image = self.transform(bgr_to_rgb_tensor(self.frames.images[index]))
         return image, torch.from_numpy(self.frames.targets[index].astype(np.float32))
 
 
 @dataclass(frozen=True)
-class FinetuningEpoch:
-    """What one epoch did.
+class FinetuningPlan:
+    """How to fine-tune a head.
 
     Attributes:
-        epoch: From 1.
-        loss: Mean over the samples seen.
-        learning_rate: At the epoch's start.
+        recipe: Hyperparameters.
+        tuning_mode: Which tensors may change, one of `action_heads.tuning_modes.TUNING_MODES`.
+        seed: Determines the classifier's initial weights, the order of the samples and the augmentation.
+        device: `cpu` or `cuda:N`.
+    """
+
+    recipe: Recipe
+    tuning_mode: str = ALL
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class FinetuningEpoch:
+    """Report of one epoch.
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        loss: Mean over the samples.
+        learning_rate: At the start of the epoch.
     """
 
     epoch: int
@@ -57,97 +78,89 @@ class FinetuningEpoch:
 def train_head(
     frames: LabelledFrames,
     trunk: Trunk,
-    recipe: Recipe,
-    preprocessing: Preprocessing,
-    seed: int,
-    device: str = "cpu",
-    tuning: str = ALL,
+    plan: FinetuningPlan,
     on_epoch: Callable[[FinetuningEpoch], None] = lambda report: None,
-    progress: Callable[[Iterable[int]], Iterable[int]] = lambda epochs: epochs,
+    progress: Progress = no_progress,
 ) -> nn.Module:
-    """Train one actor's head; the caller's random state is left alone.
+    """Fine-tune one actor's head; the caller's random state remains unchanged.
 
     Args:
-        frames: What to learn from, stored at `preprocessing.stored_size` (`preprocessing.size` without augmentation).
-        trunk: The weights to start from.
-        recipe: How to train.
-        preprocessing: How frames become inputs.
-        seed: Decides the last layer's start, the order of the samples and the augmentation.
-        device: `cpu` or `cuda:N`.
-        tuning: What may move, one of `action_heads.tuning_modes.TUNING_MODES`; the rest stays the trunk's.
-        on_epoch: Told after every epoch.
-        progress: Wraps the epochs' numbers, for a progress bar.
+        frames: Training data, stored at `stored_size` of the trunk's preprocessing (at `size` without augmentation).
+        trunk: Initial weights and preprocessing.
+        plan: How to train.
+        on_epoch: Called with the report of every epoch.
+        progress: Shows the progress over the epochs.
 
     Returns:
-        The trained network, in evaluation mode, on the device, its convolutions rounded as its file keeps them.
+        The trained network, in evaluation mode, on the device, its convolutions rounded as they are stored.
 
     Raises:
-        TrainingError: If there are no frames, or the loss stops being a number.
+        TrainingError: If there are no frames, or the loss becomes infinite or NaN.
     """
     if not len(frames):
         raise TrainingError("no frame to train on")
-    cuda = [torch.device(device)] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[torch.device(plan.device)] if plan.device.startswith("cuda") else []):
+        torch.manual_seed(plan.seed)
         network = trunk.backbone.build(frames.targets.shape[1])
-        start_from(network, trunk)
-        movable = trunk.backbone.movable(network, tuning)
-        network = network.to(device).to(memory_format=torch.channels_last)
-        _fit(network, movable, frames, recipe, preprocessing, device, on_epoch, progress)
+        initialize_from_trunk(network, trunk)
+        network = network.to(plan.device).to(memory_format=torch.channels_last)
+        trainer = _Trainer(network, frames, trunk, plan)
+        for epoch in progress(range(1, plan.recipe.epochs + 1), "training", "epoch"):
+            on_epoch(trainer.train_epoch(epoch))
     round_convolutions(network)
     return network.eval()
 
 
-def _fit(
-    network: nn.Module,
-    movable: set[str],
-    frames: LabelledFrames,
-    recipe: Recipe,
-    preprocessing: Preprocessing,
-    device: str,
-    on_epoch: Callable[[FinetuningEpoch], None],
-    progress: Callable[[Iterable[int]], Iterable[int]],
-) -> None:
-    """Run the recipe's epochs."""
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name in movable)
-    transform = (training_transform if recipe.augment else evaluation_transform)(preprocessing)
-    loader = DataLoader(FrameDataset(frames, transform), recipe.batch_size, sampler=_sampler(frames, recipe))
-    optimizer, scheduler = _optimizer(network, recipe)
-    loss_of = LOSSES[recipe.loss]
-    autocast = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=recipe.bf16 and fast_bfloat16(device))
-    for epoch in progress(range(1, recipe.epochs + 1)):
-        _train_mode(network, movable)
-        learning_rate = optimizer.param_groups[0]["lr"]
-        total = 0.0
-        for inputs, targets in loader:
-            inputs = inputs.to(device, memory_format=torch.channels_last)
-            with autocast:
-                logits = network(inputs)
-            loss = loss_of(logits.float(), targets.to(device))
+class _Trainer:
+    """State of one fine-tuning."""
+
+    def __init__(self, network: nn.Module, frames: LabelledFrames, trunk: Trunk, plan: FinetuningPlan) -> None:
+        recipe = plan.recipe
+        self.network = network
+        self.device = plan.device
+        self.trainable = trunk.backbone.trainable_tensors(network, plan.tuning_mode)
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name in self.trainable)
+        transform = (training_transform if recipe.augment else evaluation_transform)(trunk.preprocessing)
+        self.loader = DataLoader(FrameDataset(frames, transform), recipe.batch_size, sampler=_sampler(frames, recipe))
+        self.optimizer, self.scheduler = _optimizer(network, recipe)
+        self.loss = LOSSES[recipe.loss]
+        bf16 = recipe.bf16 and fast_bfloat16(plan.device)
+        self.autocast = torch.autocast(plan.device.split(":")[0], torch.bfloat16, enabled=bf16)
+
+    def train_epoch(self, epoch: int) -> FinetuningEpoch:
+        """Train on every sample that the sampler draws in one epoch."""
+        self._set_train_mode()
+        learning_rate = self.optimizer.param_groups[0]["lr"]
+        total, samples = 0.0, 0
+        for inputs, targets in self.loader:
+            inputs = inputs.to(self.device, memory_format=torch.channels_last)
+            with self.autocast:
+                logits = self.network(inputs)
+            loss = self.loss(logits.float(), targets.to(self.device))
             if not math.isfinite(loss.item()):
                 raise TrainingError(f"the loss became {loss.item()} in epoch {epoch}; try a lower learning rate")
-            optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
+            self.optimizer.step()
             total += loss.item() * len(inputs)
-        scheduler.step()
-        on_epoch(FinetuningEpoch(epoch, total / len(frames), learning_rate))
+            samples += len(inputs)
+        self.scheduler.step()
+        return FinetuningEpoch(epoch, total / samples, learning_rate)
 
-
-def _train_mode(network: nn.Module, movable: set[str]) -> None:
-    """Let a network train, but for the normalisation layers that may not move: they keep their statistics."""
-    network.train()
-    for name, layer in normalisation_layers(network).items():
-        if f"{name}.running_mean" not in movable:
-            layer.eval()
+    def _set_train_mode(self) -> None:
+        """Set the network to training mode, except for frozen normalization layers, whose statistics stay fixed."""
+        self.network.train()
+        for name, layer in normalization_layers(self.network).items():
+            if f"{name}.running_mean" not in self.trainable:
+                layer.eval()
 
 
 def predict_frames(
     network: nn.Module, frames: LabelledFrames, preprocessing: Preprocessing, device: str = "cpu"
 ) -> NDArray[np.float32]:
-    """Give each label's probability in each stored frame, shape (N, outputs), in [0, 1]."""
-    loader = DataLoader(FrameDataset(frames, evaluation_transform(preprocessing)), batch_size=16)
+    """Return the labels' probabilities in each stored frame, shape (N, outputs), in [0, 1]."""
+    loader = DataLoader(FrameDataset(frames, evaluation_transform(preprocessing)), PREDICTION_BATCH_SIZE)
     parts = [np.zeros((0, frames.targets.shape[1]), np.float32)]
     with torch.inference_mode():
         parts += [torch.sigmoid(network(inputs.to(device))).cpu().numpy() for inputs, _ in loader]
@@ -155,33 +168,26 @@ def predict_frames(
 
 
 def score_frames(probabilities: NDArray[np.float32], targets: NDArray[np.bool_], label_threshold: float) -> Scores:
-    """Score one head's frames as the pipeline reads them out, sample-averaged.
+    """Score the predictions of one head for single frames, with labels decided as in the pipeline.
 
     Args:
         probabilities: Shape (N, outputs), in [0, 1].
         targets: Shape (N, outputs).
-        label_threshold: From which probability a label is said.
+        label_threshold: Probability from which a label is predicted.
 
     Returns:
-        Precision, recall and F1.
+        Sample-averaged precision, recall and F1.
     """
     return count(decide_labels(probabilities, label_threshold), targets).sample_averaged
 
 
-def fast_bfloat16(device: str) -> bool:
-    """Say whether training on a device gains by bfloat16: on a CPU, AVX-512's instructions alone make it slower."""
-    if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-
-
 def first_label_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy against the first label that holds, as published (A2D challenge report, section 3.2.1)."""
+    """Compute the cross-entropy with the first true label, as published (A2D challenge report, section 3.2.1)."""
     return nn.functional.cross_entropy(logits, targets.argmax(dim=1))
 
 
 def all_labels_bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy on every label of the actor."""
+    """Compute the binary cross-entropy over all labels of the actor."""
     return nn.functional.binary_cross_entropy_with_logits(logits, targets)
 
 
@@ -192,20 +198,20 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> tuple[torch.optim.Optimizer, Any]:
-    """Make the recipe's optimizer and its schedule, stepped once an epoch."""
-    moved = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    """Create the recipe's optimizer and its schedule, which is stepped once per epoch."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(moved, recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay)
+        optimizer = torch.optim.SGD(parameters, recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay)
     else:
-        optimizer = torch.optim.AdamW(moved, recipe.learning_rate, weight_decay=recipe.weight_decay)
+        optimizer = torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
     if recipe.schedule == "step":
         return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, STEP_EPOCHS, gamma=0.1)
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)
 
 
 def _sampler(frames: LabelledFrames, recipe: Recipe) -> Sampler[int]:
-    """Draw every frame once an epoch or, balanced, as often as the square root of its rarest label's rarity."""
+    """Sample every frame once per epoch or, if balanced, in proportion to 1/√n of its rarest label's n frames."""
     if not recipe.balance:
         return RandomSampler(frames.images)
     frequency = np.maximum(frames.targets.sum(axis=0), 1)

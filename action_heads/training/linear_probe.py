@@ -1,9 +1,9 @@
-"""The last layer by regression: one-vs-rest logistic regression on kept features, deterministic and done in seconds.
+"""Linear probe: a head's classifier as one-vs-rest logistic regression on cached features, deterministic and fast.
 
-The features are standardised for the regression, block by block, which is then folded into the layer's weight and bias,
-so that what comes out is an ordinary last layer. How strongly the weights are held back is chosen by cross-validation
-within the training samples, whose groups stay together; what it says of held-out samples also gives the temperature by
-which the layer is divided, so that its probabilities mean what they say.
+The features are standardized, block by block, for the regression only; the scaling is then folded into the classifier's
+weight and bias. The regularization C is chosen by cross-validation within the training samples, grouped by source. The
+held-out predictions of the same cross-validation determine the temperature by which the classifier is divided, so that
+its probabilities are calibrated.
 """
 
 from dataclasses import dataclass, replace
@@ -17,28 +17,29 @@ from sklearn.model_selection import GroupKFold
 from torch import nn
 
 from a2d.metrics import count
-from action_heads.crops import MOTION_LAYER
+from action_heads.input_kinds import MOTION_LAYER
 from action_heads.label_decision import decide_labels, to_probabilities
 from action_heads.training.temperature import expected_calibration_error, fit_temperature
 from common.errors import TrainingError
 
-C_VALUES = (3.0, 10.0, 30.0)  # scikit-learn's C: the smaller, the more the weights are held back
-DEFAULT_C = 10.0  # where there is one group only, and nothing to choose by
-MIN_SPREAD = 0.05  # of the mean spread in its block: a feature that hardly ever moves must not decide when it does
+C_VALUES = (3.0, 10.0, 30.0)  # scikit-learn's C: the smaller, the stronger the regularization
+DEFAULT_C = 10.0  # if there is only one group, so that cross-validation is impossible
+MIN_STD = 0.05  # added to each standard deviation, relative to the block's mean: damps nearly constant features
 FOLDS = 5
-ITERATIONS = 2000
+MAX_ITERATIONS = 2000
 
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """Features of looks at one actor, and what it does in each.
+    """Features of sampled frames of one actor, with their targets.
 
     Attributes:
-        values: Shape (N, V, D), float32: V views of each look, the first one as prediction sees it.
-        targets: Shape (N, outputs), True where the actor's label holds.
-        sample: The sample that each look belongs to, shape (N,), from 0.
-        groups: Source of each look, shape (N,).
-        blocks: How many of the D features belong together, in order, each block with the same say; () for all.
+        values: Shape (N, V, D), float32: V versions of each frame, the first one as in prediction, then mirrored.
+        targets: Shape (N, outputs).
+        sample: Index of each frame's sample, shape (N,), from 0.
+        groups: Source of each frame, shape (N,).
+        blocks: Sizes of the blocks that the D features consist of, in order; each block gets the same total variance.
+            Empty for a single block.
     """
 
     values: NDArray[np.float32]
@@ -50,8 +51,8 @@ class LabelledFeatures:
     def __len__(self) -> int:
         return len(self.values)
 
-    def at(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "LabelledFeatures":
-        """Give some of the looks."""
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "LabelledFeatures":
+        """Return the features of some of the frames."""
         return replace(
             self,
             values=self.values[rows],
@@ -63,249 +64,251 @@ class LabelledFeatures:
 
 @dataclass(frozen=True)
 class AuxiliaryFeatures:
-    """Features of looks at other actors, which teach this one's head too: an action is the same, whoever does it.
+    """Features of frames of other actors, as additional training data: the same action, performed by other actors.
 
     Attributes:
-        features: Their targets are what would hold of the borrower's labels.
-        known: For which of those labels a look says anything, shape (N, outputs).
-        weight: How much a sample of theirs counts; an own one counts 1.
+        features: Their targets are in terms of the trained actor's labels.
+        known: Mask of the known targets, shape (N, outputs).
+        weight: Weight of an auxiliary sample; the actor's own samples have weight 1.
     """
 
     features: LabelledFeatures
     known: NDArray[np.bool_]
     weight: float
 
-    def without(self, groups: NDArray[np.str_]) -> "LentFeatures":
-        """Leave out what comes from some sources."""
-        kept = ~np.isin(self.features.groups, groups)
-        return replace(self, features=self.features.at(kept), known=self.known[kept])
+    def without(self, groups: NDArray[np.str_]) -> "AuxiliaryFeatures":
+        """Return the features without those from some sources."""
+        rows = ~np.isin(self.features.groups, groups)
+        return replace(self, features=self.features.take(rows), known=self.known[rows])
 
 
 @dataclass(frozen=True)
 class TemperatureScaling:
-    """How sure a layer may be of itself, as held-out samples showed.
+    """Calibration of a classifier on held-out predictions.
 
     Attributes:
-        temperature: By which its logits were divided.
-        before: Its reliability error with the logits as they were, in [0, 1].
-        after: And with the divided ones; the temperature was fitted to the same samples.
+        temperature: Divisor of the logits.
+        error_before: Expected calibration error of the original logits, in [0, 1].
+        error_after: Of the divided logits, on the samples that the temperature was fitted to.
     """
 
     temperature: float
-    before: float
-    after: float
+    error_before: float
+    error_after: float
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """A last layer: logits are `features @ weight.T + bias`.
+    """A linear classifier: logits are `features @ weight.T + bias`.
 
     Attributes:
         weight: Shape (outputs, D), float32.
         bias: Shape (outputs,), float32.
-        strength: scikit-learn's C.
-        tried: Sample-averaged F1 by strength, in the cross-validation; empty where nothing was tried.
-        calibration: What weight and bias were divided by; None where nothing was held out to see.
+        C: scikit-learn's inverse regularization strength.
+        f1_by_c: Sample-averaged F1 in the cross-validation by value of C; empty without cross-validation.
+        calibration: Temperature by which weight and bias were divided; None without cross-validation.
     """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
-    strength: float
-    tried: dict[float, float]
+    C: float
+    f1_by_c: dict[float, float]
     calibration: TemperatureScaling | None = None
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give each label's probability, from features (..., D) to (..., outputs), in [0, 1]."""
+        """Return the labels' probabilities, from features (..., D) to (..., outputs), in [0, 1]."""
         return to_probabilities(self.logits(features))
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give each label's logit, from features (..., D) to (..., outputs)."""
+        """Return the labels' logits, from features (..., D) to (..., outputs)."""
         return features @ self.weight.T + self.bias
 
-    def put_into(self, network: nn.Module, name: str) -> None:
-        """Make it a network's last layer; what it makes of motion becomes a layer `motion` beside it."""
-        layer: Any = network.get_submodule(name)
-        images = layer.in_features
+    def copy_into(self, network: nn.Module, classifier: str) -> None:
+        """Copy the weights into a network's layer `classifier`, and those of motion features into its motion layer."""
+        layer: Any = network.get_submodule(classifier)
+        size = layer.in_features
         with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(self.weight[:, :images]))
+            layer.weight.copy_(torch.from_numpy(self.weight[:, :size]))
             layer.bias.copy_(torch.from_numpy(self.bias))
-            if self.weight.shape[1] > images:
+            if self.weight.shape[1] > size:
                 motion: Any = network.get_submodule(MOTION_LAYER)
-                motion.weight.copy_(torch.from_numpy(self.weight[:, images:]))
+                motion.weight.copy_(torch.from_numpy(self.weight[:, size:]))
 
     def recipe(self) -> dict[str, Any]:
-        """Say how it was made, for a manifest."""
-        tried = {f"{strength:g}": round(f1, 4) for strength, f1 in self.tried.items()}
-        made = {"name": "logistic_regression", "strength": self.strength, "f1_by_strength": tried, "folds": FOLDS}
+        """Return a description of the training, for a manifest."""
+        f1_by_c = {f"{c:g}": round(f1, 4) for c, f1 in self.f1_by_c.items()}
+        recipe = {"name": "logistic_regression", "strength": self.C, "f1_by_strength": f1_by_c, "folds": FOLDS}
         if self.calibration:
-            made["temperature"] = round(self.calibration.temperature, 4)
-            made["reliability_error"] = {
-                "before": round(self.calibration.before, 4),
-                "after": round(self.calibration.after, 4),
+            recipe["temperature"] = round(self.calibration.temperature, 4)
+            recipe["reliability_error"] = {
+                "before": round(self.calibration.error_before, 4),
+                "after": round(self.calibration.error_after, 4),
             }
-        return made
+        return recipe
 
 
-def fit_linear_probe(features: LabelledFeatures, lent: AuxiliaryFeatures | None = None) -> LinearProbe:
-    """Fit the last layer, its strength and its temperature chosen within the material.
+def fit_linear_probe(features: LabelledFeatures, auxiliary: AuxiliaryFeatures | None = None) -> LinearProbe:
+    """Fit a classifier, with C and the temperature chosen by cross-validation.
 
     Args:
-        features: What to learn from.
-        lent: What looks at other actors teach besides; None for nothing.
+        features: Training data.
+        auxiliary: Additional training data from other actors.
 
     Returns:
-        The layer.
+        The classifier.
 
     Raises:
-        TrainingError: If there is nothing to learn from.
+        TrainingError: If there is no training data.
     """
     if not len(features):
         raise TrainingError("no frame to train on")
-    held_out = predict_held_out(features, lent)
-    tried = {strength: score_samples(logits, features) for strength, logits in held_out.items()}
-    strength = max(tried, key=lambda value: (round(tried[value], 6), -value)) if tried else DEFAULT_C
-    (layer,) = fit_for_c_values(features, [strength], lent)
-    if not tried:
-        return layer
-    logits, targets = pool_logits(held_out[strength], features)
+    held_out = predict_held_out(features, auxiliary)
+    f1_by_c = {c: score_samples(logits, features) for c, logits in held_out.items()}
+    best_c = max(f1_by_c, key=lambda c: (round(f1_by_c[c], 6), -c)) if f1_by_c else DEFAULT_C
+    (probe,) = fit_for_c_values(features, [best_c], auxiliary)
+    if not f1_by_c:
+        return probe
+    logits, targets = pool_logits(held_out[best_c], features)
     temperature = fit_temperature(logits, targets)
     before, after = (expected_calibration_error(to_probabilities(logits / by), targets) for by in (1, temperature))
-    # A label of which there was nothing to learn has a constant, which says how much there was, and that stays.
-    divisor = np.where(layer.weight.any(axis=1), temperature, 1).astype(np.float32)
+    # The constant of a label without any contrast reflects the number of samples, so it is not scaled.
+    divisor = np.where(probe.weight.any(axis=1), temperature, 1).astype(np.float32)
     calibration = TemperatureScaling(temperature, before, after)
-    return LinearProbe(layer.weight / divisor[:, None], layer.bias / divisor, strength, tried, calibration)
+    return LinearProbe(probe.weight / divisor[:, None], probe.bias / divisor, best_c, f1_by_c, calibration)
 
 
 def fit_for_c_values(
-    features: LabelledFeatures, strengths: list[float], lent: AuxiliaryFeatures | None = None
+    features: LabelledFeatures, c_values: list[float], auxiliary: AuxiliaryFeatures | None = None
 ) -> list[LinearProbe]:
-    """Fit one layer for each strength, rising, to the mean of each sample's looks; all own samples weigh the same.
+    """Fit one classifier per value of C to the mean features of each sample, all samples with the same weight.
 
     Args:
-        features: What to learn from; at least one look.
-        strengths: scikit-learn's C, rising, so that each fit can start from the one before.
-        lent: What looks at other actors teach besides; None for nothing.
+        features: Training data with at least one frame.
+        c_values: In ascending order, so that each fit can start from the previous one.
+        auxiliary: Additional training data from other actors.
     """
-    table = _tabulate(features, lent)
-    rows = table.rows[: table.own]
-    mean, std = rows.mean(axis=0), _spread(rows, features.blocks)
-    inputs = ((table.rows - mean) / std).astype(np.float64)  # in single precision the search for the optimum stalls
+    table = _build_table(features, auxiliary)
+    rows = table.rows[: table.primary_rows]
+    mean, std = rows.mean(axis=0), _scale(rows, features.blocks)
+    inputs = ((table.rows - mean) / std).astype(np.float64)  # in single precision the optimizer stalls
     basis = None
-    if inputs.shape[1] > len(inputs):  # no more than so many directions are told apart by so few samples
+    if inputs.shape[1] > len(inputs):  # the rows span at most as many dimensions as there are rows
         left, values, basis = np.linalg.svd(inputs, full_matrices=False)
         inputs = left * values
-    found = np.zeros((len(strengths), table.targets.shape[1], inputs.shape[1] + 1))
+    solutions = np.zeros((len(c_values), table.targets.shape[1], inputs.shape[1] + 1))
     for label, known in enumerate(table.known.T):
-        found[:, label] = _regress(inputs[known], table.targets[known, label], table.weights[known], strengths)
-    layers = []
-    for strength, solution in zip(strengths, found, strict=True):
+        solutions[:, label] = _fit_label(inputs[known], table.targets[known, label], table.weights[known], c_values)
+    probes = []
+    for c, solution in zip(c_values, solutions, strict=True):
         weight = (solution[:, :-1] if basis is None else solution[:, :-1] @ basis) / std
         bias = solution[:, -1] - weight @ mean
-        layers.append(LinearProbe(weight.astype(np.float32), bias.astype(np.float32), strength, {}))
-    return layers
+        probes.append(LinearProbe(weight.astype(np.float32), bias.astype(np.float32), c, {}))
+    return probes
 
 
 def pool_samples(features: LabelledFeatures) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Give the mean of each sample's looks, shape (samples, V, D), and its targets, shape (samples, outputs)."""
-    _, first, place = np.unique(features.sample, return_index=True, return_inverse=True)
+    """Return each sample's mean features, shape (samples, V, D), and its targets, shape (samples, outputs)."""
+    _, first, index = np.unique(features.sample, return_index=True, return_inverse=True)
     sums = np.zeros((len(first), *features.values.shape[1:]), np.float32)
-    np.add.at(sums, place, features.values)
-    looks = np.bincount(place).astype(np.float32)
-    return (sums / looks[:, None, None]).astype(np.float32), features.targets[first]
-
-
-def _spread(rows: NDArray[np.float32], blocks: tuple[int, ...]) -> NDArray[np.float64]:
-    """Say by what features (N, D) are divided, shape (D,), so that all blocks have a variance of 1 in all."""
-    parts = np.split(rows.std(axis=0, dtype=np.float64), np.cumsum(blocks or [rows.shape[1]])[:-1])
-    return np.concatenate([(part + MIN_SPREAD * part.mean() + 1e-6) * np.sqrt(len(part)) for part in parts])
+    np.add.at(sums, index, features.values)
+    counts = np.bincount(index).astype(np.float32)
+    return (sums / counts[:, None, None]).astype(np.float32), features.targets[first]
 
 
 def pool_logits(
     logits: NDArray[np.float32], features: LabelledFeatures
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Give the mean of what is said of each sample's looks, and its targets, both of shape (samples, outputs).
+    """Return each sample's mean logits and its targets, both of shape (samples, outputs).
 
     Args:
-        logits: Of each look, shape (N, outputs).
-        features: The looks' samples and truth.
+        logits: Of each frame, shape (N, outputs).
+        features: Provides the frames' samples and targets.
     """
-    _, first, place = np.unique(features.sample, return_index=True, return_inverse=True)
-    means = np.stack([np.bincount(place, column) for column in logits.T], axis=1) / np.bincount(place)[:, None]
+    _, first, index = np.unique(features.sample, return_index=True, return_inverse=True)
+    means = np.stack([np.bincount(index, column) for column in logits.T], axis=1) / np.bincount(index)[:, None]
     return means, features.targets[first]
 
 
 def score_samples(logits: NDArray[np.float32], features: LabelledFeatures) -> float:
-    """Give the sample-averaged F1 of what is said of each sample, read out as the tagger does: F1 in [0, 1].
+    """Return the sample-averaged F1, in [0, 1], of labels decided from each sample's mean logits, as in the tagger.
 
     Args:
-        logits: Of each look, shape (N, outputs).
-        features: The looks' samples and truth.
+        logits: Of each frame, shape (N, outputs).
+        features: Provides the frames' samples and targets.
     """
     means, targets = pool_logits(logits, features)
     return count(decide_labels(to_probabilities(means)), targets).sample_averaged.f1
 
 
-def predict_held_out(features: LabelledFeatures, lent: AuxiliaryFeatures | None) -> dict[float, NDArray[np.float32]]:
-    """Give every look's logits (N, outputs) by layers that know nothing of its source; empty for one source alone."""
+def predict_held_out(
+    features: LabelledFeatures, auxiliary: AuxiliaryFeatures | None
+) -> dict[float, NDArray[np.float32]]:
+    """Return logits (N, outputs) by value of C, cross-validated in groups by source; empty for a single source."""
     folds = min(FOLDS, len(set(features.groups.tolist())))
     if folds < 2:
         return {}
-    logits = {strength: np.zeros(features.targets.shape, np.float32) for strength in C_VALUES}
+    logits = {c: np.zeros(features.targets.shape, np.float32) for c in C_VALUES}
     for train, held_out in GroupKFold(folds).split(features.values, groups=features.groups):
-        known = lent.without(features.groups[held_out]) if lent else None
-        for layer in fit_for_c_values(features.at(train), list(C_VALUES), known):
-            logits[layer.strength][held_out] = layer.logits(features.values[held_out, 0])
+        allowed = auxiliary.without(features.groups[held_out]) if auxiliary else None
+        for probe in fit_for_c_values(features.take(train), list(C_VALUES), allowed):
+            logits[probe.C][held_out] = probe.logits(features.values[held_out, 0])
     return logits
 
 
 @dataclass(frozen=True)
 class _Table:
-    """What a regression learns from, a row for each view of each sample; own samples come first.
+    """Training data of a regression, one row per version of each sample; auxiliary samples come last.
 
     Attributes:
         rows: Shape (R, D), float32.
         targets: Shape (R, outputs).
-        known: Which targets count, shape (R, outputs).
+        known: Mask of the known targets, shape (R, outputs).
         weights: Shape (R,).
-        own: How many rows are of own samples.
+        primary_rows: Number of rows that are not auxiliary.
     """
 
     rows: NDArray[np.float32]
     targets: NDArray[np.bool_]
     known: NDArray[np.bool_]
     weights: NDArray[np.float64]
-    own: int
+    primary_rows: int
 
 
-def _tabulate(features: LabelledFeatures, lent: AuxiliaryFeatures | None) -> _Table:
+def _build_table(features: LabelledFeatures, auxiliary: AuxiliaryFeatures | None) -> _Table:
     pooled, targets = pool_samples(features)
     known, weights = np.ones(targets.shape, dtype=bool), np.ones(len(pooled))
-    samples, views, _ = pooled.shape
-    if lent and len(lent.features):
-        others, would_hold = pool_samples(lent.features)
-        _, first = np.unique(lent.features.sample, return_index=True)
-        pooled, targets = np.concatenate([pooled, others]), np.concatenate([targets, would_hold])
-        known = np.concatenate([known, lent.known[first]])
-        weights = np.append(weights, np.full(len(others), lent.weight))
-    rows = pooled.reshape(len(pooled) * views, -1)
-    targets, known, weights = (np.repeat(array, views, axis=0) for array in (targets, known, weights / views))
-    return _Table(rows, targets, known, weights, samples * views)
+    samples, versions, _ = pooled.shape
+    if auxiliary and len(auxiliary.features):
+        auxiliary_pooled, auxiliary_targets = pool_samples(auxiliary.features)
+        _, first = np.unique(auxiliary.features.sample, return_index=True)
+        pooled, targets = np.concatenate([pooled, auxiliary_pooled]), np.concatenate([targets, auxiliary_targets])
+        known = np.concatenate([known, auxiliary.known[first]])
+        weights = np.append(weights, np.full(len(auxiliary_pooled), auxiliary.weight))
+    rows = pooled.reshape(len(pooled) * versions, -1)
+    targets, known, weights = (np.repeat(array, versions, axis=0) for array in (targets, known, weights / versions))
+    return _Table(rows, targets, known, weights, samples * versions)
 
 
-def _regress(
-    inputs: NDArray[np.float64], target: NDArray[np.bool_], weights: NDArray[np.float64], strengths: list[float]
+def _scale(rows: NDArray[np.float32], blocks: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the divisors of features (N, D), shape (D,), which give each block a total variance of 1."""
+    parts = np.split(rows.std(axis=0, dtype=np.float64), np.cumsum(blocks or [rows.shape[1]])[:-1])
+    return np.concatenate([(part + MIN_STD * part.mean() + 1e-6) * np.sqrt(len(part)) for part in parts])
+
+
+def _fit_label(
+    inputs: NDArray[np.float64], target: NDArray[np.bool_], weights: NDArray[np.float64], c_values: list[float]
 ) -> NDArray[np.float64]:
-    """Give weights and bias for each strength, shape (strengths, D + 1)."""
-    solution = np.zeros((len(strengths), inputs.shape[1] + 1))
+    """Return the weights and the bias of one label for each value of C, shape (values, D + 1)."""
+    solution = np.zeros((len(c_values), inputs.shape[1] + 1))
     if target.all() or not target.any():
-        # Nothing tells the label from the rest: say how likely it is after so many samples (Laplace); after a single
-        # one as after two, for a label that was never seen must stay below the threshold from which labels are said.
+        # Without any contrast, the bias is the label's smoothed log-odds (Laplace). At least two samples are assumed,
+        # so that a label without positives stays below the label threshold.
         samples = max(weights.sum(), 2.0)
         solution[:, -1] = np.log(samples + 1) * (1 if target.all() else -1)
         return solution
-    model = LogisticRegression(solver="newton-cg", max_iter=ITERATIONS, warm_start=True)  # half of lbfgs's time
-    for place, strength in enumerate(strengths):
-        model.C = strength
+    model = LogisticRegression(solver="newton-cg", max_iter=MAX_ITERATIONS, warm_start=True)  # twice as fast as lbfgs
+    for index, c in enumerate(c_values):
+        model.C = c
         model.fit(inputs, target, sample_weight=weights)
-        solution[place] = [*model.coef_[0], model.intercept_[0]]
+        solution[index] = [*model.coef_[0], model.intercept_[0]]
     return solution

@@ -1,4 +1,4 @@
-"""Recipes for training a head by epochs: the published one, and ours."""
+"""Recipes for fine-tuning a head: the published one, and the default."""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,26 +6,24 @@ from dataclasses import dataclass, replace
 from common.errors import TrainingError
 from common.files import nearest
 
-AUXILIARY_WEIGHT = 0.3  # by grouped cross-validation over train clips; 0.1 to 1 differ by half a point of F1
-
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a training but the data, the trunk and the seed.
+    """Everything that determines a fine-tuning apart from the data, the trunk, the tuning mode and the seed.
 
     Attributes:
-        name: What the command line and the manifest call it.
-        loss: `cross_entropy` on the first label of a sample, or `bce` on all of them.
+        name: Name on the command line and in manifests.
+        loss: `cross_entropy` on the first label of a sample, or `bce` (binary cross-entropy) on all labels.
         optimizer: `sgd` or `adamw`.
-        learning_rate: At the start.
-        momentum: For SGD.
-        weight_decay: For either.
+        learning_rate: Initial learning rate.
+        momentum: Of SGD.
+        weight_decay: Of either optimizer.
         schedule: `step` (times 0.1 every 7 epochs) or `cosine` (to zero over the training).
-        epochs: Passes over the samples.
-        batch_size: Samples a step.
-        augment: Random crops, flips and colours.
-        balance: Draw samples of rare labels more often.
-        bf16: Compute in bfloat16 where the device is fast at it (CUDA, or a CPU with AMX).
+        epochs: Number of epochs.
+        batch_size: Samples per step.
+        augment: Whether to apply random crops, flips and color jitter.
+        balance: Whether to sample frames with rare labels more often.
+        bf16: Whether to compute in bfloat16 on devices that are fast at it (CUDA, or a CPU with AMX).
     """
 
     name: str
@@ -77,10 +75,10 @@ RECIPES = {recipe.name: recipe for recipe in (DEFAULT, PAPER)}
 
 
 def recipe_from_name(name: str) -> Recipe:
-    """Find a recipe by its name.
+    """Return the recipe with a name.
 
     Raises:
-        TrainingError: If there is none, naming those that there are.
+        TrainingError: If there is no such recipe; the message names the one with the nearest name, or all of them.
     """
     if name not in RECIPES:
         raise TrainingError(f"unknown recipe {name!r}; {nearest(name, RECIPES)}")
@@ -88,17 +86,17 @@ def recipe_from_name(name: str) -> Recipe:
 
 
 def adjust_recipe(recipe: Recipe, **changes: int | float | None) -> Recipe:
-    """Change some of a recipe's numbers.
+    """Return a recipe with some of its numbers changed.
 
     Args:
         recipe: The recipe.
-        changes: New values by field; None keeps the recipe's.
+        **changes: New values by field; None keeps the recipe's value.
 
     Raises:
-        TrainingError: If a number is not above 0, or not finite.
+        TrainingError: If a number is not finite and above 0.
     """
     given = {name: value for name, value in changes.items() if value is not None}
     for name, value in given.items():
         if not 0 < value < math.inf:
-            raise TrainingError(f"{name.replace('_', ' ')} {value} was given, more than 0 is allowed")
+            raise TrainingError(f"{name.replace('_', ' ')} {value} was given, a finite number above 0 is required")
     return replace(recipe, **given)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""Looks at one actor: which frame of which sample, where the actor is in it, and what it does there."""
+"""Sampled frames of one actor: which frame of which sample, the actor's box in it, and the targets."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,24 +10,23 @@ from numpy.typing import NDArray
 
 from a2d.formats.base import Sample
 from a2d.taxonomy import Actor
-from action_heads.crops import crop_actor
-from action_heads.preprocessing import resize_frame
+from action_heads.preprocessing import crop_and_resize
+from common.progress import Progress, no_progress
 from video.clips import read_frames_at
 
-ClipProgress = Callable[[Sequence[Path]], Iterable[Path]]
 NO_MOTION = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
 class SampledFrame:
-    """One look at an actor of a sample.
+    """A frame of a sample in which an actor is shown.
 
     Attributes:
-        sample: Whose labels hold.
+        sample: The sample, with its labels.
         clip_sha256: Of the clip's contents.
-        frame_index: The frame looked at, from 0.
-        box: The actor's box in it, corners in pixels, shape (4,), float32; NaN where there is none.
-        motion: How the actor moves through the clip, shape (M,), float32; empty where no head is told.
+        frame_index: Index of the frame, from 0.
+        box: The actor's box in the frame, corners in pixels, shape (4,), float32; NaN if there is none.
+        motion: Features of the actor's motion through the clip, shape (M,), float32; empty if the head uses none.
     """
 
     sample: Sample
@@ -38,103 +37,100 @@ class SampledFrame:
 
 
 def samples_showing(actor: Actor, samples: Iterable[Sample]) -> list[Sample]:
-    """Keep the samples in which an actor does something."""
-    own = set(actor.label_names)
-    return [sample for sample in samples if own.intersection(sample.labels)]
+    """Return the samples that have at least one label of an actor."""
+    label_names = set(actor.label_names)
+    return [sample for sample in samples if label_names.intersection(sample.labels)]
 
 
 def target_matrix(actor: Actor, samples: Sequence[Sample]) -> NDArray[np.bool_]:
-    """Say which of an actor's labels hold for each sample, shape (samples, outputs)."""
+    """Return the targets of an actor's head for each sample, shape (samples, outputs)."""
     rows = [[name in sample.labels for name in actor.label_names] for sample in samples]
     return np.array(rows, dtype=bool).reshape(len(samples), len(actor.labels))
 
 
 def auxiliary_targets(
-    borrower: Actor, lender: Actor, samples: Sequence[Sample]
+    actor: Actor, auxiliary_actor: Actor, samples: Sequence[Sample]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say what looks at one actor tell of another's labels: an action is the same, whoever does it.
+    """Translate the labels of an auxiliary actor into targets for another actor's head, action by action.
 
     Args:
-        borrower: Whose labels.
-        lender: At whom the looks are.
-        samples: What each look is of.
+        actor: The actor whose head is trained.
+        auxiliary_actor: The actor that the samples show.
+        samples: One sample per row.
 
     Returns:
-        Which of the borrower's labels would hold for each sample, shape (samples, outputs); and for which of them that
-        is known, same shape: those whose action both have, unless several of the borrower's kinds have it.
+        The targets for each sample, shape (samples, outputs), and a mask of the known ones, same shape: the labels
+        whose action both actors have, unless several kinds of the trained actor have it.
     """
-    actions = [label.action for label in borrower.labels]
-    done = [{label.action for label in lender.labels if label.name in sample.labels} for sample in samples]
-    can = {label.action for label in lender.labels}
-    targets = [[action in actions_done for action in actions] for actions_done in done]
-    known = [action in can and actions.count(action) == 1 for action in actions]
+    actions = [label.action for label in actor.labels]
+    labels = auxiliary_actor.labels
+    performed = [{label.action for label in labels if label.name in sample.labels} for sample in samples]
+    possible = {label.action for label in labels}
+    targets = [[action in performed_actions for action in actions] for performed_actions in performed]
+    known = [action in possible and actions.count(action) == 1 for action in actions]
     shape = (len(samples), len(actions))
     return np.array(targets, dtype=bool).reshape(shape), np.broadcast_to(np.array(known), shape)
 
 
 @dataclass(frozen=True)
 class LabelledFrames:
-    """Frames that show one actor, and what it does in each.
+    """Decoded frames of one actor with their targets.
 
     Attributes:
-        images: Shape (N, S, S, 3), uint8, BGR, stretched to a square.
-        targets: Shape (N, outputs), True where the actor's label holds.
+        images: Shape (N, S, S, 3), uint8, BGR, resized to squares.
+        targets: Shape (N, outputs).
     """
 
     images: NDArray[np.uint8]
     targets: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
-        """Check that the arrays are parallel."""
+        """Check that the arrays have the same length."""
         if len(self.images) != len(self.targets):
-            raise ValueError(f"{self.images.shape = } and {self.targets.shape = } do not fit")
+            raise ValueError(f"{self.images.shape = } and {self.targets.shape = } differ in length")
 
     def __len__(self) -> int:
         return len(self.images)
 
 
 def read_labelled_frames(
-    actor: Actor,
-    looks: Sequence[SampledFrame],
-    kind: str,
-    size: int,
-    progress: ClipProgress = lambda clips: clips,
+    actor: Actor, frames: Sequence[SampledFrame], view: str, size: int, progress: Progress = no_progress
 ) -> LabelledFrames:
-    """Decode what a head is trained or scored on.
+    """Decode sampled frames for training or scoring a head.
 
     Args:
-        actor: Whose labels count.
-        looks: Which frames, and where the actor is in them.
-        kind: One of `action_heads.crops.INPUT_KINDS`.
-        size: Side in pixels to which it is stretched.
-        progress: Wraps the clips that are decoded, for a progress bar.
+        actor: Determines the targets.
+        frames: The sampled frames.
+        view: `frame` or `crop`.
+        size: Side in pixels to which the views are resized.
+        progress: Shows the progress over the clips.
 
     Returns:
-        The frames, in the looks' order.
+        The images and targets, in the order of the sampled frames.
 
     Raises:
         ClipError: If a clip cannot be read.
     """
-    images = np.zeros((len(looks), size, size, 3), np.uint8)
-    for row, image in decode_sampled_frames(looks, progress):
-        images[row] = resize_frame(crop_actor(image, looks[row].box, kind), size)
-    return LabelledFrames(images, target_matrix(actor, [look.sample for look in looks]))
+    images = np.zeros((len(frames), size, size, 3), np.uint8)
+    for row, image in decode_sampled_frames(frames, progress):
+        images[row] = crop_and_resize(image, frames[row].box, view, size)
+    return LabelledFrames(images, target_matrix(actor, [frame.sample for frame in frames]))
 
 
 def decode_sampled_frames(
-    looks: Sequence[SampledFrame], progress: ClipProgress = lambda clips: clips
+    frames: Sequence[SampledFrame], progress: Progress = no_progress
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Read the frames that are looked at, clip by clip.
+    """Decode sampled frames, clip by clip.
 
     Yields:
-        The place of a look, and its whole frame (H, W, 3), uint8, BGR.
+        The index of a sampled frame in the sequence, and its whole image (H, W, 3), uint8, BGR.
 
     Raises:
         ClipError: If a clip cannot be read.
     """
     rows: dict[Path, list[int]] = defaultdict(list)
-    for row, look in enumerate(looks):
-        rows[look.sample.clip].append(row)
-    for clip in progress(list(rows)):
-        images = read_frames_at(clip, [looks[row].frame_index for row in rows[clip]]).images
+    for row, frame in enumerate(frames):
+        rows[frame.sample.clip].append(row)
+    for clip in progress(list(rows), "decoding", "clip"):
+        images = read_frames_at(clip, [frames[row].frame_index for row in rows[clip]]).images
         yield from zip(rows[clip], images, strict=True)

@@ -1,52 +1,52 @@
-"""Probabilities that mean what they say: one temperature a head, and how far off its probabilities are.
+"""Temperature scaling of a head's logits, and the calibration error of its probabilities.
 
-Temperature scaling after Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), with a sigmoid for each
-label instead of one softmax.
+After Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), with a sigmoid per label instead of a softmax.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-TEMPERATURES = (0.25, 4.0)  # no head's logits are farther off than so; a handful of samples would believe anything
+TEMPERATURE_BOUNDS = (0.25, 4.0)  # a plausible range; unbounded, the fit to a handful of samples would be arbitrary
 BINS = 10
 
 
 def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.bool_]) -> float:
-    """Find the temperature by which logits are best divided: the likelihood of what is true becomes greatest.
+    """Return the temperature that maximizes the likelihood of the targets when the logits are divided by it.
 
     Args:
-        logits: Of samples that were held out when what gives them was fitted, shape (samples, outputs).
-        targets: What is true, same shape.
+        logits: Predicted for held-out samples, shape (samples, outputs).
+        targets: Same shape.
 
     Returns:
-        Within `TEMPERATURES`; above 1 where the logits were too sure of themselves.
+        Within `TEMPERATURE_BOUNDS`; above 1 if the logits are overconfident.
     """
 
     def loss(log_temperature: float) -> float:
-        cooled = logits / np.exp(log_temperature)
-        return float(np.mean(np.logaddexp(0, cooled) - targets * cooled))
+        scaled = logits / np.exp(log_temperature)
+        return float(np.mean(np.logaddexp(0, scaled) - targets * scaled))
 
-    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
-    return float(np.exp(found.x))
+    result = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURE_BOUNDS)), method="bounded")
+    return float(np.exp(result.x))
 
 
 def expected_calibration_error(probabilities: NDArray[np.floating], targets: NDArray[np.bool_]) -> float:
-    """Say how far probabilities are from how often what they speak of is true: the expected calibration error.
+    """Compute the expected calibration error of probabilities, with ten bins of equal width.
 
     Args:
         probabilities: In [0, 1], of any shape.
-        targets: What is true, same shape.
+        targets: Same shape.
 
     Returns:
-        In [0, 1]: by tenths of probability, the distance of the mean probability from the share that is true, averaged
-        over all probabilities; 0 where there are none.
+        In [0, 1]: the absolute difference between the mean probability and the fraction of true targets in each bin,
+        averaged over all probabilities; 0 if there are none.
 
-    >>> round(expected_calibration_error(np.array([0.8, 0.8, 0.8, 0.8, 0.8]), np.array([True, True, True, True, False])), 3)
+    >>> targets = np.array([True, True, True, True, False])
+    >>> round(expected_calibration_error(np.array([0.8, 0.8, 0.8, 0.8, 0.8]), targets), 3)
     0.0
     >>> round(expected_calibration_error(np.array([0.9, 0.1]), np.array([False, False])), 3)
     0.5
     """
-    place = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1).ravel()
-    surplus = np.bincount(place, probabilities.ravel().astype(np.float64) - targets.ravel(), minlength=BINS)
-    return float(np.abs(surplus).sum() / max(probabilities.size, 1))
+    bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1).ravel()
+    excess = np.bincount(bins, probabilities.ravel().astype(np.float64) - targets.ravel(), minlength=BINS)
+    return float(np.abs(excess).sum() / max(probabilities.size, 1))

@@ -1,7 +1,8 @@
-"""One of an actor's kind, followed through a clip: boxes of neighbouring frames that overlap are one and the same.
+"""Tracking of one individual through a clip: boxes of an actor that overlap in consecutive frames belong together.
 
-The IOU tracker of Bochinski et al., "High-Speed Tracking-by-Detection Without Using Image Information" (AVSS 2017): it
-is enough where every frame has its boxes. The kept trackers bring a second OpenCV, an older NumPy or PyTorch with them.
+The IOU tracker of Bochinski et al., "High-Speed Tracking-by-Detection Without Using Image Information" (AVSS 2017),
+which suffices where detections are available in every frame. The maintained tracking packages would add a second
+OpenCV, an older NumPy or PyTorch as dependencies.
 """
 
 import numpy as np
@@ -9,51 +10,58 @@ from numpy.typing import NDArray
 
 from actor_detector.detections import ClipDetections
 
-MIN_IOU = 0.3  # intersection over union of a box and the track's last one
-MAX_GAP_FRAMES = 10  # frames that were looked at, without a box, after which a track ends
+MIN_IOU = 0.3  # intersection over union of a box and the track's last box
+MAX_GAP_FRAMES = 10  # processed frames without a box after which a track ends
 
 
-def track_actor(found: ClipDetections, actor_index: int) -> ClipDetections:
-    """Keep the boxes of one of an actor's kind: of the track that was seen longest and surest.
+def track_actor(detections: ClipDetections, actor_index: int) -> ClipDetections:
+    """Select the boxes of one individual of an actor: those of the track with the largest total confidence.
 
     Args:
-        found: Of one clip.
-        actor_index: Place of the actor in the taxonomy, from 0.
+        detections: Of one clip.
+        actor_index: Index of the actor in the taxonomy, from 0.
 
     Returns:
-        The same frames, with one box each at most.
+        The same frames, with at most one box each.
     """
-    own = np.flatnonzero(found.actor_index == actor_index)
-    own = own[np.argsort(found.frame_row[own], kind="stable")]
-    growing: list[list[int]] = []
+    candidates = np.flatnonzero(detections.actor_index == actor_index)
+    candidates = candidates[np.argsort(detections.frame_row[candidates], kind="stable")]
+    active: list[list[int]] = []
     ended: list[list[int]] = []
-    for boxes in np.split(own, np.flatnonzero(np.diff(found.frame_row[own])) + 1):
+    for boxes in np.split(candidates, np.flatnonzero(np.diff(detections.frame_row[candidates])) + 1):
         if not len(boxes):
             continue
-        row = found.frame_row[boxes[0]]
-        ended += [track for track in growing if row - found.frame_row[track[-1]] > MAX_GAP_FRAMES]
-        growing = [track for track in growing if row - found.frame_row[track[-1]] <= MAX_GAP_FRAMES]
-        overlap = pairwise_iou(found.boxes[[track[-1] for track in growing]], found.boxes[boxes])
-        for _ in range(min(overlap.shape)):
-            track, box = np.unravel_index(overlap.argmax(), overlap.shape)
-            if overlap[track, box] < MIN_IOU:
-                break
-            growing[track].append(int(boxes[box]))
-            overlap[track], overlap[:, box] = -1, -1
-        taken = {track[-1] for track in growing}
-        growing += [[box] for box in boxes.tolist() if box not in taken]
-    longest = max([*ended, *growing], key=lambda track: float(found.confidence[track].sum()), default=[])
-    return found.take_boxes(np.array(longest, dtype=np.int64))
+        row = detections.frame_row[boxes[0]]
+        ended += [track for track in active if row - detections.frame_row[track[-1]] > MAX_GAP_FRAMES]
+        active = [track for track in active if row - detections.frame_row[track[-1]] <= MAX_GAP_FRAMES]
+        active = _extend_tracks(active, boxes, detections.boxes)
+    best = max([*ended, *active], key=lambda track: float(detections.confidence[track].sum()), default=[])
+    return detections.take_boxes(np.array(best, dtype=np.int64))
 
 
-def pairwise_iou(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the intersection over union of boxes (N, 4) with others (M, 4), corners, shape (N, M), in [0, 1].
+def _extend_tracks(
+    tracks: list[list[int]], candidates: NDArray[np.int64], boxes: NDArray[np.float32]
+) -> list[list[int]]:
+    """Assign the boxes of one frame to tracks, the pair with the largest overlap first; the others start new tracks."""
+    iou = pairwise_iou(boxes[[track[-1] for track in tracks]], boxes[candidates])
+    for _ in range(min(iou.shape)):
+        track, candidate = np.unravel_index(iou.argmax(), iou.shape)
+        if iou[track, candidate] < MIN_IOU:
+            break
+        tracks[track].append(int(candidates[candidate]))
+        iou[track], iou[:, candidate] = -1, -1
+    assigned = {track[-1] for track in tracks}
+    return tracks + [[box] for box in candidates.tolist() if box not in assigned]
 
-    >>> pairwise_iou(np.array([[0, 0, 2, 2]], np.float32), np.array([[1, 0, 3, 2], [5, 5, 6, 6]], np.float32)).round(3)
-    array([[      0.333,           0]], dtype=float32)
+
+def pairwise_iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute the intersection over union of each box (N, 4) with each other box (M, 4), shape (N, M), in [0, 1].
+
+    >>> pairwise_iou(np.array([[0, 0, 2, 2]], np.float32), np.array([[0, 0, 2, 1], [5, 5, 6, 6]], np.float32)).tolist()
+    [[0.5, 0.0]]
     """
-    some, others = some.reshape(-1, 1, 4), others.reshape(1, -1, 4)
-    corner, opposite = np.maximum(some[..., :2], others[..., :2]), np.minimum(some[..., 2:], others[..., 2:])
-    common = np.clip(opposite - corner, 0, None).prod(axis=2)
-    union = sum((boxes[..., 2:] - boxes[..., :2]).prod(axis=2) for boxes in (some, others)) - common
-    return np.asarray(common / np.maximum(union, 1e-9), dtype=np.float32)
+    boxes, others = boxes.reshape(-1, 1, 4), others.reshape(1, -1, 4)
+    top_left, bottom_right = np.maximum(boxes[..., :2], others[..., :2]), np.minimum(boxes[..., 2:], others[..., 2:])
+    intersection = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
+    union = sum((corners[..., 2:] - corners[..., :2]).prod(axis=2) for corners in (boxes, others)) - intersection
+    return np.asarray(intersection / np.maximum(union, 1e-9), dtype=np.float32)

@@ -1,1 +1,1 @@
-"""Training a small actor detector from the pseudo-labels of larger ones."""
+"""Training of a small actor detector on the pseudo-labels of larger ones."""

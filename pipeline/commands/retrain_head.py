@@ -1,108 +1,114 @@
-"""Train ONE actor's action head; every other head stays as it is, to the byte."""
+"""Train ONE actor's action head; no other head changes, to the byte."""
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from action_heads.crops import INPUT_KINDS
+from action_heads.input_kinds import INPUT_KINDS, MOVING, WHOLE_FRAME
+from action_heads.training.recipes import PAPER, adjust_recipe, recipe_from_name
 from action_heads.trunk_files import EMBEDDED
-from action_heads.tuning_modes import TUNING_MODES
-from pipeline.commands import console as cli
+from action_heads.tuning_modes import ALL, BACKBONE_NAMES, CLASSIFIER, TUNING_MODES
+from pipeline.commands import console
+from pipeline.commands.arguments import (
+    add_detector_arguments,
+    add_run_arguments,
+    add_training_arguments,
+    config_from,
+    positive,
+)
 
-BACKBONE, TUNING, INPUT, PLAIN_INPUT = "efficientnet_lite0", "classifier", "moving", "frame"
-PAPER_BACKBONE, PAPER_TUNING = "resnet34", "all"  # what --recipe paper means besides
+if TYPE_CHECKING:
+    from a2d.taxonomy import Taxonomy
+    from pipeline.training.head_training import HeadTrainingPlan
+
+BACKBONE, TUNING_MODE, INPUT, PLAIN_INPUT = "efficientnet_lite0", CLASSIFIER, MOVING, WHOLE_FRAME
+PAPER_BACKBONE, PAPER_TUNING_MODE = "resnet34", ALL  # what --recipe paper implies
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
     parser.add_argument("--actor", required=True, help="person, ball, bird, car, cat or dog, or one of --taxonomy")
-    cli.add_training_arguments(parser)
+    add_training_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of heads")
     network = parser.add_argument_group("network")
-    network.add_argument("--backbone", help=f"efficientnet_lite0 or resnet34 (default: {BACKBONE})")
+    network.add_argument("--backbone", help=f"{' or '.join(BACKBONE_NAMES)} (default: {BACKBONE})")
     network.add_argument(
         "--trunk",
-        default="embedded",
+        default=EMBEDDED,
         help="what to start from: embedded (default), imagenet (downloaded, or an installed package's), random, or a "
         "file of weights",
     )
     network.add_argument(
         "--tune",
         choices=TUNING_MODES,
-        help="; ".join(f"{name}: {what}" for name, what in TUNING_MODES.items()) + f" (default: {TUNING})",
+        help="; ".join(f"{name}: {what}" for name, what in TUNING_MODES.items()) + f" (default: {TUNING_MODE})",
     )
     network.add_argument(
         "--input",
         choices=INPUT_KINDS,
-        help="frame: the whole frame; crop: a square around the actor; both; moving: both, and how the actor moves "
-        f"(default: {INPUT} where the last layer alone is trained on the embedded trunk, else {PLAIN_INPUT})",
+        help="frame: the whole frame; crop: a square around the actor; both; moving: both, and motion features "
+        f"(default: {INPUT} where the last layer alone is trained on the embedded trunk, otherwise {PLAIN_INPUT})",
     )
-    recipe = parser.add_argument_group("recipe, for all tunings but classifier")
+    recipe = parser.add_argument_group("recipe, for all tuning modes but classifier")
     recipe.add_argument(
         "--recipe",
         default="default",
-        help=f"default (all labels, augmented, balanced) or paper (which means --backbone {PAPER_BACKBONE} "
-        f"--tune {PAPER_TUNING} --input {PLAIN_INPUT} too, where they are not given)",
+        help=f"default (all labels, augmented, balanced) or paper (which implies --backbone {PAPER_BACKBONE} "
+        f"--tune {PAPER_TUNING_MODE} --input {PLAIN_INPUT} unless they are given)",
     )
-    recipe.add_argument("--epochs", type=cli.positive, help="instead of the recipe's")
-    recipe.add_argument("--training-batch-size", type=cli.positive, help="instead of the recipe's")
+    recipe.add_argument("--epochs", type=positive, help="instead of the recipe's")
+    recipe.add_argument("--training-batch-size", type=positive, help="instead of the recipe's")
     recipe.add_argument("--learning-rate", type=float, help="instead of the recipe's")
-    cli.add_detector_arguments(parser)
-    cli.add_run_arguments(parser)
-    return parser
+    add_detector_arguments(parser)
+    add_run_arguments(parser)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Train the head, then print every head's hash before and after."""
-    arguments = build_parser().parse_args(argv)
     from a2d.taxonomy import load_taxonomy
-    from action_heads.backbones import find_backbone
-    from action_heads.model import load_trunk
-    from action_heads.training.recipes import PAPER, adjust_recipe, recipe_from_name
     from pipeline.cached_detector import CachedDetector
-    from pipeline.config import find_device
-    from pipeline.training.head_training import Progress, RetrainingPlan, retrain_head
+    from pipeline.training.head_training import retrain_head
 
     taxonomy = load_taxonomy(arguments.taxonomy)
+    plan = make_plan(arguments, taxonomy)
+    detector = CachedDetector.from_config(config_from(arguments), taxonomy)
+    console.make_folder(arguments.out)
+    print(plan.describe(), file=sys.stderr)
+    print(retrain_head(plan, taxonomy, detector, console.progress_bar).table())
+    return console.DONE
+
+
+def make_plan(arguments: argparse.Namespace, taxonomy: "Taxonomy") -> "HeadTrainingPlan":
+    """Create the plan that the arguments describe."""
+    from action_heads.backbones import find_backbone
+    from action_heads.model import load_trunk
+    from inference.devices import find_device
+    from pipeline.training.head_training import HeadTrainingPlan
+
     recipe = recipe_from_name(arguments.recipe)
-    paper = recipe == PAPER
-    tuning = arguments.tune or (PAPER_TUNING if paper else TUNING)
-    backbone = find_backbone(arguments.backbone or (PAPER_BACKBONE if paper else BACKBONE))
-    plan = RetrainingPlan(
+    is_paper = recipe == PAPER
+    tuning_mode = arguments.tune or (PAPER_TUNING_MODE if is_paper else TUNING_MODE)
+    backbone = find_backbone(arguments.backbone or (PAPER_BACKBONE if is_paper else BACKBONE))
+    default_input = INPUT if tuning_mode == TUNING_MODE and arguments.trunk == EMBEDDED else PLAIN_INPUT
+    return HeadTrainingPlan(
         actor=taxonomy.actor(arguments.actor),
         data=arguments.data,
         split=arguments.split,
         held_out=arguments.held_out,
         out=arguments.out,
         trunk=load_trunk(arguments.trunk, backbone, arguments.seed),
-        tuning=tuning,
-        input=arguments.input or (INPUT if tuning == TUNING and arguments.trunk == EMBEDDED else PLAIN_INPUT),
+        tuning_mode=tuning_mode,
+        input_kind=arguments.input or default_input,
         recipe=adjust_recipe(
             recipe,
             epochs=arguments.epochs,
             batch_size=arguments.training_batch_size,
             learning_rate=arguments.learning_rate,
         ),
-        look_every=arguments.look_every,
+        sample_every_seconds=arguments.sample_every_seconds,
         seed=arguments.seed,
         device=find_device(arguments.device),
         cache=arguments.cache / "features" if arguments.cache else None,
-        lent_weight=arguments.borrow,
+        auxiliary_weight=arguments.auxiliary_weight,
     )
-    detector = CachedDetector.from_config(cli.config_from(arguments), taxonomy)
-    cli.make_folder(arguments.out)
-    print(plan.describe(), file=sys.stderr)
-    report = retrain_head(
-        plan,
-        taxonomy,
-        detector,
-        Progress(*cli.training_bars()),
-    )
-    print(report.table())
-    return cli.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(cli.run(main))

@@ -1,62 +1,53 @@
-"""Score the whole pipeline on a labelled split, with trivial answers beside it."""
+"""Score the whole pipeline on a labelled split, with trivial baselines for comparison."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.commands import console as cli
+from pipeline.commands import console
+from pipeline.commands.arguments import (
+    add_data_arguments,
+    add_run_arguments,
+    add_tagger_arguments,
+    config_from,
+    seconds,
+)
+
+EPILOG = "exit code: 0 all samples scored, 1 some clip could not be read to its end, 2 wrong usage"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit code: 0 all samples scored, 1 some clip could not be read to its end, 2 wrong usage",
-    )
-    parser.add_argument("--data", type=Path, required=True, help="A2D, its course layout, or a CSV file,labels,split")
-    parser.add_argument("--split", default="test", help="score this split (default: test)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_data_arguments(parser, "test", "score")
     parser.add_argument(
-        "--baseline-split", metavar="SPLIT", help="where the commonest labels are counted (default: train)"
+        "--baseline-split", metavar="SPLIT", help="where the most common labels are counted (default: train)"
     )
     parser.add_argument(
         "--near",
-        type=cli.seconds,
+        type=seconds,
         metavar="SECONDS",
-        help="gate labelled frames by the frames so near to them (default: by their whole clip, as published)",
+        help="gate labelled frames by the frames at most so far away (default: by the whole clip, as published)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write scores.json and scores.txt there")
-    cli.add_tagger_arguments(parser)
-    cli.add_run_arguments(parser)
-    return parser
+    add_tagger_arguments(parser)
+    add_run_arguments(parser)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Score, print the tables, write the files."""
-    arguments = build_parser().parse_args(argv)
     from common.files import write_atomically
-    from pipeline.evaluation.split_scoring import score_split
+    from pipeline.evaluation.split_scoring import ScoredSplits, score_split
     from pipeline.tagger import ActorActionTagger
 
-    cli.make_folder(arguments.out)
-    tagger = ActorActionTagger.from_config(cli.config_from(arguments))
+    console.make_folder(arguments.out)
+    tagger = ActorActionTagger.from_config(config_from(arguments))
     print(tagger.describe_weights(), file=sys.stderr)
-    report = score_split(
-        tagger,
-        arguments.data,
-        arguments.split,
-        arguments.baseline_split,
-        lambda clips: cli.progress_bar(clips, "scoring", "clip"),
-        arguments.near,
-    )
+    splits = ScoredSplits(arguments.data, arguments.split, arguments.baseline_split, arguments.near)
+    report = score_split(tagger, splits, console.progress_bar)
     print(report.table())
     for failure in report.failures:
         print(f"warning: {failure}", file=sys.stderr)
     write_atomically(arguments.out / "scores.json", json.dumps(report.to_dict(), indent=2) + "\n")
     write_atomically(arguments.out / "scores.txt", report.table() + "\n")
-    return cli.SOME_FAILED if report.failures else cli.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    return console.SOME_FAILED if report.failures else console.DONE

@@ -1,76 +1,76 @@
-"""Tune the gates: from which share of a video's frames an actor counts as present."""
+"""Tune the gates: the share of a video's frames from which an actor counts as present."""
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.commands import console as cli
-from pipeline.training.gate_tuning import tune_on_data
+from pipeline.commands import console
+from pipeline.commands.arguments import (
+    add_data_arguments,
+    add_detector_arguments,
+    add_held_out_argument,
+    add_run_arguments,
+    config_from,
+    fraction,
+    positive,
+)
 from thresholds.tuning import SearchSettings
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="A2D, its course layout, or a CSV file,labels,split")
-    parser.add_argument("--split", default="train", help="tune on this split (default: train)")
-    parser.add_argument("--held-out", metavar="SPLIT", help="report on this one too (default: val or test)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the gates' YAML file")
-    defaults = SearchSettings()
-    search = parser.add_argument_group("search; the defaults are the published settings")
-    search.add_argument("--objective", choices=["prf", "precision", "f1"], default="prf", help="default: prf, −P·R·F1")
-    search.add_argument(
-        "--optimizer", choices=["spso2011", "gbest"], default=defaults.optimizer, help="default: %(default)s"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_data_arguments(parser, "train", "tune on")
+    add_held_out_argument(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the gate file (YAML) to write")
+    group = parser.add_argument_group("search; the defaults are the published settings")
+    group.add_argument("--objective", choices=["prf", "precision", "f1"], default="prf", help="default: prf, −P·R·F1")
+    group.add_argument(
+        "--optimizer", choices=["spso2011", "gbest"], default=SearchSettings.optimizer, help="default: %(default)s"
     )
-    search.add_argument("--particles", type=cli.positive, default=defaults.particles, help="default: %(default)s")
-    search.add_argument(
-        "--iterations", type=cli.positive, default=defaults.iterations, help="of each run (default: %(default)s)"
+    group.add_argument("--particles", type=positive, default=SearchSettings.particles, help="default: %(default)s")
+    group.add_argument(
+        "--iterations", type=positive, default=SearchSettings.iterations, help="of each run (default: %(default)s)"
     )
-    search.add_argument(
-        "--runs", type=cli.positive, default=defaults.runs, help="of which the best counts (default: %(default)s)"
+    group.add_argument(
+        "--runs", type=positive, default=SearchSettings.runs, help="the best of which counts (default: %(default)s)"
     )
-    search.add_argument(
+    low, high = SearchSettings.bounds
+    group.add_argument(
         "--bounds",
-        type=cli.fraction,
+        type=fraction,
         nargs=2,
-        default=defaults.bounds,
+        default=SearchSettings.bounds,
         metavar=("LOW", "HIGH"),
-        help="of every gate (default: 0.1 0.4)",
+        help=f"of every gate (default: {low:g} {high:g})",
     )
-    cli.add_detector_arguments(parser)
-    cli.add_run_arguments(parser)
-    return parser
+    add_detector_arguments(parser)
+    add_run_arguments(parser)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Tune, print the comparison, write the file."""
-    arguments = build_parser().parse_args(argv)
-    cli.make_folder(arguments.out.parent)
+    from pipeline.training.gate_tuning import TuningSplits, tune_on_data
+
+    console.make_folder(arguments.out.parent)
     settings = SearchSettings(
-        arguments.optimizer,
-        arguments.particles,
-        arguments.iterations,
-        arguments.runs,
-        (arguments.bounds[0], arguments.bounds[1]),
-        arguments.seed,
+        optimizer=arguments.optimizer,
+        particles=arguments.particles,
+        iterations=arguments.iterations,
+        runs=arguments.runs,
+        bounds=(arguments.bounds[0], arguments.bounds[1]),
+        seed=arguments.seed,
     )
     report = tune_on_data(
-        cli.config_from(arguments),
+        config_from(arguments),
         arguments.data,
-        arguments.split,
-        arguments.held_out,
+        TuningSplits(arguments.split, arguments.held_out),
         arguments.objective,
         settings,
-        lambda clips: cli.progress_bar(clips, "detecting", "clip"),
+        console.progress_bar,
     )
     print(report.table())
     for warning in report.warnings():
         print(f"warning: {warning}", file=sys.stderr)
     gates = report.save(arguments.out)
     print(f"\nwrote {arguments.out} (sha256 {gates.sha256}) for {gates.detector}")
-    return cli.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    return console.DONE

@@ -1,7 +1,7 @@
-"""Teaching an actor detector of one's own from unlabelled images and clips, and from trained detectors as teachers."""
+"""Training of an actor detector on unlabelled images and clips, with trained detectors as teachers."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,40 +12,49 @@ from tabulate import tabulate
 
 from a2d.dataset import read_samples
 from a2d.taxonomy import Taxonomy
-from action_heads.training.finetuning import fast_bfloat16
+from actor_detector.detector_settings import DetectorSettings
 from actor_detector.training.initial_weights import load_initial_weights
 from actor_detector.training.pseudo_labels import PseudoLabelledImage, label_images
 from actor_detector.training.trainer import DetectorEpoch, Phase, TrainingSettings, train_detector
-from actor_detector.weights import DetectorManifest, save_detector
+from actor_detector.weights import DetectorManifest, architecture_path, save_detector
 from actor_detector.yolo import YoloActorDetector, build_network
 from common.errors import DatasetError
 from common.files import sha256_file, write_atomically
+from common.progress import Progress, no_progress
+from common.training_run import TrainingRun
 from inference.runtime import BF16, F32, Runtime
-from pipeline.training.work_folder import check_work, claim_work, extract_frames, find_images, hash_fraction
+from inference.torch_engine import fast_bfloat16
+from pipeline.training.work_folder import (
+    FRAMES_FOLDER,
+    check_plan,
+    extract_frames,
+    hash_fraction,
+    plan_to_dict,
+    save_plan,
+)
+from video.image_files import find_images
 
-TRUSTED_FROM = 0.25  # fused confidence from which a teacher's box is taught
-TEACHER_CONFIDENCE = 0.1  # of single views; fusing sorts out the rest
-
-Progress = Callable[[Iterable[int], str], Iterable[int]]
+MIN_LABEL_CONFIDENCE = 0.25  # of a fused box, to be used as a label
+TEACHER_CONFIDENCE = 0.1  # of a box in a single view; fusion removes most of the false ones
 
 
 @dataclass(frozen=True)
 class DetectorPlan:
-    """What to teach, from what and how.
+    """What a detector is trained on, and how.
 
     Attributes:
-        images: Folders of images, looked into with all their subfolders.
-        clips: A labelled data set whose clips give frames too, see `a2d.dataset`; its labels are not used.
+        images: Folders of images, searched recursively.
+        clips: A labelled data set from whose clips frames are extracted, see `a2d.dataset`; its labels are not used.
         split: Of those clips.
-        frames_per_clip: Evenly spaced.
+        frames_per_clip: Number of evenly spaced frames.
         teachers: Weights of trained detectors.
-        teacher_image_size: Long side in pixels of what they see.
+        teacher_image_size: Long side in pixels to which the teachers' images are letterboxed.
         architecture: An Ultralytics model YAML with a `TorchVision` backbone and an end-to-end head.
-        start: What to start from, see `actor_detector.training.initial_weights`.
+        start: The initial weights, see `actor_detector.training.initial_weights`.
         phases: Of the training.
         settings: Of the training.
-        held_out: Share of the sources that is kept for measuring.
-        work: Folder for frames, labels, features and checkpoints; a training that was stopped goes on from it.
+        held_out: Share of the images and clips on which the detector is evaluated, in [0, 1].
+        work: Folder for frames, labels, features and checkpoints, from which an interrupted training is resumed.
         out: The detector's file.
         device: `cpu` or `cuda:N`.
     """
@@ -66,27 +75,24 @@ class DetectorPlan:
     device: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what decides the result, for comparing with what an interrupted training was started with."""
-        content = asdict(self)
-        for name in ("work", "out", "device"):
-            del content[name]
-        return dict(json.loads(json.dumps(content, default=str)))
+        """Return what determines the result, for comparison with the plan of an interrupted training."""
+        return plan_to_dict(self, without=("work", "out", "device"))
 
 
 @dataclass(frozen=True)
 class DetectorReport:
-    """What a training made.
+    """The result of a training.
 
     Attributes:
-        out: The file.
-        manifest: What it says about itself.
+        out: The detector's file.
+        manifest: Its manifest.
     """
 
     out: Path
     manifest: DetectorManifest
 
     def table(self) -> str:
-        """Show how well it finds each actor in held-out images, against its teachers."""
+        """Format the F1 of each actor on the held-out images, against the pseudo-labels."""
         scores = self.manifest.scores
         rows = [
             [name, self.manifest.data["boxes"][name], f"{100 * f1:.1f}"]
@@ -94,11 +100,11 @@ class DetectorReport:
         ]
         rows.append(["mean", "", f"{100 * scores['macro_f1']:.1f}"])
         title = (
-            f"{self.out} ({sha256_file(self.out)[:8]}, {self.out.stat().st_size / 1e6:.1f} MB): which actors are "
-            f"in an image, on {scores['images']} held-out images, against the teachers, from confidence "
-            f"{scores['confidence']} on"
+            f"{self.out} ({sha256_file(self.out)[:8]}, {self.out.stat().st_size / 1e6:.1f} MB): actors present in an "
+            f"image, on {scores['images']} held-out images, against the teachers' labels, at confidence "
+            f"{scores['confidence']}"
         )
-        return title + "\n\n" + tabulate(rows, ["class", "boxes learned", "F1 (%)"], disable_numparse=True)
+        return title + "\n\n" + tabulate(rows, ["class", "training boxes", "F1 (%)"], disable_numparse=True)
 
 
 def retrain_detector(
@@ -106,58 +112,34 @@ def retrain_detector(
     taxonomy: Taxonomy,
     resume: bool = False,
     on_epoch: Callable[[DetectorEpoch], None] = lambda report: None,
-    progress: Progress = lambda steps, what: steps,
+    progress: Progress = no_progress,
 ) -> DetectorReport:
-    """Label the images with the teachers, train, and write the detector.
+    """Label the images with the teachers, train a detector on them, and write it.
 
     Args:
-        plan: What to do.
-        taxonomy: Whose actors to find.
-        resume: Go on with the training in `plan.work`.
-        on_epoch: Told after every epoch.
-        progress: Wraps steps, for a progress bar.
+        plan: What to train on, and how.
+        taxonomy: Defines the actors.
+        resume: Continue the training in `plan.work`.
+        on_epoch: Called with the report of every epoch.
+        progress: Shows the progress of each step.
 
     Returns:
-        The report.
+        The result.
 
     Raises:
-        UserError: If an input is wrong, or `plan.work` holds another training.
+        UserError: If an input is wrong, or `plan.work` contains another training.
     """
-    check_work(plan.work, plan.to_dict(), resume)
-    images = collect_images(plan, taxonomy, progress)
-    claim_work(plan.work, plan.to_dict())
-    bf16 = fast_bfloat16(plan.device)
-    teachers = [
-        YoloActorDetector(
-            path,
-            taxonomy,
-            plan.teacher_image_size,
-            TEACHER_CONFIDENCE,
-            Runtime(device=plan.device, precision=BF16 if bf16 else F32),
-        )
-        for path in plan.teachers
-    ]
-    labelled = label_images(
-        list(images), teachers, plan.work / "labels.jsonl", progress=lambda starts: progress(starts, "labelling")
-    )
-    trusted = [_trust(image) for image in labelled]
-    unseen = {group for group in images.values() if hash_fraction(group) < plan.held_out}
-    learned = [image for image in trusted if images[image.path] not in unseen]
-    measured = [image for image in trusted if images[image.path] in unseen]
+    check_plan(plan.work, plan.to_dict(), resume)
+    group_of = collect_images(plan, taxonomy, progress)
+    save_plan(plan.work, plan.to_dict())
+    run = TrainingRun(plan.work, plan.device, fast_bfloat16(plan.device), on_epoch, progress)
+    training, held_out = _split(_label(plan, taxonomy, list(group_of), run), group_of, plan.held_out)
     class_names = [actor.detector_classes[0] for actor in taxonomy.actors]
     torch.manual_seed(plan.settings.seed)
     network = build_network(plan.architecture, class_names, sum(phase.epochs for phase in plan.phases))
     start = load_initial_weights(plan.start, network)
-    reports: list[DetectorEpoch] = []
-
-    def remember(report: DetectorEpoch) -> None:
-        reports.append(report)
-        on_epoch(report)
-
-    average = train_detector(
-        network, learned, measured, plan.phases, plan.settings, plan.work, plan.device, bf16, remember, progress
-    )
-    last = json.loads((plan.work / "epochs.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    average = train_detector(network, training, held_out, plan.phases, plan.settings, run)
+    last_epoch = json.loads((plan.work / "epochs.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     manifest = DetectorManifest(
         class_names=tuple(class_names),
         architecture=sha256_file(plan.architecture),
@@ -165,52 +147,65 @@ def retrain_detector(
         start=start,
         teachers=tuple({"name": path.stem, "sha256": sha256_file(path)} for path in plan.teachers),
         data={
-            "images": len(learned),
-            "of_clips": sum(image.path.parent == plan.work / "frames" for image in learned),
-            "boxes": dict(zip(class_names, _count_boxes(learned, len(class_names)), strict=True)),
+            "images": len(training),
+            "of_clips": sum(image.path.parent == plan.work / FRAMES_FOLDER for image in training),
+            "boxes": dict(zip(class_names, _count_boxes(training, len(class_names)), strict=True)),
         },
         training={"settings": asdict(plan.settings), "phases": [asdict(phase) for phase in plan.phases]},
         scores={
-            "images": len(measured),
-            **{name: last[name] for name in ("confidence", "presence_f1", "macro_f1")},
+            "images": len(held_out),
+            **{name: last_epoch[name] for name in ("confidence", "presence_f1", "macro_f1")},
         },
     )
     save_detector(plan.out, average.state_dict(), manifest)
-    own_yaml = plan.out.with_suffix(".yaml")
-    if own_yaml.resolve() != plan.architecture.resolve():
-        write_atomically(own_yaml, plan.architecture.read_bytes())
+    saved_architecture = architecture_path(plan.out)
+    if saved_architecture.resolve() != plan.architecture.resolve():
+        write_atomically(saved_architecture, plan.architecture.read_bytes())
     return DetectorReport(plan.out, manifest)
 
 
 def collect_images(plan: DetectorPlan, taxonomy: Taxonomy, progress: Progress) -> dict[Path, str]:
-    """Find the images, and write the clips' frames into the work folder where they are not yet.
+    """Find the images, and extract the clips' frames into the work folder.
 
     Returns:
-        For each image the source that it comes from: an image's own name, a clip's `group`.
+        For each image the group with which it is held out: an image's own name, a clip's `group`.
 
     Raises:
         DatasetError: If a folder has no images, or two images have the same name.
     """
-    groups: dict[Path, str] = {}
-    for folder in plan.images:
-        groups |= {path: path.name for path in find_images(folder)}
+    group_of = {path: path.name for folder in plan.images for path in find_images(folder)}
     samples = read_samples(plan.clips, plan.split, taxonomy) if plan.clips else []
-    group_of = {sample.clip: sample.group for sample in samples}
-    clips = sorted(group_of)
-    for place in progress(range(len(clips)), "frames of clips"):
-        for path in extract_frames(clips[place], plan.frames_per_clip, plan.work / "frames"):
-            groups[path] = group_of[clips[place]]
+    clip_groups = {sample.clip: sample.group for sample in samples}
+    for clip, frames in extract_frames(plan.work, clip_groups, plan.frames_per_clip, progress).items():
+        group_of |= dict.fromkeys(frames, clip_groups[clip])
     names: dict[str, Path] = {}
-    for path in groups:
+    for path in group_of:
         if path.name in names:
             raise DatasetError(f"{path} and {names[path.name]} have the same name; rename one")
         names[path.name] = path
-    return groups
+    return group_of
 
 
-def _trust(image: PseudoLabelledImage) -> PseudoLabelledImage:
-    kept = image.confidence >= TRUSTED_FROM
-    return PseudoLabelledImage(image.path, image.boxes[kept], image.confidence[kept], image.actor_index[kept])
+def _label(
+    plan: DetectorPlan, taxonomy: Taxonomy, images: Sequence[Path], run: TrainingRun
+) -> list[PseudoLabelledImage]:
+    """Label images with the teachers, and drop the boxes that are not confident enough."""
+    settings = DetectorSettings(plan.teacher_image_size, TEACHER_CONFIDENCE)
+    runtime = Runtime(device=plan.device, precision=BF16 if run.bf16 else F32)
+    teachers = [YoloActorDetector(path, taxonomy, settings, runtime) for path in plan.teachers]
+    labelled = label_images(images, teachers, plan.work / "labels.jsonl", progress=run.progress)
+    return [image.at_confidence(MIN_LABEL_CONFIDENCE) for image in labelled]
+
+
+def _split(
+    images: Sequence[PseudoLabelledImage], group_of: Mapping[Path, str], held_out: float
+) -> tuple[list[PseudoLabelledImage], list[PseudoLabelledImage]]:
+    """Split images into training and held-out images, by group."""
+    is_held_out = {group: hash_fraction(group) < held_out for group in group_of.values()}
+    return (
+        [image for image in images if not is_held_out[group_of[image.path]]],
+        [image for image in images if is_held_out[group_of[image.path]]],
+    )
 
 
 def _count_boxes(images: Sequence[PseudoLabelledImage], actors: int) -> list[int]:

@@ -1,6 +1,6 @@
-"""Tuning of the gates on a labelled data set: presence ratios from the cache, gates from the swarm."""
+"""Tuning the gates on a labelled data set: presence ratios from the cached detections, gates from the swarm."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,58 +12,40 @@ from a2d.dataset import clip_labels, find_held_out_split, read_samples
 from a2d.formats.base import Sample
 from a2d.metrics import Scores
 from a2d.taxonomy import Taxonomy, load_taxonomy
-from common.errors import DatasetError, UserError
+from common.errors import DatasetError
+from common.progress import Progress, no_progress
 from pipeline.cached_detector import CachedDetector, UnreadableClip
 from pipeline.config import TaggerConfig
 from thresholds.exact import UNIFORM_GATE
 from thresholds.fitness import OBJECTIVES, PresenceTable, score_gates
 from thresholds.gates import Gates, save_gates
-from thresholds.tuning import PUBLISHED_BOUNDS, TunedGates, gates_on_bound, tune
-
-Progress = Callable[[Sequence[Path]], Iterable[Path]]
+from thresholds.tuning import SearchSettings, TunedGates, gates_on_bound, tune
 
 OBJECTIVE_NAMES = {"precision": "−P", "prf": "−P·R·F1", "f1": "−F1"}
 
 
 @dataclass(frozen=True)
-class SearchSettings:
-    """How to search; the defaults are the published ones.
+class TuningSplits:
+    """The splits of a data set that tuning uses.
 
     Attributes:
-        optimizer: `spso2011` or `gbest`.
-        particles: In the swarm.
-        iterations: Of each run.
-        runs: Of which the best counts.
-        bounds: Lowest and highest gate allowed.
-        seed: Of the search.
+        tuning: What to tune on.
+        held_out: What to report on; None selects `val` or `test`. Nothing is chosen by it.
     """
 
-    optimizer: str = "spso2011"
-    particles: int = 40
-    iterations: int = 10
-    runs: int = 4
-    bounds: tuple[float, float] = PUBLISHED_BOUNDS
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the bounds before any clip is looked at.
-
-        Raises:
-            UserError: If they do not rise within [0, 1].
-        """
-        if not 0 <= self.bounds[0] < self.bounds[1] <= 1:
-            raise UserError(f"bounds {self.bounds[0]:g} {self.bounds[1]:g} were given, 0 <= LOW < HIGH <= 1 is allowed")
+    tuning: str = "train"
+    held_out: str | None = None
 
 
 @dataclass(frozen=True)
 class TuningRow:
-    """One choice of gates and what it reaches.
+    """One set of gates and its scores.
 
     Attributes:
-        name: How the gates were found.
+        name: How they were found.
         gates: Shape (actors,), in [0, 1].
         tuned: Scores on the split that the gates were tuned on.
-        held_out: Scores on the other split, or None.
+        held_out: Scores on the held-out split, or None.
     """
 
     name: str
@@ -72,19 +54,19 @@ class TuningRow:
     held_out: Scores | None
 
     def percentages(self) -> list[str]:
-        """Give precision, recall and F1 of each split, in percent."""
+        """Return precision, recall and F1 of each split, in percent."""
         scores = [self.tuned] + ([self.held_out] if self.held_out else [])
         return [f"{100 * value:.1f}" for s in scores for value in (s.precision, s.recall, s.f1)]
 
 
 @dataclass(frozen=True)
 class TuningReport:
-    """What tuning found.
+    """The result of a tuning.
 
     Attributes:
-        rows: The uniform gate, each objective's swarm and the exact search.
-        gates: The gates asked for, with where they come from.
-        held_out: Name of the split that was reported on beside, or None.
+        rows: The uniform gate, the swarm with each objective, and the exact search.
+        gates: The requested gates, with their provenance.
+        held_out: Name of the held-out split, or None.
     """
 
     rows: Sequence[TuningRow]
@@ -92,11 +74,11 @@ class TuningReport:
     held_out: str | None
 
     def save(self, path: Path) -> Gates:
-        """Write the gates asked for, and give them with the file's sha256."""
+        """Write the requested gates, and return them with the file's sha256."""
         return save_gates(self.gates, path)
 
     def table(self) -> str:
-        """Lay the rows out as text, scores in percent."""
+        """Format the rows as text, scores in percent."""
         splits = [self.gates.split] + ([self.held_out] if self.held_out else [])
         scores = [f"{letter}\n{split}" for split in splits for letter in ("P", "R", "F1")]
         columns = ["gates from", *scores, *self.gates.actors]
@@ -104,11 +86,11 @@ class TuningReport:
         return tabulate(body, columns, disable_numparse=True, colalign=("left", *["right"] * (len(columns) - 1)))
 
     def warnings(self) -> list[str]:
-        """Say which gates sit on a bound, where a wider search might do better."""
+        """Name the gates that lie on a bound, where a wider search might do better."""
         mask = gates_on_bound(self.gates.values, self.gates.bounds)
         low, high = self.gates.bounds
         return [
-            f"the gate of {actor} sits on its bound ({value:g} of {low:g} to {high:g}); try wider --bounds"
+            f"the gate of {actor} lies on its bound ({value:g} of {low:g} to {high:g}); try wider --bounds"
             for actor, value, hit in zip(self.gates.actors, self.gates.values, mask, strict=True)
             if hit
         ]
@@ -117,22 +99,20 @@ class TuningReport:
 def tune_on_data(
     config: TaggerConfig,
     data: Path,
-    split: str,
-    held_out: str | None,
+    splits: TuningSplits,
     objective: str,
     settings: SearchSettings,
-    progress: Progress = lambda clips: clips,
+    progress: Progress = no_progress,
 ) -> TuningReport:
     """Tune gates on one split of a labelled data set.
 
     Args:
-        config: Which detector, how it is set, and where its detections are kept.
+        config: Which detector, its settings, and where its detections are cached.
         data: The data set.
-        split: What to tune on.
-        held_out: What to report on beside; None takes `val` or `test`. It chooses nothing.
+        splits: What to tune on, and what to report on.
         objective: A name from `thresholds.fitness.OBJECTIVES`.
         settings: How to search.
-        progress: Wraps the clips, for a progress bar.
+        progress: Shows the progress of the detections.
 
     Returns:
         The report.
@@ -142,13 +122,13 @@ def tune_on_data(
     """
     taxonomy = load_taxonomy(config.taxonomy)
     detector = CachedDetector.from_config(config, taxonomy)
-    tables = {}
-    held_out = find_held_out_split(data, split, held_out)
-    for name in [split] + ([held_out] if held_out else []):
-        samples = read_samples(data, name, taxonomy)
-        tables[name] = presence_table(detector, samples, taxonomy, progress)
-    other = tables[held_out] if held_out else None
-    rows, chosen = compare_gates(tables[split], other, objective, settings)
+    held_out = find_held_out_split(data, splits.tuning, splits.held_out)
+    tables = {
+        name: presence_table(detector, read_samples(data, name, taxonomy), taxonomy, progress)
+        for name in filter(None, (splits.tuning, held_out))
+    }
+    table = tables[splits.tuning]
+    rows, chosen = compare_gates(table, tables[held_out] if held_out else None, objective, settings)
     gates = Gates(
         actors=taxonomy.actor_names,
         values=chosen.values,
@@ -158,8 +138,8 @@ def tune_on_data(
         seed=settings.seed,
         bounds=settings.bounds,
         data=data.name,
-        split=split,
-        clips=tables[split].videos,
+        split=splits.tuning,
+        clips=table.videos,
         detector=detector.identity,
     )
     return TuningReport(rows, gates, held_out)
@@ -169,25 +149,25 @@ def presence_table(
     detector: CachedDetector,
     samples: Sequence[Sample],
     taxonomy: Taxonomy,
-    progress: Progress = lambda clips: clips,
+    progress: Progress = no_progress,
 ) -> PresenceTable:
-    """Gather each clip's presence ratios and the actors that its labels name.
+    """Collect each clip's presence ratios and the actors that its labels imply.
 
     Args:
-        detector: Stage 1; clips in its cache are not detected again.
+        detector: Stage 1, with its cache.
         samples: Frames' labels are pooled over their clip, as published (A2D challenge report, section 3.1).
         taxonomy: The run's.
-        progress: Wraps the clips, for a progress bar.
+        progress: Shows the progress of the detections.
 
     Returns:
         Ratios and truth, each (clips, actors).
 
     Raises:
-        DatasetError: If a clip cannot be read to its end: gates are not tuned on half a data set unawares.
+        DatasetError: If a clip cannot be read to its end, so that gates are never tuned on half a data set.
     """
     truth_by_clip = clip_labels(samples)
     ratios, truth = [], []
-    for clip, detected in zip(progress(list(truth_by_clip)), detector.detect_all(truth_by_clip), strict=True):
+    for clip, detected in zip(progress(list(truth_by_clip), "detecting", "clip"), detector.detect_all(truth_by_clip), strict=True):
         if isinstance(detected, UnreadableClip):
             raise DatasetError(str(detected.error))
         detections = detected.detections
@@ -201,19 +181,19 @@ def presence_table(
 def compare_gates(
     tuning: PresenceTable, held_out: PresenceTable | None, objective: str, settings: SearchSettings
 ) -> tuple[list[TuningRow], TunedGates]:
-    """Tune gates for every objective and set them beside the uniform gate and an exact search.
+    """Tune gates for every objective, and compare them with the uniform gate and an exact search.
 
     Args:
         tuning: What to tune on.
-        held_out: What to report on beside; it chooses nothing.
-        objective: Whose gates are asked for.
+        held_out: What to report on; nothing is chosen by it.
+        objective: Whose gates are requested.
         settings: How to search.
 
     Returns:
-        One row for each choice of gates, and the gates asked for.
+        One row per set of gates, and the requested gates.
     """
-    found = {name: _search(tuning, name, settings) for name in OBJECTIVES}
-    exact = _search(tuning, objective, replace(settings, optimizer="exact", bounds=(0.0, 1.0)))
+    found = {name: tune(tuning, name, settings) for name in OBJECTIVES}
+    exact = tune(tuning, objective, replace(settings, optimizer="exact", bounds=(0.0, 1.0)))
     candidates = {f"uniform {UNIFORM_GATE}": np.full(tuning.actors, UNIFORM_GATE)}
     candidates |= {f"{settings.optimizer} {OBJECTIVE_NAMES[name]}": found[name].values for name in found}
     candidates[f"exact {OBJECTIVE_NAMES[objective]}, no bounds"] = exact.values
@@ -222,19 +202,6 @@ def compare_gates(
         for name, gates in candidates.items()
     ]
     return rows, found[objective]
-
-
-def _search(table: PresenceTable, objective: str, settings: SearchSettings) -> TunedGates:
-    return tune(
-        table,
-        objective,
-        optimizer=settings.optimizer,
-        particles=settings.particles,
-        iterations=settings.iterations,
-        runs=settings.runs,
-        bounds=settings.bounds,
-        seed=settings.seed,
-    )
 
 
 def _score(table: PresenceTable, gates: NDArray[np.float64]) -> Scores:

@@ -1,6 +1,6 @@
-"""What a head learns from while its trunk stays as it is: features of looks at its own actor, and lent ones."""
+"""Training data of a linear probe: features of the actor's own sampled frames and of those of auxiliary actors."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,115 +8,130 @@ from numpy.typing import NDArray
 
 from a2d.formats.base import Sample
 from a2d.taxonomy import Actor
-from action_heads.crops import NO_BOX, VIEWS_BY_INPUT, WHOLE_FRAME
+from action_heads.crops import NO_BOX
+from action_heads.defaults import AUXILIARY_WEIGHT
+from action_heads.input_kinds import VIEWS_BY_INPUT, WHOLE_FRAME
 from action_heads.model import Trunk
 from action_heads.training.features import FeatureCache, compute_features
 from action_heads.training.linear_probe import AuxiliaryFeatures, LabelledFeatures
-from action_heads.training.recipes import AUXILIARY_WEIGHT
-from action_heads.training.samples import NO_MOTION, ClipProgress, SampledFrame, auxiliary_targets, samples_showing
-from actor_detector.motion.features import motion_features
+from action_heads.training.samples import NO_MOTION, SampledFrame, auxiliary_targets, samples_showing
+from common.progress import Progress, no_progress
 from pipeline.cached_detector import CachedDetector
-from pipeline.training.training_frames import DescribeMotion, sample_training_frames
-
-SampleProgress = Callable[[Sequence[Sample]], Iterable[Sample]]
+from pipeline.training.training_frames import sample_training_frames
 
 
 @dataclass(frozen=True)
-class FeatureSource:
-    """Where features come from.
+class HeadFeatureExtractor:
+    """Extracts the features that a head's classifier takes.
 
     Attributes:
         trunk: The frozen network.
-        input: What it is shown, one of `action_heads.crops.INPUT_KINDS`.
-        cache: What is kept.
+        input_kind: One of `action_heads.input_kinds.INPUT_KINDS`.
+        cache: Features computed before.
         device: `cpu` or `cuda:N`.
-        progress: Wraps the clips that are decoded, for a progress bar.
+        progress: Shows the progress over the clips that are decoded.
     """
 
     trunk: Trunk
-    input: str
+    input_kind: str
     cache: FeatureCache
     device: str = "cpu"
-    progress: ClipProgress = lambda clips: clips
+    progress: Progress = no_progress
 
-    def label(self, looks: Sequence[SampledFrame], targets: NDArray[np.bool_]) -> LabelledFeatures:
-        """Compute what the trunk makes of looks at one actor, or find it in the cache, and say what is true of them.
+    def labelled_features(self, frames: Sequence[SampledFrame], targets: NDArray[np.bool_]) -> LabelledFeatures:
+        """Compute the features of N sampled frames of one actor, or load them from the cache.
 
         Args:
-            looks: N looks.
-            targets: What is true of each, shape (N, outputs).
+            frames: The sampled frames, with the actor's motion if the input is `moving`.
+            targets: Shape (N, outputs).
 
         Raises:
             ClipError: If a clip cannot be read.
         """
         views = []
-        for view in VIEWS_BY_INPUT[self.input]:
-            shown = [replace(look, box=NO_BOX) for look in looks] if view == WHOLE_FRAME else looks
-            preprocessing = self.trunk.preprocessing
-            views.append(
-                compute_features(shown, self.trunk, view, preprocessing, self.cache, self.device, self.progress)
-            )
-        motion = np.stack([look.motion for look in looks] or [NO_MOTION])[: len(looks), None]
+        for view in VIEWS_BY_INPUT[self.input_kind]:
+            shown = [replace(frame, box=NO_BOX) for frame in frames] if view == WHOLE_FRAME else frames
+            views.append(compute_features(shown, self.trunk, view, self.cache, self.device, self.progress))
+        motion = np.stack([frame.motion for frame in frames] or [NO_MOTION])[: len(frames), None]
         blocks = [*views, np.broadcast_to(motion, (*views[0].shape[:2], motion.shape[2]))]
-        number: dict[int, int] = {}
+        sample_index: dict[int, int] = {}
         return LabelledFeatures(
             np.concatenate(blocks, axis=2),
             targets,
-            np.array([number.setdefault(id(look.sample), len(number)) for look in looks], dtype=np.int64),
-            np.array([look.sample.group for look in looks], dtype=np.str_),
+            np.array([sample_index.setdefault(id(frame.sample), len(sample_index)) for frame in frames], np.int64),
+            np.array([frame.sample.group for frame in frames], dtype=np.str_),
             tuple(block.shape[2] for block in blocks if block.shape[2]),
         )
 
 
-def auxiliary_features(
-    actor: Actor,
-    lenders: Sequence[Actor],
+def sample_auxiliary_frames(
+    auxiliary_actors: Iterable[Actor],
     samples: Sequence[Sample],
     detector: CachedDetector,
-    look_every: float,
-    source: FeatureSource,
-    weight: float = AUXILIARY_WEIGHT,
-    progress: SampleProgress = lambda samples: samples,
-    describe: DescribeMotion = motion_features,
-) -> AuxiliaryFeatures | None:
-    """Look at other actors, for what that tells of one actor's labels.
+    input_kind: str,
+    every_seconds: float,
+    progress: Progress = no_progress,
+) -> dict[Actor, list[SampledFrame]]:
+    """Sample frames of auxiliary actors, see `sample_training_frames`.
 
     Args:
-        actor: The borrower.
-        lenders: The others.
-        samples: Of which each lender's own are looked at.
-        detector: Stage 1.
-        look_every: How often a clip is looked at whose labels hold for all of it, in seconds.
-        source: Of the features.
-        weight: How much a lent sample counts; an own one counts 1.
-        progress: Wraps the samples that stage 1 looks at.
-        describe: Describes motion, for heads that are told.
+        auxiliary_actors: The actors.
+        samples: For each actor, the samples that have labels of it are used.
+        detector: Locates the actors.
+        input_kind: One of `action_heads.input_kinds.INPUT_KINDS`.
+        every_seconds: Interval between the sampled frames of a clip that is labelled as a whole.
+        progress: Shows the progress over the samples.
 
     Returns:
-        What is lent; None where nothing is.
+        The sampled frames by actor, without actors that no sample shows.
 
     Raises:
         ClipError: If a clip cannot be read.
     """
-    parts, known, first = [], [], 0
-    for lender in lenders if weight else ():
-        own = samples_showing(lender, samples)
-        looks = (
-            sample_training_frames(own, lender, detector, source.input, look_every, progress, describe) if own else []
-        )
-        if not looks:
+    frames_by_actor = {}
+    for actor in auxiliary_actors:
+        shown = samples_showing(actor, samples)
+        if shown:
+            frames_by_actor[actor] = sample_training_frames(shown, actor, detector, input_kind, every_seconds, progress)
+    return frames_by_actor
+
+
+def auxiliary_features(
+    actor: Actor,
+    frames_by_actor: Mapping[Actor, Sequence[SampledFrame]],
+    extractor: HeadFeatureExtractor,
+    weight: float = AUXILIARY_WEIGHT,
+) -> AuxiliaryFeatures | None:
+    """Compute the features of auxiliary actors' frames, with targets in terms of the trained actor's labels.
+
+    Args:
+        actor: The actor whose head is trained.
+        frames_by_actor: The auxiliary actors' sampled frames.
+        extractor: Extracts the features.
+        weight: Weight of an auxiliary sample; the actor's own samples have weight 1.
+
+    Returns:
+        The auxiliary training data; None if there are no frames or the weight is 0.
+
+    Raises:
+        ClipError: If a clip cannot be read.
+    """
+    parts, masks, samples = [], [], 0
+    for auxiliary_actor, frames in frames_by_actor.items():
+        if not frames or not weight:
             continue
-        targets, says = auxiliary_targets(actor, lender, [look.sample for look in looks])
-        features = source.label(looks, targets)
-        parts.append(replace(features, sample=features.sample + first))  # a clip of two lenders is two samples
-        known.append(says)
-        first = int(parts[-1].sample.max()) + 1
+        targets, known = auxiliary_targets(actor, auxiliary_actor, [frame.sample for frame in frames])
+        features = extractor.labelled_features(frames, targets)
+        # A clip that shows two auxiliary actors counts as two samples.
+        parts.append(replace(features, sample=features.sample + samples))
+        masks.append(known)
+        samples = int(parts[-1].sample.max()) + 1
     if not parts:
         return None
-    return AuxiliaryFeatures(_join(parts), np.concatenate(known), weight)
+    return AuxiliaryFeatures(_concatenate(parts), np.concatenate(masks), weight)
 
 
-def _join(parts: Sequence[LabelledFeatures]) -> LabelledFeatures:
+def _concatenate(parts: Sequence[LabelledFeatures]) -> LabelledFeatures:
     values, targets, sample, groups = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "targets", "sample", "groups")
     )

@@ -1,4 +1,4 @@
-"""An actor more: its own gate beside those of the others, which stay as they are; its head is `retrain_head`'s work."""
+"""Adding an actor: its own gate beside those of the others, which do not change; its head is trained by `retrain_head`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from a2d.dataset import read_samples
-from a2d.taxonomy import Actor, Taxonomy
+from a2d.taxonomy import Actor
 from common.errors import GatesError
+from common.progress import Progress, no_progress
 from pipeline.cached_detector import CachedDetector
-from pipeline.training.gate_tuning import Progress, presence_table
+from pipeline.training.gate_tuning import presence_table
 from thresholds.exact import best_gate
 from thresholds.fitness import OBJECTIVES, score_gates
 from thresholds.gates import Gates
@@ -22,32 +23,31 @@ def add_gate(
     actor: Actor,
     data: Path,
     split: str,
-    taxonomy: Taxonomy,
     detector: CachedDetector,
-    progress: Progress = lambda clips: clips,
+    progress: Progress = no_progress,
 ) -> Gates:
-    """Find one actor's gate, those of the others held.
+    """Find one actor's gate, with those of the others fixed.
 
     Args:
-        gates: Those of the other actors at least, made for the detector.
-        actor: Whose gate is found.
-        data: A labelled data set, some of whose clips show the actor and some do not.
+        gates: Gates of the other actors at least, tuned for the detector.
+        actor: Whose gate to find; one of the detector's taxonomy.
+        data: A labelled data set with clips that show the actor and clips that do not.
         split: What to tune on.
-        taxonomy: Actors and labels, the actor among them.
         detector: Stage 1.
-        progress: Wraps the clips, for a progress bar.
+        progress: Shows the progress of the detections.
 
     Returns:
         Gates of all actors of the taxonomy.
 
     Raises:
-        GatesError: If an actor but this one has no gate.
+        GatesError: If another actor has no gate.
         DatasetError: If the data set is wrong, or a clip cannot be read to its end.
     """
+    taxonomy = detector.taxonomy
     known = dict(zip(gates.actors, gates.values, strict=True))
     missing = [name for name in taxonomy.actor_names if name not in known and name != actor.name]
     if missing:
-        raise GatesError(f"no gate is known of {', '.join(missing)}: add these actors first, or tune all gates anew")
+        raise GatesError(f"there is no gate for {', '.join(missing)}: add these actors first, or tune all gates again")
     table = presence_table(detector, read_samples(data, split, taxonomy), taxonomy, progress)
     values = np.array([known.get(name, 0.0) for name in taxonomy.actor_names])
     values[actor.index] = best_gate(table, OBJECTIVES[gates.objective], values, actor.index, BOUNDS)

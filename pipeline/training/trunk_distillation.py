@@ -1,8 +1,8 @@
-"""Teaching a trunk of one's own: images of folders and frames of clips, EfficientNet-Lite0 as the teacher."""
+"""Distillation of a ResNet-34 trunk from EfficientNet-Lite0, on images and on frames of clips."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +11,39 @@ import torch
 from a2d.dataset import read_samples
 from a2d.taxonomy import Taxonomy
 from action_heads.backbones import find_backbone
-from action_heads.distillation.trainer import DistillationEpoch, DistillationSettings, Teacher, distil
+from action_heads.distillation.settings import DistillationSettings
+from action_heads.distillation.teacher import Teacher
+from action_heads.distillation.trainer import DistillationEpoch, DistillationImages, distil
 from action_heads.model import load_trunk
-from action_heads.training.finetuning import fast_bfloat16
-from action_heads.trunk_files import TrunkManifest, save_trunk
+from action_heads.trunk_files import EMBEDDED, TrunkManifest, save_trunk
 from common.errors import TrainingError
-from pipeline.training.work_folder import check_work, claim_work, extract_frames, find_images, hash_fraction
+from common.progress import Progress, no_progress
+from common.training_run import TrainingRun
+from inference.torch_engine import fast_bfloat16
+from pipeline.training.work_folder import check_plan, extract_frames, hash_fraction, plan_to_dict, save_plan
+from video.image_files import find_images
 
 TEACHER, STUDENT = "efficientnet_lite0", "resnet34"
 TRAIN_SPLIT = "train"
+MIN_SIDE = 32  # pixels, of the student's input
 LICENCE = "AGPL-3.0-only, as the project; taught by weights under Apache-2.0"
-
-Progress = Callable[[Iterable[int], str], Iterable[int]]
 
 
 @dataclass(frozen=True)
 class DistillationPlan:
-    """What to teach, and how.
+    """What to train on, and how.
 
     Attributes:
-        images: Folders of images, looked into with all their subfolders, and labelled data sets (CSV), of which the
-            train split's clips give frames.
-        frames_per_clip: Evenly spaced.
-        settings: Of the training.
-        held_out: Share of the images that is kept for measuring.
+        images: Folders of images, searched recursively, and labelled data sets (CSV), whose train split provides frames
+            of clips.
+        frames_per_clip: Number of evenly spaced frames per clip.
+        settings: Hyperparameters.
+        held_out: Fraction of the images that is held out for measuring.
         work: Folder for frames, checkpoint and log.
         out: The trunk's file.
         device: `cpu` or `cuda:N`.
-        workers: Processes that read images beside this one.
-        eight_bits: Keep the trunk's convolutions in 8 bits, not in half precision.
+        workers: Number of additional processes that read images.
+        eight_bits: Whether to store the trunk's convolutions as 8-bit integers instead of in half precision.
     """
 
     images: tuple[Path, ...]
@@ -53,11 +57,10 @@ class DistillationPlan:
     eight_bits: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what decides the result, for comparing with what an interrupted training was started with."""
-        content = asdict(self)
-        for name in ("work", "out", "device", "workers", "eight_bits"):
-            del content[name]
-        return dict(json.loads(json.dumps(content, default=str)))
+        """Return what determines the result, as JSON represents it, to compare it with an interrupted training's."""
+        content = plan_to_dict(self, without=("work", "out", "device", "workers", "eight_bits"))
+        content["settings"] = json.loads(json.dumps(self.settings.to_dict()))
+        return content
 
 
 def distil_trunk(
@@ -65,72 +68,62 @@ def distil_trunk(
     taxonomy: Taxonomy,
     resume: bool = False,
     on_epoch: Callable[[DistillationEpoch], None] = lambda report: None,
-    progress: Progress = lambda steps, what: steps,
+    progress: Progress = no_progress,
 ) -> TrunkManifest:
-    """Teach a ResNet-34 and write its trunk.
+    """Train a ResNet-34 and write its trunk.
 
     Args:
-        plan: What to do.
+        plan: What to train on, and how.
         taxonomy: Of the data sets.
-        resume: Go on with the training in `plan.work`.
-        on_epoch: Told after every epoch.
-        progress: Wraps steps, for a progress bar.
+        resume: Whether to continue the training in `plan.work`.
+        on_epoch: Called with the report of every epoch.
+        progress: Shows the progress of the steps.
 
     Returns:
-        What the file says about itself.
+        The trunk's manifest.
 
     Raises:
-        UserError: If an input is wrong, or `plan.work` holds another training.
+        UserError: If an input is invalid, or `plan.work` contains another training.
     """
-    check_work(plan.work, plan.to_dict(), resume)
-    images = collect_images(plan, taxonomy, progress)
-    claim_work(plan.work, plan.to_dict())
-    held_out = [path for path in images if hash_fraction(path.name) < plan.held_out]
-    learned = [path for path in images if hash_fraction(path.name) >= plan.held_out]
-    teacher = _find_teacher(plan.settings)
-    student = find_backbone(STUDENT)
-    bf16 = fast_bfloat16(plan.device)
-    tensors = distil(
-        learned,
-        held_out,
-        teacher,
-        student,
-        plan.settings,
-        plan.work,
-        plan.device,
-        bf16,
-        plan.workers,
-        on_epoch,
-        progress,
+    check_plan(plan.work, plan.to_dict(), resume)
+    paths = collect_images(plan, taxonomy, progress)
+    save_plan(plan.work, plan.to_dict())
+    images = DistillationImages(
+        train=[path for path in paths if hash_fraction(path.name) >= plan.held_out],
+        held_out=[path for path in paths if hash_fraction(path.name) < plan.held_out],
     )
-    settings = json.dumps(asdict(plan.settings))
-    source = f"taught by {TEACHER} ({teacher.trunk.sha256[:8]}) on {len(learned)} images, {settings}"
-    fed = replace(student.preprocessing, size=plan.settings.size_in(plan.settings.epochs))
-    manifest = TrunkManifest(STUDENT, fed.to_dict(), source, LICENCE)
+    teacher = _load_teacher(plan.settings)
+    student = find_backbone(STUDENT)
+    run = TrainingRun(plan.work, plan.device, fast_bfloat16(plan.device), on_epoch, progress)
+    tensors = distil(images, teacher, student, plan.settings, run, plan.workers)
+    settings = json.dumps(plan.settings.to_dict())
+    source = f"taught by {TEACHER} ({teacher.trunk.sha256[:8]}) on {len(images.train)} images, {settings}"
+    preprocessing = replace(student.preprocessing, size=plan.settings.size_in(plan.settings.epochs))
+    manifest = TrunkManifest(STUDENT, preprocessing.to_dict(), source, LICENCE)
     save_trunk(plan.out, tensors, manifest, plan.eight_bits)
     return manifest
 
 
 def collect_images(plan: DistillationPlan, taxonomy: Taxonomy, progress: Progress) -> list[Path]:
-    """Find the images, and write the clips' frames into the work folder where they are not yet; in a fixed order.
+    """Find the images, and extract frames of the clips into the work folder; in a fixed order.
 
     Raises:
         DatasetError: If a folder has no images.
     """
     images: list[Path] = []
-    for place in plan.images:
-        if place.is_dir():
-            images += find_images(place)
+    for path in plan.images:
+        if path.is_dir():
+            images += find_images(path)
             continue
-        clips = sorted({sample.clip for sample in read_samples(place, TRAIN_SPLIT, taxonomy)})
-        for number in progress(range(len(clips)), "frames of clips"):
-            images += extract_frames(clips[number], plan.frames_per_clip, plan.work / "frames")
+        clips = {sample.clip for sample in read_samples(path, TRAIN_SPLIT, taxonomy)}
+        for frames in extract_frames(plan.work, clips, plan.frames_per_clip, progress).values():
+            images += frames
     return images
 
 
-def _find_teacher(settings: DistillationSettings) -> Teacher:
+def _load_teacher(settings: DistillationSettings) -> Teacher:
     backbone = find_backbone(TEACHER)
-    trunk = load_trunk("embedded", backbone)
+    trunk = load_trunk(EMBEDDED, backbone)
     if not settings.logits_weight:
         return Teacher(trunk)
     weights = backbone.imagenet()
@@ -140,10 +133,10 @@ def _find_teacher(settings: DistillationSettings) -> Teacher:
 
 
 def parse_sizes(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Read `SIDE:EPOCHS` pairs.
+    """Parse `SIDE:EPOCHS` pairs.
 
     Raises:
-        TrainingError: If one is none.
+        TrainingError: If a pair is invalid.
 
     >>> parse_sizes(["112:20", "160:4"])
     ((112, 20), (160, 4))
@@ -151,7 +144,9 @@ def parse_sizes(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:
     sizes = []
     for text in texts:
         side, _, epochs = text.partition(":")
-        if not (side.isdecimal() and epochs.isdecimal() and int(side) >= 32 and int(epochs) >= 1):
-            raise TrainingError(f"size {text!r} was given, SIDE:EPOCHS from 32:1 was expected, for example 112:20")
+        if not (side.isdecimal() and epochs.isdecimal() and int(side) >= MIN_SIDE and int(epochs) >= 1):
+            raise TrainingError(
+                f"size {text!r} was given, SIDE:EPOCHS of at least {MIN_SIDE}:1 was expected, for example 112:20"
+            )
         sizes.append((int(side), int(epochs)))
     return tuple(sizes)

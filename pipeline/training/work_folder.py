@@ -1,74 +1,98 @@
-"""What long trainings have in common: whose the work folder is, and the images that they learn from."""
+"""The work folder of a training that can be resumed: its plan, and the frames extracted from clips."""
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
-
-from common.errors import DatasetError, TrainingError
+from common.errors import TrainingError
 from common.files import write_atomically
+from common.progress import Progress, no_progress
 from common.sampling import evenly_spaced_indices
 from video.clips import count_frames, read_frames_at
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 PLAN_FILE = "plan.json"
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+FRAMES_FOLDER = "frames"
 
 
-def check_work(work: Path, plan: Mapping[str, Any], resume: bool) -> None:
-    """Make sure that a work folder is free, or holds this very training and the user wants to go on with it.
+def plan_to_dict(plan: "DataclassInstance", without: Collection[str]) -> dict[str, Any]:
+    """Convert a training's plan to what JSON can represent.
+
+    Args:
+        plan: The plan, a dataclass.
+        without: Names of fields that do not determine the training's result.
+    """
+    content = {name: value for name, value in dataclasses.asdict(plan).items() if name not in without}
+    return dict(json.loads(json.dumps(content, default=str)))
+
+
+def check_plan(work: Path, plan: Mapping[str, Any], resume: bool) -> None:
+    """Check that a work folder is empty, or contains a training with the same plan that the user wants to resume.
 
     Args:
         work: The folder, which exists.
-        plan: What decides the training's result, as JSON gives it back.
-        resume: Whether the user wants to go on.
+        plan: What determines the training's result, as JSON represents it.
+        resume: Whether the user wants to resume a training.
 
     Raises:
-        TrainingError: If it holds another training, or going on was not asked for, or there is nothing to go on with.
+        TrainingError: If it contains a training that cannot or should not be resumed, or none although one should be.
     """
     path = work / PLAN_FILE
     if path.is_file():
         if not resume:
-            raise TrainingError(f"{work} holds a training already: --resume goes on with it, or choose another --work")
-        before = json.loads(path.read_text(encoding="utf-8"))
+            raise TrainingError(f"{work} holds a training already: continue it with --resume, or choose another --work")
+        saved = json.loads(path.read_text(encoding="utf-8"))
         for name, value in plan.items():
-            if before.get(name) != value:
+            if saved.get(name) != value:
                 raise TrainingError(
-                    f"{work} holds a training with {name} = {before.get(name)}, this one has {value}; "
-                    "give the same, or choose another --work"
+                    f"{work} holds a training with {name} = {saved.get(name)}, but {value} was given; "
+                    "give the same value, or choose another --work"
                 )
     elif resume:
         raise TrainingError(f"{work}: no training to resume there")
 
 
-def claim_work(work: Path, plan: Mapping[str, Any]) -> None:
-    """Say in a work folder which training it holds; called once its inputs are read, so a wrong path claims nothing."""
+def save_plan(work: Path, plan: Mapping[str, Any]) -> None:
+    """Save a training's plan in its work folder, once its inputs were read: after a wrong path, the folder is free."""
     write_atomically(work / PLAN_FILE, json.dumps(plan, indent=1))
 
 
-def find_images(folder: Path) -> list[Path]:
-    """Find the images in a folder and all its subfolders, in a fixed order.
+def extract_frames(
+    work: Path, clips: Iterable[Path], frames_per_clip: int, progress: Progress = no_progress
+) -> dict[Path, list[Path]]:
+    """Write evenly spaced frames of clips as PNG files into the work folder, unless they were written before.
 
-    Raises:
-        DatasetError: If there are none.
+    Args:
+        work: The work folder.
+        clips: The clips.
+        frames_per_clip: Number of frames per clip.
+        progress: Shows the progress.
+
+    Returns:
+        The frames' files by clip, in the order of the sorted clips.
     """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
-    if not found:
-        raise DatasetError(f"{folder}: no images there (wanted: {', '.join(sorted(IMAGE_ENDINGS))})")
-    return found
+    folder = work / FRAMES_FOLDER
+    return {
+        clip: _extract_clip(clip, frames_per_clip, folder)
+        for clip in progress(sorted(clips), "extracting frames", "clip")
+    }
 
 
-def extract_frames(clip: Path, count: int, folder: Path) -> list[Path]:
-    """Write evenly spaced frames of a clip as PNG files, or find them where they were written before."""
+def _extract_clip(clip: Path, count: int, folder: Path) -> list[Path]:
     listing = folder / f"{clip.stem}.{count}.json"
     if listing.is_file():
         return [folder / name for name in json.loads(listing.read_text())]
+    import cv2
+
     folder.mkdir(parents=True, exist_ok=True)
-    places = evenly_spaced_indices(count_frames(clip), count)
-    paths = [folder / f"{clip.stem}_{place:05d}.png" for place in places]
-    for path, image in zip(paths, read_frames_at(clip, places).images, strict=True):
+    indices = evenly_spaced_indices(count_frames(clip), count)
+    paths = [folder / f"{clip.stem}_{index:05d}.png" for index in indices]
+    for path, image in zip(paths, read_frames_at(clip, indices).images, strict=True):
         if not cv2.imwrite(str(path), image):
             raise OSError(f"{path}: cannot be written")
     write_atomically(listing, json.dumps([path.name for path in paths]))
@@ -76,5 +100,5 @@ def extract_frames(clip: Path, count: int, folder: Path) -> list[Path]:
 
 
 def hash_fraction(name: str) -> float:
-    """Give a name a fixed number in [0, 1), by which some are held out whatever else there is."""
+    """Map a name to a fixed number in [0, 1), by which it is held out or not, independently of all other names."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32

@@ -1,4 +1,4 @@
-"""A clip with what was found drawn into it: every box, and below the picture the verdict with its reasons."""
+"""An annotated copy of a clip: every box, and below the picture the verdict with its reasons."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,29 +17,29 @@ from video.clips import FrameBatch, read_frames
 from video.frames import ASSUMED_FPS
 from video.writer import video_writer
 
-LEAST_LINES = 480  # smaller clips are enlarged, so that the writing can be read
-BATCH = 4  # frames held at a time
+MIN_HEIGHT = 480  # pixels; smaller clips are enlarged, so that the text is legible
+BATCH_SIZE = 4  # frames in memory at a time
 
-# By the actor's place in the taxonomy, blue green red; apart in hue and in lightness.
+# By actor index, blue green red; distinct in hue and in lightness.
 PALETTE: tuple[Color, ...] = (
     *((255, 196, 84), (64, 200, 255), (255, 150, 200), (110, 110, 255), (130, 215, 120), (60, 150, 255)),
     *((200, 200, 110), (190, 140, 255)),
 )
 NOTHING = "no known actor is in enough of the frames"
 LEGEND = "bars: share of the frames, ticks: gates"
-SMALL = 0.42  # size of the writing beside the bars, as OpenCV counts it, at unit 1
+SMALL = 0.42  # OpenCV font scale of the text beside the bars, at unit 1
 PAPER, TRACK, FAINT, GREY, PLAIN = (34, 28, 24), (62, 54, 50), (150, 142, 138), (200, 195, 190), (240, 240, 240)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are in an annotated clip, in pixels.
+    """The layout of an annotated clip, in pixels.
 
     Attributes:
-        scale: By how much the clip is enlarged.
+        scale: Factor by which the clip is enlarged.
         picture: Width and height of the enlarged clip.
-        width: Of the whole, even; wider than the picture where the writing needs it.
-        unit: Size of everything drawn, 1 for 480 lines.
+        width: Of the whole, even; wider than the picture if the text needs it.
+        unit: Scale of everything drawn, 1 for a height of 480 pixels.
     """
 
     scale: float
@@ -49,27 +49,27 @@ class Layout:
 
     @classmethod
     def of(cls, width: int, height: int) -> "Layout":
-        """Lay out a clip of a size."""
-        scale = max(1.0, LEAST_LINES / height)
+        """Return the layout for a clip's width and height in pixels."""
+        scale = max(1.0, MIN_HEIGHT / height)
         picture = _even(width * scale), _even(height * scale)
-        unit = max(1.0, min(picture) / LEAST_LINES)
-        return cls(scale, picture, max(picture[0], _even(LEAST_LINES * unit)), unit)
+        unit = max(1.0, min(picture) / MIN_HEIGHT)
+        return cls(scale, picture, max(picture[0], _even(MIN_HEIGHT * unit)), unit)
 
     @property
     def left(self) -> int:
-        """Where the picture begins."""
+        """Left edge of the picture."""
         return (self.width - self.picture[0]) // 2
 
 
 @dataclass(frozen=True)
 class Annotator:
-    """Draws one clip's frames.
+    """Annotates one clip's frames.
 
     Attributes:
-        result: What is said of the clip.
-        detections: What stage 1 saw in it.
-        taxonomy: The run's.
-        layout: Where things are.
+        result: Of the clip.
+        detections: Of the clip.
+        taxonomy: Actors and labels.
+        layout: Of the annotated frames.
     """
 
     result: ClipResult
@@ -78,11 +78,11 @@ class Annotator:
     layout: Layout
 
     def draw(self, image: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
-        """Draw a frame.
+        """Annotate a frame.
 
         Args:
-            image: Shape (H, W, 3), uint8, BGR; one of another size than the clip's first is fitted into its place.
-            row: Its place among the frames that were detected, from 0.
+            image: Shape (H, W, 3), uint8, BGR; one of another size than the clip's first is resized to it.
+            row: Its row in the detections, from 0.
 
         Returns:
             Shape (height, width, 3), uint8, both even.
@@ -101,7 +101,7 @@ class Annotator:
 
     @cached_property
     def strip(self) -> NDArray[np.uint8]:
-        """What stands below every frame, shape (height, width, 3): what is said, then each actor against its gate."""
+        """The strip below every frame, shape (height, width, 3): predicted labels, then each actor against its gate."""
         import cv2
 
         unit, width = 2 * self.layout.unit, 2 * self.layout.width  # drawn at twice the size, for smooth edges
@@ -112,8 +112,8 @@ class Annotator:
         margin, gap = 12 * unit, 22 * unit
         cell = (width - 2 * margin - (columns - 1) * gap) / columns
         names = max(text_width(name, SMALL * unit) for name in self.taxonomy.actor_names)
-        for place, actor in enumerate(self.taxonomy.actors):
-            column, line = divmod(place, rows)
+        for actor in self.taxonomy.actors:
+            column, line = divmod(actor.index, rows)
             left, middle = margin + column * (cell + gap), (60 + 22 * line) * unit
             evidence = self.result.actors[actor.name]
             ink = PLAIN if evidence.present else FAINT
@@ -122,36 +122,36 @@ class Annotator:
             text(strip, actor.name, left, middle, ink, SMALL * unit)
             text(strip, share, end - text_width(share, SMALL * unit), middle, ink, SMALL * unit)
             bar = left + names + 12 * unit, end - text_width("100.0 %", SMALL * unit) - 8 * unit
-            _draw_bar(strip, evidence, _color(place), bar, middle, unit)
+            _draw_bar(strip, evidence, _color(actor.index), bar, middle, unit)
         size = self.layout.width, len(strip) // 2
         return np.asarray(cv2.resize(strip, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
     def _draw_boxes(self, picture: NDArray[np.uint8], row: int, scale: NDArray[np.float64]) -> None:
-        """Draw a frame's boxes: those of absent actors first, then the likelier the later."""
+        """Draw a frame's boxes: those of absent actors first, then by ascending confidence."""
         found, unit = self.detections, self.layout.unit
         actors = self.taxonomy.actors
-        places = np.flatnonzero(found.frame_row == row)
-        present = np.array([self.result.actors[actors[found.actor_index[place]].name].present for place in places])
-        for which in np.lexsort((found.confidence[places], present)):
-            place = places[which]
-            index = int(found.actor_index[place])
-            label = f"{actors[index].name} {found.confidence[place]:.2f}"
-            corners = found.boxes[place] * scale
-            if present[which]:
-                box(picture, corners, label, _color(index), unit)
+        boxes = np.flatnonzero(found.frame_row == row)
+        present = np.array([self.result.actors[actors[found.actor_index[index]].name].present for index in boxes])
+        for rank in np.lexsort((found.confidence[boxes], present)):
+            index = boxes[rank]
+            actor = actors[int(found.actor_index[index])]
+            label = f"{actor.name} {found.confidence[index]:.2f}"
+            corners = found.boxes[index] * scale
+            if present[rank]:
+                box(picture, corners, label, _color(actor.index), unit)
             else:
                 box(picture, corners, label, GREY, unit, faint=True)
 
     def _draw_verdict(self, strip: NDArray[np.uint8], unit: float) -> None:
-        """Write what is said of the clip, and how to read the bars, as far as there is room."""
+        """Draw the predicted labels and the legend, as far as there is room."""
         left, right, middle = 12 * unit, strip.shape[1] - 12 * unit, 24 * unit
-        said = self.result.labels
-        if not said:
+        labels = self.result.labels
+        if not labels:
             text(strip, NOTHING, left, middle, FAINT, 0.5 * unit)
             left += text_width(NOTHING, 0.5 * unit)
-        for number, label in enumerate(said):
-            words, rest = f"{label.label} {label.score:.2f}", f"+{len(said) - number}"
-            others = text_width(rest, 0.5 * unit) + 8 * unit if number < len(said) - 1 else 0
+        for number, label in enumerate(labels):
+            words, rest = f"{label.label} {label.score:.2f}", f"+{len(labels) - number}"
+            others = text_width(rest, 0.5 * unit) + 8 * unit if number < len(labels) - 1 else 0
             if chip_width(words, unit) + others > right - left:
                 text(strip, rest, left, middle, FAINT, 0.5 * unit)
                 return
@@ -163,19 +163,19 @@ class Annotator:
 
 
 def annotate_clip(clip: Path, result: ClipResult, detections: ClipDetections, taxonomy: Taxonomy, path: Path) -> None:
-    """Write a copy of a clip with what was found drawn into it; frames keep their times.
+    """Write an annotated copy of a clip; frames keep their times.
 
     Args:
         clip: A video file, or a folder of PNG frames.
-        result: What was said of it, of status `ok` or `truncated`.
-        detections: What stage 1 saw in it.
-        taxonomy: The run's.
-        path: Where to write, an MP4 file.
+        result: Of the clip, with status `ok` or `truncated`.
+        detections: Of the clip.
+        taxonomy: Actors and labels.
+        path: The MP4 file to write.
 
     Raises:
         ClipError: If the clip can no longer be read.
     """
-    batches = read_frames(clip, BATCH)
+    batches = read_frames(clip, BATCH_SIZE)
     first = next(batches)
     annotator = Annotator(result, detections, taxonomy, Layout.of(first.images.shape[2], first.images.shape[1]))
     height = annotator.layout.picture[1] + len(annotator.strip)
@@ -186,7 +186,7 @@ def annotate_clip(clip: Path, result: ClipResult, detections: ClipDetections, ta
 
 
 def annotated_names(clips: Sequence[Path]) -> dict[Path, str]:
-    """Name the annotated copies of some clips: `<stem>.annotated.mp4`, numbered where several would be called the same.
+    """Name the annotated copies of clips: `<stem>.annotated.mp4`, numbered where several would have the same name.
 
     >>> annotated_names([Path("a/dog.mp4"), Path("b/dog.avi"), Path("cat.mp4")])[Path("b/dog.avi")]
     'dog-2.annotated.mp4'
@@ -212,7 +212,7 @@ def _draw_bar(
     middle: float,
     unit: float,
 ) -> None:
-    """Draw the share of frames that show an actor, and a tick where its gate is."""
+    """Draw an actor's presence ratio as a bar, and its gate as a tick."""
     begin, end = ends
     half = 4 * unit
     rectangle(strip, begin, middle - half, end, middle + half, TRACK, half)
@@ -224,7 +224,7 @@ def _draw_bar(
 
 
 def _images(first: FrameBatch, others: Iterable[FrameBatch]) -> Iterable[NDArray[np.uint8]]:
-    """Give out the frames of batches one by one, up to where the clip breaks off."""
+    """Yield the frames of batches one by one, up to where the clip is truncated."""
     yield from first.images
     try:
         for batch in others:
@@ -233,8 +233,8 @@ def _images(first: FrameBatch, others: Iterable[FrameBatch]) -> Iterable[NDArray
         return
 
 
-def _color(place: int) -> Color:
-    return PALETTE[place % len(PALETTE)]
+def _color(actor_index: int) -> Color:
+    return PALETTE[actor_index % len(PALETTE)]
 
 
 def _even(length: float) -> int:

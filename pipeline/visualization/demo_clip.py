@@ -1,4 +1,4 @@
-"""A clip to try everything on: pan and zoom over photographs that installed packages ship."""
+"""A clip for the demo: pan and zoom over photographs that installed packages ship."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,13 +12,13 @@ from video.writer import video_writer
 
 WIDTH, HEIGHT, FPS = 576, 320, 25
 SCENE_FRAMES = 38
-SURROUND = 81  # pixels over which what surrounds a photograph is blurred
-OVERSAMPLING = 2  # drawn this much larger, then averaged: a plain warp of a larger photograph flickers
+BLUR_SIZE = 81  # pixels, of the background around a photograph
+OVERSAMPLING = 2  # drawn larger, then averaged: directly warping a larger photograph flickers
 
 
 @dataclass(frozen=True)
-class View:
-    """A cut-out of a photograph, of the clip's proportions.
+class CameraView:
+    """A section of a photograph, with the clip's aspect ratio.
 
     Attributes:
         x: Of its centre, in pixels of the photograph.
@@ -30,9 +30,9 @@ class View:
     y: float
     width: float
 
-    def towards(self, other: "View", share: float) -> "View":
-        """Give the view on the way to another, share in [0, 1]."""
-        return View(
+    def towards(self, other: "CameraView", share: float) -> "CameraView":
+        """Interpolate between this view and another, share in [0, 1]."""
+        return CameraView(
             self.x + share * (other.x - self.x),
             self.y + share * (other.y - self.y),
             self.width * (other.width / self.width) ** share,
@@ -41,34 +41,34 @@ class View:
 
 @dataclass(frozen=True)
 class Scene:
-    """A photograph and the camera's way over it.
+    """A photograph and the camera's path over it.
 
     Attributes:
-        package: Whose installation ships it.
-        file: Its place in the package.
+        package: The package that ships it.
+        file: Its path in the package.
         begin: What the first frame shows.
         end: What the last frame shows.
     """
 
     package: str
     file: str
-    begin: View
-    end: View
+    begin: CameraView
+    end: CameraView
 
 
 SCENES = (
-    Scene("ultralytics", "assets/bus.jpg", View(405, 615, 800), View(330, 580, 620)),
-    Scene("skimage", "data/chelsea.png", View(225, 150, 640), View(225, 150, 560)),
-    Scene("ultralytics", "assets/zidane.jpg", View(640, 360, 1270), View(760, 330, 900)),
-    Scene("skimage", "data/astronaut.png", View(256, 175, 500), View(230, 150, 360)),
+    Scene("ultralytics", "assets/bus.jpg", CameraView(405, 615, 800), CameraView(330, 580, 620)),
+    Scene("skimage", "data/chelsea.png", CameraView(225, 150, 640), CameraView(225, 150, 560)),
+    Scene("ultralytics", "assets/zidane.jpg", CameraView(640, 360, 1270), CameraView(760, 330, 900)),
+    Scene("skimage", "data/astronaut.png", CameraView(256, 175, 500), CameraView(230, 150, 360)),
 )
 
 
 def write_demo(path: Path) -> None:
-    """Write the clip; the same packages give the same bytes.
+    """Write the clip; the same package versions give the same bytes.
 
     Args:
-        path: Where, an MP4 file.
+        path: The MP4 file to write.
 
     Raises:
         ClipError: If a package or its photograph is not installed.
@@ -80,14 +80,14 @@ def write_demo(path: Path) -> None:
             for frame in range(SCENE_FRAMES):
                 share = frame / (SCENE_FRAMES - 1)
                 view = scene.begin.towards(scene.end, share * share * (3 - 2 * share))  # starts and ends gently
-                writer.add(cut_out(photograph, view), shown / FPS, 1 / FPS)
+                writer.add(crop_view(photograph, view), shown / FPS, 1 / FPS)
                 shown += 1
 
 
-def cut_out(photograph: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
-    """Show a view of a photograph (H, W, 3) as a frame of the clip, shape (HEIGHT, WIDTH, 3).
+def crop_view(photograph: NDArray[np.uint8], view: CameraView) -> NDArray[np.uint8]:
+    """Render a view of a photograph (H, W, 3) as a frame of the clip, shape (HEIGHT, WIDTH, 3).
 
-    Where the view is larger than the photograph, a blurred one surrounds it.
+    If the view is larger than the photograph, a blurred copy fills the rest.
     """
     import cv2
 
@@ -95,8 +95,8 @@ def cut_out(photograph: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     size = OVERSAMPLING * WIDTH, OVERSAMPLING * HEIGHT
     shift_x, shift_y = size[0] / 2 - scale * view.x, size[1] / 2 - scale * view.y
     matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]])
-    surround = cv2.blur(cv2.resize(photograph, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), (SURROUND, SURROUND))
-    large = cv2.resize(surround, size)
+    background = cv2.blur(cv2.resize(photograph, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), (BLUR_SIZE, BLUR_SIZE))
+    large = cv2.resize(background, size)
     cv2.warpAffine(photograph, matrix, size, large, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
     return np.asarray(cv2.resize(large, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 

@@ -1,4 +1,4 @@
-"""Lettering, boxes and bars in an image, with smooth edges. OpenCV is imported when something is drawn."""
+"""Text, boxes and bars in an image, with smooth edges. OpenCV is imported when something is drawn."""
 
 from functools import cache
 
@@ -9,22 +9,22 @@ Color = tuple[int, int, int]  # blue, green, red, each 0 to 255
 Image = NDArray[np.uint8]
 
 DARK, LIGHT = (28, 22, 18), (250, 250, 250)
-LETTERS = 0.5  # size of usual writing, as OpenCV counts it, at unit 1
+FONT_SCALE = 0.5  # OpenCV font scale of normal text, at unit 1
 
 
 def text_width(words: str, size: float) -> float:
-    """Give the width of some writing in pixels; size as OpenCV counts it."""
+    """Return the width of a text in pixels at an OpenCV font scale."""
     import cv2
 
     return float(cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, _stroke(size))[0][0])
 
 
 def text(image: Image, words: str, left: float, middle: float, color: Color, size: float) -> None:
-    """Write a line whose capitals are centred on a height."""
+    """Draw a line of text whose capitals are vertically centred on `middle`."""
     import cv2
 
-    place = round(left), round(middle + _rise(size))
-    cv2.putText(image, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, color, _stroke(size), cv2.LINE_AA)
+    origin = round(left), round(middle + _capital_offset(size))
+    cv2.putText(image, words, origin, cv2.FONT_HERSHEY_SIMPLEX, size, color, _stroke(size), cv2.LINE_AA)
 
 
 def rectangle(image: Image, left: float, top: float, right: float, bottom: float, color: Color, radius: float) -> None:
@@ -40,30 +40,30 @@ def rectangle(image: Image, left: float, top: float, right: float, bottom: float
 
 
 def chip_width(words: str, unit: float) -> float:
-    """Give the width of a chip in pixels."""
-    return text_width(words, LETTERS * unit) + 18 * unit
+    """Return the width of a chip in pixels."""
+    return text_width(words, FONT_SCALE * unit) + 18 * unit
 
 
 def chip(image: Image, words: str, left: float, middle: float, color: Color, unit: float) -> float:
-    """Write words on a coloured ground with round ends, and give its width."""
+    """Draw text on a coloured background with round ends, and return its width in pixels."""
     width, half = chip_width(words, unit), 12 * unit
     rectangle(image, left, middle - half, left + width, middle + half, color, half)
-    text(image, words, left + 9 * unit, middle, ink_on(color), LETTERS * unit)
+    text(image, words, left + 9 * unit, middle, ink_on(color), FONT_SCALE * unit)
     return width
 
 
 def box(
     image: Image, corners: NDArray[np.float64], label: str, color: Color, unit: float, *, faint: bool = False
 ) -> None:
-    """Draw a detection: its outline and, above it or inside where it begins at the image's edge, its label.
+    """Draw a detection: its outline and its label, above it or, at the image's edge, inside.
 
     Args:
         image: Shape (H, W, 3).
-        corners: x1 y1 x2 y2 in pixels; what reaches beyond the image is drawn on its edge.
-        label: What it is.
-        color: Of the outline, and of the label's ground.
-        unit: Size of everything drawn.
-        faint: Draw a thin outline, and write in its colour on a dark ground.
+        corners: x1 y1 x2 y2 in pixels; clipped to the image.
+        label: The text.
+        color: Of the outline, and of the label's background.
+        unit: Scale of everything drawn.
+        faint: Draw a thin outline, and the text in its colour on a dark background.
     """
     import cv2
 
@@ -73,7 +73,7 @@ def box(
     x1, y1 = (int(value) for value in np.clip(corners[:2].round(), low, high))
     x2, y2 = (int(value) for value in np.clip(corners[2:].round(), low, high))
     cv2.rectangle(image, (x1, y1), (x2, y2), color, stroke, cv2.LINE_AA)
-    size = (0.4 if faint else LETTERS) * unit
+    size = (0.4 if faint else FONT_SCALE) * unit
     tag_width, tag_height = text_width(label, size) + 10 * unit, (16 if faint else 20) * unit
     left = min(max(x1 - stroke // 2, 0), max(width - tag_width - 1, 0))
     top = y1 - tag_height if y1 >= tag_height else y1
@@ -82,14 +82,14 @@ def box(
 
 
 def ink_on(color: Color) -> Color:
-    """Choose the writing that can be read on a ground."""
+    """Return the text colour that is legible on a background."""
     blue, green, red = color
     return DARK if 0.114 * blue + 0.587 * green + 0.299 * red > 120 else LIGHT
 
 
 @cache
-def _rise(size: float) -> float:
-    """Measure by how much a capital's middle lies above the line: what OpenCV says of it depends on its version."""
+def _capital_offset(size: float) -> float:
+    """Measure how far a capital's middle is above the baseline; what OpenCV reports depends on its version."""
     import cv2
 
     line = round(40 * size) + 10

@@ -1,4 +1,4 @@
-"""Results as a person reads them."""
+"""Results as text for people."""
 
 import textwrap
 
@@ -9,15 +9,15 @@ from pipeline.results import ClipResult
 
 
 def format_result(result: ClipResult, taxonomy: Taxonomy, label_threshold: float) -> str:
-    """Lay out one clip's result: a verdict and its reason per actor, then what the clip shows.
+    """Format one clip's result: a verdict with its reason per actor, then what the clip shows.
 
     Args:
         result: Of any status.
         taxonomy: The run's.
-        label_threshold: From which score an action is said, for the legend.
+        label_threshold: Minimum score of a predicted action, for the column header.
 
     Returns:
-        Lines of text, without a line break at the end.
+        Lines of text, without a trailing line break.
     """
     if result.status == "error":
         return f"{result.video}\n  not tagged: {result.error}"
@@ -25,15 +25,15 @@ def format_result(result: ClipResult, taxonomy: Taxonomy, label_threshold: float
     if result.error:
         head += f"\n  warning: {result.error}"
     rows = [_row(actor, result) for actor in taxonomy.actors]
-    columns = ["actor", "in frames", "gate", "verdict", f"action (said from {label_threshold:.2f})", "runner-up"]
+    columns = ["actor", "in frames", "gate", "verdict", f"action (from {label_threshold:.2f})", "runner-up"]
     table = tabulate(rows, headers=columns, disable_numparse=True, colalign=("left", "right", "right"))
     return "\n".join([head, "", textwrap.indent(table, "  "), "", f"  {conclusion(result)}"])
 
 
 def conclusion(result: ClipResult) -> str:
-    """Say in one line what a clip shows and, where an actor was nearly there, which."""
-    said = ", ".join(f"{label.label} ({label.score:.2f})" for label in result.labels)
-    line = f"who does what: {said or 'no known actor is in enough of the frames'}"
+    """Summarize what a clip shows and, if an actor was nearly present, which."""
+    labels = ", ".join(f"{label.label} ({label.score:.2f})" for label in result.labels)
+    line = f"who does what: {labels or 'no known actor is in enough of the frames'}"
     for label in result.labels:
         spans = ", ".join(f"{start:.1f}–{end:.1f}" for start, end in label.segments)
         line += f"\n    {label.label}: {spans} s" if spans else ""
@@ -51,12 +51,13 @@ def _row(actor: Actor, result: ClipResult) -> list[str]:
     row = [actor.name, _share(evidence.presence), gate, verdict]
     if not evidence.present:
         return [*row, "", ""]
-    said = [entry for entry in result.labels if entry.label in actor.label_names]
-    scores = {name: result.scores[name] for name in actor.label_names if name not in {entry.label for entry in said}}
+    labels = [label for label in result.labels if label.label in actor.label_names]
+    predicted = {label.label for label in labels}
+    scores = {name: result.scores[name] for name in actor.label_names if name not in predicted}
     runner_up = max(scores, key=lambda name: scores[name], default=None)
     return [
         *row,
-        ", ".join(f"{entry.label} {entry.score:.2f}" for entry in said),
+        ", ".join(f"{label.label} {label.score:.2f}" for label in labels),
         f"{runner_up} {scores[runner_up]:.2f}" if runner_up else "",
     ]
 

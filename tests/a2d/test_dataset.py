@@ -1,5 +1,6 @@
-"""The three layouts, and everything that can be wrong with them."""
+"""Reading the three data set layouts, and rejecting invalid ones."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ VAL_CLIP = FakeClip("cat-03", "val", {1: (66,)})
 
 
 @pytest.mark.parametrize("subfolder", ["", "Release"], ids=["folder itself", "its Release"])
-def test_release_gives_one_sample_per_annotated_frame(tmp_path: Path, subfolder: str) -> None:
+def test_release_has_one_sample_per_annotated_frame(tmp_path: Path, subfolder: str) -> None:
     root = write_release(tmp_path / subfolder)
     walker, bird = (root / "clips320H" / f"{vid}.mp4" for vid in ("walker-01", "_dash.dot"))
     assert read_samples(tmp_path, "train", TAXONOMY) == [
@@ -34,7 +35,7 @@ def test_release_gives_one_sample_per_annotated_frame(tmp_path: Path, subfolder:
     ]
 
 
-def test_course_gives_one_sample_per_listed_frame(tmp_path: Path) -> None:
+def test_course_has_one_sample_per_listed_frame(tmp_path: Path) -> None:
     write_course(tmp_path, [*CLIPS, VAL_CLIP])
     clip = tmp_path / "pngs320H" / "_dash.dot"
     assert read_samples(tmp_path, "train", TAXONOMY)[2] == Sample(clip, 1, ("bird-eating",), "train", "_dash.dot")
@@ -42,7 +43,7 @@ def test_course_gives_one_sample_per_listed_frame(tmp_path: Path) -> None:
     assert [sample.group for sample in read_samples(tmp_path, "val", TAXONOMY)] == ["cat-03"]
 
 
-def test_csv_gives_one_sample_per_clip(tmp_path: Path) -> None:
+def test_csv_has_one_sample_per_clip(tmp_path: Path) -> None:
     path = write_clips_csv(tmp_path)
     clip = tmp_path / "clips" / "ball_02.mp4"
     expected = [Sample(clip, None, ("adult-eating", "ball-rolling"), "test", "ball_02.mp4")]
@@ -51,9 +52,9 @@ def test_csv_gives_one_sample_per_clip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_release, write_course], ids=["release", "course"])
-def test_labels_of_annotated_frames(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+def test_annotated_frames_have_labels_in_vector_order(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     labels = [sample.labels for sample in read_samples(write(tmp_path), "test", TAXONOMY)]
-    assert labels == [("adult-eating", "ball-rolling"), ()]  # vector order; a frame where nothing is labelled stays
+    assert labels == [("adult-eating", "ball-rolling"), ()]  # a frame without any label remains
 
 
 @pytest.mark.parametrize(
@@ -63,28 +64,30 @@ def test_labels_of_annotated_frames(tmp_path: Path, write: Callable[[Path], Path
         pytest.param(write_course, ("train", "val", "test"), id="course"),
         pytest.param(write_clips_csv, ("train", "test"), id="csv"),
         pytest.param(lambda root: write_release(root, CLIPS[2:]), ("test",), id="release without train"),
-        pytest.param(lambda root: write_course(root, splits=["val", "train"]), ("train", "val"), id="course of two"),
+        pytest.param(
+            lambda root: write_course(root, splits=["val", "train"]), ("train", "val"), id="course with two lists"
+        ),
         pytest.param(lambda root: write_clips_csv(root, CLIPS[::-1]), ("test", "train"), id="csv in file order"),
     ],
 )
-def test_split_names(tmp_path: Path, write: Callable[[Path], Path], names: tuple[str, ...]) -> None:
+def test_split_names_of_each_layout(tmp_path: Path, write: Callable[[Path], Path], names: tuple[str, ...]) -> None:
     assert split_names(write(tmp_path)) == names
 
 
-def test_lists_win_over_videoset_csv(tmp_path: Path) -> None:
+def test_course_lists_take_precedence_over_videoset_csv(tmp_path: Path) -> None:
     write_course(write_release(tmp_path))
     assert read_samples(tmp_path, "train", TAXONOMY)[0].clip.parent.name == "pngs320H"
 
 
-def test_only_the_asked_split_must_be_on_disk(tmp_path: Path) -> None:
+def test_only_files_of_the_requested_split_must_exist(tmp_path: Path) -> None:
     write_release(tmp_path)
     (tmp_path / "clips320H" / "ball_02.mp4").unlink()
     shutil.rmtree(tmp_path / "Annotations" / "mat" / "ball_02")
     assert len(read_samples(tmp_path, "train", TAXONOMY)) == 4
 
 
-def test_csv_in_the_wild(tmp_path: Path) -> None:
-    """A byte order mark, Windows line ends, spaces, other columns, blank lines, a line break in a remark."""
+def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
+    """A byte order mark, Windows line endings, spaces, other columns, blank lines, a line break in a cell."""
     clip = write_video(tmp_path / "elsewhere" / "a clip.mp4")
     text = (
         f'split, labels, file, remark\r\n\r\nmine," dog-running  adult-walking dog-running ",{clip},"two\r\nlines"\r\n'
@@ -104,14 +107,22 @@ def test_csv_source_is_the_group(tmp_path: Path) -> None:
     assert [sample.group for sample in read_samples(tmp_path, "train", TAXONOMY)] == ["someone", "b.mp4"]
 
 
-def test_the_kit(kit: Path) -> None:
-    samples = {split: read_samples(kit, split, TAXONOMY) for split in split_names(kit)}
-    assert {split: len(rows) for split, rows in samples.items()} == {"train": 208, "test": 69}
-    assert not {sample.group for sample in samples["train"]} & {sample.group for sample in samples["test"]}
-    assert len({label for rows in samples.values() for sample in rows for label in sample.labels}) == 37
+def test_kit_has_separate_train_and_test_sources(kit: Path) -> None:
+    assert {"train", "test"} <= set(split_names(kit))
+    train, test = (read_samples(kit, split, TAXONOMY) for split in ("train", "test"))  # checks labels and files
+    assert train
+    assert test
+    assert all(sample.labels and sample.clip.is_file() for sample in [*train, *test])
+    assert not {sample.group for sample in train} & {sample.group for sample in test}
+    # UCF101 is split by its groups, `<repository>#<class>-g<number>`, all other footage by repository.
+    train_repositories, test_repositories = (
+        {sample.group.partition("#")[0] for sample in samples if not re.search(r"#\w+-g\d\d$", sample.group)}
+        for samples in (train, test)
+    )
+    assert not train_repositories & test_repositories
 
 
-def test_clip_labels_gathers_frames() -> None:
+def test_clip_labels_pools_frames() -> None:
     a, b = Path("a.mp4"), Path("b.mp4")
     samples = [
         Sample(b, 0, ("dog-none", "dog-running"), "train", "b"),
@@ -124,29 +135,29 @@ def test_clip_labels_gathers_frames() -> None:
     assert clip_labels([]) == {}
 
 
-def test_import_is_cheap() -> None:
+def test_import_loads_no_heavy_library() -> None:
     code = "import sys, a2d.dataset; print(sorted({'torch', 'cv2', 'av', 'h5py'} & set(sys.modules)))"
     root = Path(__file__).parents[2]
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 
 
-# --- What is refused --------------------------------------------------------------------------------------------------
+# --- Invalid data sets ------------------------------------------------------------------------------------------------
 
 
-def test_no_such_data(tmp_path: Path) -> None:
+def test_missing_data_set_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nowhere: no such file or folder"):
         split_names(tmp_path / "nowhere")
 
 
-def test_unknown_layout(tmp_path: Path) -> None:
+def test_unknown_layout_is_rejected(tmp_path: Path) -> None:
     write_rows(tmp_path / "frames.csv", [["file", "source"], ["a.jpg", "b"]])
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DatasetError, match=r"looked for videoset\.csv .*train\.txt.*columns file, labels, split"):
         split_names(tmp_path)
 
 
-def test_several_lists(tmp_path: Path) -> None:
+def test_several_csv_lists_are_rejected(tmp_path: Path) -> None:
     shutil.copy(write_clips_csv(tmp_path), tmp_path / "again.csv")
     with pytest.raises(DatasetError, match=r"several CSVs list clips, name one: again\.csv, clips\.csv"):
         split_names(tmp_path)
@@ -166,14 +177,14 @@ def test_several_lists(tmp_path: Path) -> None:
         pytest.param("file,labels,split\na,x,b\na,x,c\n", r"csv:3: .*a is listed twice, .*csv:2", id="twice"),
     ],
 )
-def test_malformed_csv(tmp_path: Path, text: str, message: str) -> None:
+def test_malformed_csv_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "clips.csv"
     path.write_text(text)
     with pytest.raises(DatasetError, match=message):
         read_samples(path, "train", TAXONOMY)
 
 
-def test_csv_that_is_no_text(tmp_path: Path) -> None:
+def test_binary_csv_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"a\.mp4: not a readable text file"):
         split_names(write_video(tmp_path / "a.mp4"))
 
@@ -187,7 +198,7 @@ def test_csv_that_is_no_text(tmp_path: Path) -> None:
         pytest.param("b.mp4,car-none,train", r"csv:3: no such file: .*b\.mp4", id="no clip"),
     ],
 )
-def test_unusable_csv_row_matters_in_its_split_only(tmp_path: Path, row: str, message: str) -> None:
+def test_unusable_csv_row_is_rejected_in_its_split_only(tmp_path: Path, row: str, message: str) -> None:
     write_video(tmp_path / "a.mp4")
     write_video(tmp_path / "good.mp4")
     (tmp_path / "clips.csv").write_text(f"file,labels,split\ngood.mp4,car-none,test\n{row}\n")
@@ -204,12 +215,12 @@ def test_unusable_csv_row_matters_in_its_split_only(tmp_path: Path, row: str, me
         pytest.param(write_clips_csv, "train, test", id="csv"),
     ],
 )
-def test_unknown_split(tmp_path: Path, write: Callable[[Path], Path], allowed: str) -> None:
+def test_unknown_split_is_rejected(tmp_path: Path, write: Callable[[Path], Path], allowed: str) -> None:
     with pytest.raises(DatasetError, match=rf"unknown split 'tset'; did you mean 'test'\? \(allowed: {allowed}\)"):
         read_samples(write(tmp_path), "tset", TAXONOMY)
 
 
-def test_empty_course_split(tmp_path: Path) -> None:
+def test_empty_course_split_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"list: the split 'val' is empty"):
         read_samples(write_course(tmp_path), "val", TAXONOMY)
 
@@ -225,7 +236,7 @@ def test_empty_course_split(tmp_path: Path) -> None:
         pytest.param("", r"videoset\.csv: the file is empty", id="empty"),
     ],
 )
-def test_malformed_videoset(tmp_path: Path, line: str, message: str) -> None:
+def test_malformed_videoset_is_rejected(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "videoset.csv").write_text(line)
     with pytest.raises(DatasetError, match=message):
         split_names(tmp_path)
@@ -235,19 +246,19 @@ def test_malformed_videoset(tmp_path: Path, line: str, message: str) -> None:
     ("line", "message"),
     [
         pytest.param("00001", r"train\.txt:2: <vid>/<frame> was expected, found '00001'", id="no vid"),
-        pytest.param("a/b", r"train\.txt:2: a frame number from 1 was expected, found 'b'", id="no number"),
-        pytest.param("a/00000", r"train\.txt:2: a frame number from 1 was expected, found '00000'", id="from 0"),
+        pytest.param("a/b", r"train\.txt:2: a frame number from 1 was expected, found 'b'", id="not a number"),
+        pytest.param("a/00000", r"train\.txt:2: a frame number from 1 was expected, found '00000'", id="frame 0"),
         pytest.param("a/²", r"train\.txt:2: a frame number from 1 was expected, found '²'", id="superscript"),
     ],
 )
-def test_malformed_course_list_matters_in_any_split(tmp_path: Path, line: str, message: str) -> None:
+def test_malformed_course_list_is_rejected_in_every_split(tmp_path: Path, line: str, message: str) -> None:
     write_course(tmp_path)
     (tmp_path / "list" / "train.txt").write_text(f"walker-01/00001\n{line}\n", encoding="utf-8")
     with pytest.raises(DatasetError, match=message):
         read_samples(tmp_path, "test", TAXONOMY)
 
 
-def test_missing_files_of_a_release(tmp_path: Path) -> None:
+def test_missing_files_of_a_release_are_rejected(tmp_path: Path) -> None:
     write_release(tmp_path)
     shutil.rmtree(tmp_path / "Annotations" / "mat" / "_dash.dot")
     with pytest.raises(DatasetError, match=r"videoset\.csv:2: no annotation \(\.mat file\) in .*_dash\.dot"):
@@ -257,7 +268,7 @@ def test_missing_files_of_a_release(tmp_path: Path) -> None:
         read_samples(tmp_path, "train", TAXONOMY)
 
 
-def test_missing_files_of_the_course(tmp_path: Path) -> None:
+def test_missing_files_of_the_course_are_rejected(tmp_path: Path) -> None:
     write_course(tmp_path)
     (tmp_path / "Annotations" / "mat" / "walker-01" / "00004.mat").unlink()
     with pytest.raises(DatasetError, match=r"train\.txt:2: no annotation .*00004\.mat$"):
@@ -267,13 +278,13 @@ def test_missing_files_of_the_course(tmp_path: Path) -> None:
         read_samples(tmp_path, "train", TAXONOMY)
 
 
-def test_withheld_course_split(tmp_path: Path) -> None:
+def test_withheld_course_labels_are_reported(tmp_path: Path) -> None:
     write_course(tmp_path, withheld="test")
     with pytest.raises(DatasetError, match=r"test\.txt:1: no annotation .* withheld the labels of its test split"):
         read_samples(tmp_path, "test", TAXONOMY)
 
 
-def test_unusable_annotations(tmp_path: Path) -> None:
+def test_unusable_annotations_are_rejected(tmp_path: Path) -> None:
     write_release(tmp_path, CLIPS[:1])
     mat = tmp_path / "Annotations" / "mat" / "walker-01" / "00004.mat"
 

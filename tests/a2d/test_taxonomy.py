@@ -1,4 +1,4 @@
-"""The taxonomy: A2D's 43 labels, and what a taxonomy file must not say."""
+"""The taxonomy of A2D's 43 labels, and invalid taxonomy files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a2d.taxonomy import A2D_TAXONOMY_FILE, load_taxonomy
+from a2d.taxonomy import load_taxonomy
 from common.errors import TaxonomyError
+from common.paths import A2D_TAXONOMY_FILE
 
 TAXONOMY = load_taxonomy()
 A2D_IDS = [
@@ -48,12 +49,12 @@ def farm(tmp_path: Path) -> Path:
 # --- A2D --------------------------------------------------------------------------------------------------------------
 
 
-def test_a2d_ids_are_in_the_order_of_the_reference() -> None:
+def test_a2d_label_ids_are_in_reference_order() -> None:
     assert [label.id for label in TAXONOMY.labels] == A2D_IDS
     assert [label.index for label in TAXONOMY.labels] == list(range(43))
 
 
-def test_a2d_actors() -> None:
+def test_a2d_actors_and_detector_classes() -> None:
     assert TAXONOMY.actor_names == ("person", "ball", "bird", "car", "cat", "dog")
     assert [actor.index for actor in TAXONOMY.actors] == list(range(6))
     assert [len(actor.labels) for actor in TAXONOMY.actors] == [13, 4, 7, 5, 7, 7]
@@ -67,13 +68,13 @@ def test_a2d_actors() -> None:
     ]
 
 
-def test_heads_share_out_the_label_vector() -> None:
+def test_heads_partition_the_label_vector() -> None:
     assert np.concatenate([actor.label_indices for actor in TAXONOMY.actors]).tolist() == list(range(43))
     person = TAXONOMY.actor("person")
     assert person.label_names[7:9] == ("adult-none", "baby-climbing")
 
 
-def test_lookups_agree() -> None:
+def test_label_lookups_agree() -> None:
     for label in TAXONOMY.labels:
         assert TAXONOMY.label(label.name) is TAXONOMY.label_from_id(label.id) is label
         assert label in TAXONOMY.actor(label.actor).labels
@@ -88,7 +89,7 @@ def test_lookups_agree() -> None:
         pytest.param(lambda: TAXONOMY.encode(["cat-none", "cow-none"]), r"unknown label 'cow-none'", id="encode"),
     ],
 )
-def test_unknown_names(look_up: Callable[[], object], message: str) -> None:
+def test_unknown_names_are_rejected(look_up: Callable[[], object], message: str) -> None:
     with pytest.raises(TaxonomyError, match=message):
         look_up()
 
@@ -97,7 +98,7 @@ def test_unknown_names(look_up: Callable[[], object], message: str) -> None:
 
 
 @given(st.sets(st.sampled_from(TAXONOMY.label_names)))
-def test_encode_then_decode(names: set[str]) -> None:
+def test_decode_inverts_encode(names: set[str]) -> None:
     row = TAXONOMY.encode(names)
     assert row.shape == (43,)
     assert row.sum() == len(names)
@@ -109,33 +110,33 @@ def test_encode_then_decode(names: set[str]) -> None:
 @pytest.mark.parametrize(
     ("names", "actors"),
     [
-        pytest.param([], [], id="nobody"),
+        pytest.param([], [], id="no actor"),
         pytest.param(["baby-crawling"], ["person"], id="baby is a person"),
         pytest.param(["adult-none", "baby-none"], ["person"], id="two kinds of one actor"),
         pytest.param(["dog-none", "ball-flying"], ["ball", "dog"], id="two actors"),
-        pytest.param(TAXONOMY.label_names, TAXONOMY.actor_names, id="everybody"),
+        pytest.param(TAXONOMY.label_names, TAXONOMY.actor_names, id="all actors"),
     ],
 )
-def test_actors_of(names: list[str], actors: list[str]) -> None:
+def test_actors_of_label_vectors(names: list[str], actors: list[str]) -> None:
     present = TAXONOMY.actors_of(TAXONOMY.encode(names))
     assert [actor.name for actor in TAXONOMY.actors if present[actor.index]] == list(actors)
 
 
 @pytest.mark.parametrize("shape", [(0,), (3,), (2, 3)], ids=str)
-def test_actors_of_keeps_leading_axes(shape: tuple[int, ...]) -> None:
+def test_actors_of_preserves_leading_axes(shape: tuple[int, ...]) -> None:
     assert TAXONOMY.actors_of(np.zeros((*shape, 43), dtype=bool)).shape == (*shape, 6)
 
 
 # --- The detector's classes -------------------------------------------------------------------------------------------
 
 
-def test_detector_classes_are_matched_by_name(farm: Path) -> None:
+def test_match_detector_classes_by_name(farm: Path) -> None:
     classes = {7: "horse", 2: "ox", 5: "cow", 0: "barn"}
     assert load_taxonomy(farm).match_detector_classes(classes) == {5: 0, 2: 0, 7: 1}
 
 
-def test_detector_without_a_class(farm: Path) -> None:
-    message = r"taxonomy 'farm': actor 'cow' wants the detector class 'ox', which this detector does not know; .*hors"
+def test_match_detector_classes_rejects_a_missing_class(farm: Path) -> None:
+    message = r"taxonomy 'farm': actor 'cow' needs the detector class 'ox', which this detector lacks; .*hors"
     with pytest.raises(TaxonomyError, match=message):
         load_taxonomy(farm).match_detector_classes({0: "cow", 1: "hors"})
 
@@ -143,7 +144,7 @@ def test_detector_without_a_class(farm: Path) -> None:
 # --- Taxonomy files ---------------------------------------------------------------------------------------------------
 
 
-def test_small_taxonomy(farm: Path) -> None:
+def test_load_small_taxonomy(farm: Path) -> None:
     taxonomy = load_taxonomy(farm)
     assert taxonomy.label_names == ("cow-grazing", "cow-none", "calf-none", "horse-none")
     assert [label.id for label in taxonomy.labels] == [11, 19, 29, 39]
@@ -153,33 +154,45 @@ def test_small_taxonomy(farm: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        pytest.param("name: farm\n", "", r"the key 'name' is missing", id="no name"),
+        pytest.param("name: farm\n", "", r"the key 'name' is missing", id="missing name"),
         pytest.param("name:", "nmae:", r"unknown key 'nmae'; did you mean 'name'\?", id="unknown key"),
         pytest.param("kinds:", "kind:", r"actor 'cow': unknown key 'kind'; did you mean 'kinds'", id="key of an actor"),
         pytest.param("{id: 3,", "{", r"kind 'horse': the key 'id' is missing", id="kind without id"),
         pytest.param("{id: 3,", "{id: 3, ids: 4,", r"kind 'horse': unknown key 'ids'", id="key of a kind"),
-        pytest.param("id: 3", "id: three", r"whole numbers from 1 .* found {'horse': 'three'}", id="id no number"),
+        pytest.param("id: 3", "id: three", r"whole numbers from 1 .* found {'horse': 'three'}", id="id not a number"),
         pytest.param("id: 3", "id: 0", r"whole numbers from 1 .* found {'horse': 0}", id="id 0"),
         pytest.param("id: 3", "id: true", r"whole numbers from 1 .* found {'horse': True}", id="id true"),
         pytest.param("id: 3", "id: 2", r"kind id 2 is used twice: by 'calf' and by 'horse'", id="same kind ids"),
         pytest.param("none: 9", "none: 1", r"action id 1 is used twice: by 'grazing' and by 'none'", id="action ids"),
         pytest.param("calf: {id: 2", "horse: {id: 2", r"label 'horse-none' is used twice", id="same kind twice"),
         pytest.param("[grazing, none]", "[none, none]", r"label id 19 is used twice", id="same action twice"),
-        pytest.param("[horse]", "[ox]", r"class 'ox' is used twice: by 'cow' and by 'horse'", id="two owners"),
-        pytest.param("[horse]", "[horse]\n    borrows_from: [cwo]", r"'cwo' is no other actor; .*'cow'", id="lender"),
-        pytest.param("[horse]", "[horse]\n    borrows_from: [horse]", r"'horse' is no other actor", id="itself"),
-        pytest.param("[horse]", "[horse]\n    borrows_from: cow", r"borrows_from: a list of names", id="no list"),
+        pytest.param("[horse]", "[ox]", r"class 'ox' is used twice: by 'cow' and by 'horse'", id="class of two actors"),
+        pytest.param(
+            "[horse]",
+            "[horse]\n    borrows_from: [cwo]",
+            r"'cwo' is no other actor; .*'cow'",
+            id="unknown auxiliary actor",
+        ),
+        pytest.param("[horse]", "[horse]\n    borrows_from: [horse]", r"'horse' is no other actor", id="actor itself"),
+        pytest.param(
+            "[horse]",
+            "[horse]\n    borrows_from: cow",
+            r"borrows_from: a list of names",
+            id="auxiliary actors not a list",
+        ),
         pytest.param("[horse]", "[]", r"detector_classes: a list of names was expected, found \[\]", id="no class"),
-        pytest.param("[horse]", "horse", r"detector_classes: a list of names .* found 'horse'", id="class no list"),
+        pytest.param(
+            "[horse]", "horse", r"detector_classes: a list of names .* found 'horse'", id="classes not a list"
+        ),
         pytest.param("[none]", "[nnone]", r"unknown action 'nnone'; did you mean 'none'\?", id="unknown action"),
-        pytest.param("none: 9", "none: 9, flying: 4", r"no actor owns the action 'flying'", id="unowned action"),
+        pytest.param("none: 9", "none: 9, flying: 4", r"no kind has the action 'flying'", id="unused action"),
         pytest.param(SMALL.partition("actors:\n")[2], "", r"actors: at least one actor", id="no actors"),
         pytest.param("{grazing: 1, none: 9}", "[none]", r"actions: whole numbers from 1 by name", id="actions listed"),
-        pytest.param("name: farm", "name: {", r"not a readable YAML file", id="no YAML"),
+        pytest.param("name: farm", "name: {", r"not a readable YAML file", id="not YAML"),
         pytest.param(SMALL, "", r"a mapping was expected at the top level, found NoneType", id="empty file"),
     ],
 )
-def test_wrong_taxonomy_file(farm: Path, old: str, new: str, message: str) -> None:
+def test_invalid_taxonomy_file_is_rejected(farm: Path, old: str, new: str, message: str) -> None:
     assert old in SMALL
     farm.write_text(SMALL.replace(old, new))
     with pytest.raises(TaxonomyError, match=message) as caught:
@@ -188,21 +201,21 @@ def test_wrong_taxonomy_file(farm: Path, old: str, new: str, message: str) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_no_taxonomy_file(tmp_path: Path) -> None:
+def test_missing_taxonomy_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(TaxonomyError, match=r"none\.yaml: no such file"):
         load_taxonomy(tmp_path / "none.yaml")
 
 
-def test_a_kind_that_comes_twice_in_one_actor_is_refused(tmp_path: Path) -> None:
+def test_duplicate_kind_of_one_actor_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "taxonomy.yaml"
     lines = A2D_TAXONOMY_FILE.read_text().splitlines()
     (adult,) = [line for line in lines if line.strip().startswith("adult:")]
     path.write_text("\n".join(line for line in lines for line in ([line, adult] if line == adult else [line])))
-    with pytest.raises(TaxonomyError, match="the key 'adult' comes twice"):
+    with pytest.raises(TaxonomyError, match="duplicate key 'adult'"):
         load_taxonomy(path)
 
 
-def test_two_kinds_of_one_id_are_refused_even_if_their_labels_differ(tmp_path: Path) -> None:
+def test_duplicate_kind_id_is_rejected_even_if_labels_differ(tmp_path: Path) -> None:
     path = tmp_path / "taxonomy.yaml"
     text = A2D_TAXONOMY_FILE.read_text()
     path.write_text(text.replace("dog: {id: 7, actions: [crawling,", "dog: {id: 3, actions: [crawling,"))

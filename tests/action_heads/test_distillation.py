@@ -11,7 +11,8 @@ import torch
 from action_heads.backbones import find_backbone
 from action_heads.distillation.grid_pooling import pool_over_grid
 from action_heads.distillation.random_crops import CropDataset
-from action_heads.distillation.trainer import DistillationSettings, Teacher, _normalise, _Run, distil
+from action_heads.distillation.settings import DistillationSettings
+from action_heads.distillation.trainer import Teacher, _normalise, _Run, distil
 from action_heads.model import feature_extractor, load_trunk
 from action_heads.trunk_files import read_trunk_manifest
 from common.errors import TrainingError

@@ -9,7 +9,7 @@ import torch
 from a2d.formats.base import Sample
 from action_heads.backbones import find_backbone
 from action_heads.crops import NO_BOX
-from action_heads.model import load_trunk, start_from
+from action_heads.model import load_trunk, initialize_from_trunk
 from action_heads.preprocessing import Preprocessing, to_inputs
 from action_heads.training.features import FeatureCache, compute_features, feature_key
 from action_heads.training.samples import SampledFrame
@@ -40,7 +40,7 @@ def test_features_are_what_the_last_layer_is_fed(trunk, looks, kind):
     found = compute_features(looks, trunk, kind, SMALL, FeatureCache(None))
     assert found.shape == (3, 2, 1280)
     network = LITE0.build(5).eval()
-    start_from(network, trunk)
+    initialize_from_trunk(network, trunk)
     images = read_frames_at(looks[0].sample.clip, [2, 6]).images
     inputs = to_inputs(images, np.stack([BOX, NO_BOX]), kind, SMALL)
     with torch.inference_mode():

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from a2d.formats.base import Sample
-from action_heads.backbones import find_backbone, tensors_of
+from action_heads.backbones import find_backbone, network_tensors
 from action_heads.checkpoint import head_path, load_head
 from action_heads.crops import NO_BOX
-from action_heads.label_decision import LABEL_THRESHOLD, decide_labels
-from action_heads.model import load_trunk, start_from
+from action_heads.defaults import LABEL_THRESHOLD
+from action_heads.label_decision import decide_labels
+from action_heads.model import load_trunk, initialize_from_trunk
 from action_heads.prediction import ActionHeads
 from action_heads.preprocessing import Preprocessing, evaluation_transform, resize_frame, to_tensor
 from action_heads.training.finetuning import (
@@ -168,11 +169,11 @@ def test_a_tuning_moves_what_it_may_and_nothing_else(frames, tuning):
     recipe = adjust_recipe(DEFAULT, epochs=1, batch_size=4, learning_rate=0.01)
     network = train_head(few, trunk, recipe, SMALL, 0, tuning=tuning)
     start = backbone.build(3)
-    start_from(start, trunk)
+    initialize_from_trunk(start, trunk)
     moved = {
         name
-        for name, tensor in tensors_of(network).items()
-        if name not in backbone.classifier_keys and not torch.equal(tensor, tensors_of(start)[name])
+        for name, tensor in network_tensors(network).items()
+        if name not in backbone.classifier_keys and not torch.equal(tensor, network_tensors(start)[name])
     }
     allowed = backbone.movable(network, tuning) - {*backbone.classifier_keys}
     assert moved <= allowed

@@ -10,9 +10,9 @@ import torch
 from torchvision.models import resnet34
 
 from action_heads import trunk_files
-from action_heads.backbones import BACKBONES, LITE0_PACKAGE, find_backbone, normalisation_layers, tensors_of
+from action_heads.backbones import BACKBONES, LITE0_PACKAGE, find_backbone, normalization_layers, network_tensors
 from action_heads.crops import NO_BOX
-from action_heads.model import assemble, feature_extractor, load_trunk, start_from
+from action_heads.model import assemble, feature_extractor, load_trunk, initialize_from_trunk
 from action_heads.preprocessing import to_inputs
 from action_heads.trunk_files import TrunkManifest, read_trunk_manifest, save_trunk, trunk_path
 from action_heads.tuning_modes import TUNING_MODES
@@ -47,7 +47,7 @@ def test_a_backbone_knows_its_tensors(backbone):
     movable = {tuning: backbone.movable(network, tuning) for tuning in TUNING_MODES}
     assert movable["classifier"] == set(backbone.classifier_keys)
     assert movable["all"] == {name for name in network.state_dict() if "num_batches" not in name}
-    norms = [layer.num_features for layer in normalisation_layers(network).values()]
+    norms = [layer.num_features for layer in normalization_layers(network).values()]
     moved = sum(network.state_dict()[name].numel() for name in movable["norms"] - movable["classifier"])
     assert moved == 4 * sum(norms)
     for stage in backbone.last_stage:
@@ -76,7 +76,7 @@ def test_a_network_is_assembled_around_tensors_without_copying_them():
     assert torch.equal(torch.get_rng_state(), state)
     assert not first.training
     for name, tensor in trunk.state.items():
-        assert tensors_of(first)[name].data_ptr() == tensors_of(second)[name].data_ptr() == tensor.data_ptr(), name
+        assert network_tensors(first)[name].data_ptr() == network_tensors(second)[name].data_ptr() == tensor.data_ptr(), name
     plain = LITE0.build(2)
     plain.load_state_dict({**trunk.state, **last}, strict=False)
     inputs = torch.rand(1, 3, 64, 64)
@@ -94,10 +94,10 @@ def test_a_trunk_file_gives_everything_but_the_classifier(tmp_path, imagenet_lik
     network = RESNET.build(7)
     fresh = network.fc.weight.clone()
     trunk = load_trunk(str(path), RESNET)
-    start_from(network, trunk)
+    initialize_from_trunk(network, trunk)
     assert trunk.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert torch.equal(network.fc.weight, fresh)
-    for name, tensor in tensors_of(network).items():
+    for name, tensor in network_tensors(network).items():
         if not name.startswith("fc."):
             assert torch.equal(imagenet_like[name], tensor), name
 

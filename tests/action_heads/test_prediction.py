@@ -1,4 +1,4 @@
-"""Six heads in memory: their trunk is one, and each is retrained alone."""
+"""Prediction with six heads that share a trunk."""
 
 import shutil
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_heads
+from head_probe import predict_images
 
-from action_heads.backbones import find_backbone, tensors_of
+from action_heads.backbones import find_backbone, network_tensors
 from action_heads.checkpoint import hash_heads, head_path, load_head, save_head
 from action_heads.model import load_trunk
 from action_heads.prediction import ActionHeads
@@ -20,7 +21,7 @@ def images():
 
 
 def addresses(heads, actor):
-    return {name: tensor.data_ptr() for name, tensor in tensors_of(heads.network(actor)).items()}
+    return {name: tensor.data_ptr() for name, tensor in network_tensors(heads.network(actor)).items()}
 
 
 @pytest.fixture(
@@ -29,65 +30,67 @@ def addresses(heads, actor):
     ids=" ".join,
 )
 def shared(request, taxonomy, tmp_path_factory):
-    """Six heads on an embedded trunk, and the names of the tensors that are each one's own."""
+    """Six heads on an embedded trunk, and the names of the tensors that each head has for itself."""
     name, tuned = request.param
     folder = write_heads(tmp_path_factory.mktemp("shared"), taxonomy, name, tuned)
     backbone = find_backbone(name)
-    return folder, backbone, backbone.movable(backbone.build(1), tuned)
+    return folder, backbone, backbone.trainable_tensors(backbone.build(1), tuned)
 
 
-def test_heads_share_what_their_training_left_alone(shared, taxonomy):
-    folder, _, own = shared
+def test_heads_share_the_tensors_that_training_left_unchanged(shared, taxonomy):
+    folder, _, unshared = shared
     loaded = ActionHeads(folder, taxonomy)
     found = {actor: addresses(loaded, actor) for actor in taxonomy.actor_names}
-    common = set(found["cat"]) - own
-    assert len(common) >= 36, "convolutions at least"
+    common = set(found["cat"]) - unshared
+    assert len(common) >= 36, "at least the convolutions"
     for name in common:
-        assert len({found[actor][name] for actor in found}) == 1, f"{name} is there more than once"
-    for name in own:
+        assert len({found[actor][name] for actor in found}) == 1, f"{name} exists more than once"
+    for name in unshared:
         assert len({found[actor][name] for actor in found}) == 6
     parameters = {id(parameter) for actor in found for name, parameter in loaded.network(actor).named_parameters()}
-    assert len(parameters) == 6 * len(list(loaded.network("cat").parameters())), "six true networks"
+    assert len(parameters) == 6 * len(list(loaded.network("cat").parameters())), "six complete networks"
 
 
-def test_retraining_one_head_changes_one_file_and_no_other_heads_answers(shared, taxonomy, images, tmp_path):
-    folder, backbone, own = shared
+def test_retraining_one_head_changes_one_file_and_no_other_predictions(shared, taxonomy, images, tmp_path):
+    folder, backbone, unshared = shared
     for path in folder.glob("*.safetensors"):
         shutil.copy(path, tmp_path)
     trunk = load_trunk("embedded", backbone)
     before = hash_heads(tmp_path)
-    said = {actor: ActionHeads(tmp_path, taxonomy).predict(actor, images) for actor in taxonomy.actor_names}
+    heads = ActionHeads(tmp_path, taxonomy)
+    predicted = {actor: predict_images(heads, actor, images) for actor in taxonomy.actor_names}
     network, manifest = load_head(head_path(tmp_path, "cat"), taxonomy.actor("cat"))
     with torch.no_grad():
-        for name in own:
+        for name in unshared:
             network.state_dict()[name].mul_(1.5)
     save_head(head_path(tmp_path, "cat"), network, manifest)
     after = hash_heads(tmp_path)
     assert [actor for actor in before if before[actor] != after[actor]] == ["cat"]
     assert load_trunk("embedded", backbone).sha256 == trunk.sha256
-    again = ActionHeads(tmp_path, taxonomy)
-    for actor, probabilities in said.items():
-        same = np.array_equal(again.predict(actor, images), probabilities)
+    heads = ActionHeads(tmp_path, taxonomy)
+    for actor, probabilities in predicted.items():
+        same = np.array_equal(predict_images(heads, actor, images), probabilities)
         assert same == (actor != "cat"), actor
 
 
-def test_a_head_is_fed_as_it_was_trained(heads, taxonomy, images):
+def test_head_receives_the_view_that_it_was_trained_on(heads, taxonomy, images):
     loaded = ActionHeads(heads, taxonomy)
     boxes = np.array([[10, 10, 50, 60], [np.nan] * 4, [80, 20, 120, 60]], np.float32)
-    frames, crops = loaded.predict("person", images), loaded.predict("dog", images)
-    np.testing.assert_array_equal(loaded.predict("person", images, boxes), frames)
-    seen = loaded.predict("dog", images, boxes)
-    assert (np.abs(seen - crops).max(axis=1) > 1e-4).tolist() == [True, False, True], "no box: the whole frame"
+    person, dog = predict_images(loaded, "person", images), predict_images(loaded, "dog", images)
+    np.testing.assert_array_equal(predict_images(loaded, "person", images, boxes), person)
+    cropped = predict_images(loaded, "dog", images, boxes)
+    assert (np.abs(cropped - dog).max(axis=1) > 1e-4).tolist() == [True, False, True], "no box: the whole frame"
 
 
-def test_a_folder_with_one_head_is_filled_up_and_says_so(heads, taxonomy, images, tmp_path):
+def test_missing_heads_come_from_the_fallback_and_are_described(heads, taxonomy, images, tmp_path):
     shutil.copy(head_path(heads, "cat"), tmp_path)
     mixed = ActionHeads(tmp_path, taxonomy, fallback=heads)
     assert mixed.describe() == f"heads: cat from {tmp_path}, the other 5 embedded"
     assert ActionHeads(heads, taxonomy, fallback=heads).describe() == f"heads {heads} (6 files)"
     assert mixed.sha256 == {actor: sha256_file(head_path(heads, actor)) for actor in taxonomy.actor_names}
-    np.testing.assert_array_equal(mixed.predict("dog", images), ActionHeads(heads, taxonomy).predict("dog", images))
+    expected = predict_images(ActionHeads(heads, taxonomy), "dog", images)
+    np.testing.assert_array_equal(predict_images(mixed, "dog", images), expected)
 
 
 def test_no_images_give_no_probabilities(heads, taxonomy, images):
-    assert ActionHeads(heads, taxonomy).predict("ball", images[:0]).shape == (0, 4)
+    assert predict_images(ActionHeads(heads, taxonomy), "ball", images[:0]).shape == (0, 4)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from a2d.formats.base import Sample
-from action_heads.crops import CROP, NO_BOX, WHOLE_FRAME, crop_actor
+from action_heads.input_kinds import CROP, WHOLE_FRAME
+from action_heads.crops import NO_BOX, crop_actor
 from action_heads.preprocessing import resize_frame
 from action_heads.training.samples import LabelledFrames, SampledFrame, read_labelled_frames
 from video.clips import count_frames, read_frames

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from a2d.taxonomy import A2D_TAXONOMY_FILE, Taxonomy, load_taxonomy
+from common.paths import A2D_TAXONOMY_FILE
+from a2d.taxonomy import Taxonomy, load_taxonomy
 from actor_detector.letterbox import Letterbox
 from actor_detector.yolo import YoloActorDetector
 from common.errors import DetectorError, TaxonomyError
@@ -98,7 +99,7 @@ def test_classes_are_matched_by_name(yolo, tmp_path):
     wrong = tmp_path / "taxonomy.yaml"
     wrong.write_text(A2D_TAXONOMY_FILE.read_text().replace("[sports ball]", "[sport ball]"))
     with pytest.raises(
-        TaxonomyError, match=r"'ball' wants the detector class 'sport ball'.*did you mean 'sports ball'"
+        TaxonomyError, match=r"'ball' needs the detector class 'sport ball'.*did you mean 'sports ball'"
     ):
         YoloActorDetector(yolo, load_taxonomy(wrong))
 

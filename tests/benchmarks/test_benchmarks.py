@@ -140,7 +140,7 @@ def test_what_is_shipped_is_what_a_retraining_makes(taxonomy):
         )
         assert manifest.trunk["sha256"] == trunk.sha256
         borrowed = manifest.recipe.get("borrowed", {"from": [], "weight": variant.lent_weight})
-        assert (borrowed["from"], borrowed["weight"]) == (list(actor.borrows_from), variant.lent_weight)
+        assert (borrowed["from"], borrowed["weight"]) == (list(actor.auxiliary_actors), variant.lent_weight)
 
 
 def test_a_detector_agrees_with_itself_and_with_none_that_sees_nothing(kit, cache, tmp_path, capsys):

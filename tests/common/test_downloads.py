@@ -1,4 +1,4 @@
-"""Downloads over real HTTP from a server of our own: whole and checked, or one clear line within seconds."""
+"""Downloads over HTTP from a local server: complete and verified, or one clear error message within seconds."""
 
 import hashlib
 import socket
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import download_weights
 import pytest
 from torchvision.models import ResNet34_Weights
 
 from common import downloads
 from common.downloads import KNOWN_WEIGHTS, KnownWeights, check_download, download
 from common.errors import DownloadError
-from pipeline.commands import console as cli
+from pipeline.__main__ import main
+from pipeline.commands import console
 from pipeline.known_detectors import find_detector
 
 CONTENT = bytes(range(256)) * 4096
@@ -23,11 +23,11 @@ SECONDS = 0.3
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by name: `hang*` never begins, `stall*` stops half-way, `cut*` ends there, `no*` is not there."""
+    """Responds by file name: `hang*` never, `stall*` stops half-way, `cut*` ends half-way, `no*` is not found."""
 
     def do_GET(self) -> None:
         name = self.path.strip("/")
-        self.server.asked.append(name)
+        self.server.requested.append(name)
         if name.startswith("hang"):
             self.server.done.wait()
             return
@@ -45,15 +45,15 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(CONTENT[len(CONTENT) // 2 :])
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """Remembers what it was asked for."""
+    """Records the requested file names."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.done = threading.Event()
 
 
@@ -68,17 +68,17 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The weights folder, with an impatient downloader."""
+    """The weights folder, with short timeouts."""
     monkeypatch.setenv("ACTOR_ACTION_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("ACTOR_ACTION_KIT", str(tmp_path / "no-kit"))
-    monkeypatch.setattr(downloads, "ASK_SECONDS", SECONDS)
-    monkeypatch.setattr(downloads, "ANSWER_SECONDS", 2 * SECONDS)
+    monkeypatch.setattr(downloads, "SOCKET_TIMEOUT_SECONDS", SECONDS)
+    monkeypatch.setattr(downloads, "RESPONSE_TIMEOUT_SECONDS", 2 * SECONDS)
     return tmp_path / "weights"
 
 
 @pytest.fixture
 def known(server: Server) -> Callable[[str], KnownWeights]:
-    """Weights of a name that our server publishes."""
+    """Return weights that the local server publishes under a name."""
 
     def make(name: str, content: bytes = CONTENT) -> KnownWeights:
         url = f"http://127.0.0.1:{server.server_port}/{name}"
@@ -87,7 +87,7 @@ def known(server: Server) -> Callable[[str], KnownWeights]:
     return make
 
 
-def test_a_download_is_whole_and_in_its_place(folder, known, capfd):
+def test_download_is_complete_and_leaves_no_other_file(folder, known, capfd):
     weights = known("a.pt")
     assert download(weights) == folder / "a.pt" == check_download(weights)
     assert (folder / "a.pt").read_bytes() == CONTENT
@@ -98,46 +98,48 @@ def test_a_download_is_whole_and_in_its_place(folder, known, capfd):
 
 
 @pytest.mark.parametrize("name", ["b.pt", "cut.pt"], ids=["other contents", "cut short"])
-def test_what_is_not_the_known_file_is_not_kept(folder, known, name):
-    with pytest.raises(DownloadError, match=r"sha256 \w{8}…, \w{8}… was expected; it is not kept: copy the right"):
+def test_unexpected_contents_are_discarded(folder, known, name):
+    with pytest.raises(DownloadError, match=r"sha256 \w{8}…, \w{8}… was expected; it was discarded: copy the right"):
         download(known(name, CONTENT if name == "cut.pt" else b"what was published"))
     assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("name", ["hang.pt", "stall.pt", "no.pt"], ids=["no answer", "stops half-way", "not there"])
-def test_what_cannot_be_had_fails_in_seconds_with_what_to_do(folder, known, name):
-    began = time.monotonic()
-    with pytest.raises(DownloadError, match=rf"{name} cannot be had .*: copy the file into .*weights, or do") as caught:
+@pytest.mark.parametrize("name", ["hang.pt", "stall.pt", "no.pt"], ids=["no response", "stops half-way", "not found"])
+def test_failed_download_says_within_seconds_what_to_do(folder, known, name):
+    start = time.monotonic()
+    with pytest.raises(
+        DownloadError, match=rf"{name} cannot be downloaded .*: copy the file into .*weights, or do"
+    ) as caught:
         download(known(name))
-    assert time.monotonic() - began < 10 * SECONDS
+    assert time.monotonic() - start < 10 * SECONDS
     assert "\n" not in str(caught.value)
     assert not list(folder.iterdir())
 
 
-def test_a_refused_connection_fails_at_once(folder, known, server):
+def test_refused_connection_fails(folder, known, server):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     weights = KnownWeights(f"http://127.0.0.1:{port}/a.pt", "0" * 64, 1, "or do without")
-    with pytest.raises(DownloadError, match=r"a.pt cannot be had .*refused.*: copy the file into"):
+    with pytest.raises(DownloadError, match=r"a.pt cannot be downloaded .*refused.*: copy the file into"):
         download(weights)
     assert not list(folder.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_said_before_anybody_is_asked(folder, known, server):
+def test_unwritable_folder_is_reported_before_any_request(folder, known, server):
     folder.write_text("a file")
     with pytest.raises(FileExistsError):
         download(known("a.pt"))
-    assert server.asked == []
+    assert server.requested == []
 
 
-def test_a_file_that_was_changed_is_refused(folder, known):
+def test_check_download_rejects_a_modified_file(folder, known):
     weights = known("a.pt")
     download(weights).write_bytes(b"something else")
     with pytest.raises(DownloadError, match=r"a.pt: sha256 .* was found, .* was expected; delete the file"):
         check_download(weights)
 
 
-def test_a_known_detector_is_looked_for_in_the_weights_folder_then_the_kit_then_the_network(
+def test_find_detector_tries_the_weights_folder_then_the_kit_then_the_network(
     folder, known, server, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(KNOWN_WEIGHTS, "yolo26n", known("yolo26n.pt"))
@@ -146,24 +148,22 @@ def test_a_known_detector_is_looked_for_in_the_weights_folder_then_the_kit_then_
     kit.write_bytes(b"the kit's")
     monkeypatch.setenv("ACTOR_ACTION_KIT", str(tmp_path / "kit"))
     assert find_detector("yolo26n") == kit
-    assert server.asked == []
+    assert server.requested == []
     kit.unlink()
     assert find_detector("yolo26n").read_bytes() == CONTENT
-    assert server.asked == ["yolo26n.pt"]
+    assert server.requested == ["yolo26n.pt"]
     kit.write_bytes(b"the kit's")
     assert find_detector("yolo26n") == folder / "yolo26n.pt"
-    assert server.asked == ["yolo26n.pt"]
+    assert server.requested == ["yolo26n.pt"]
 
 
-def test_all_known_weights_are_fetched_and_a_failure_stops_no_other(
-    folder, known, server, tmp_path, monkeypatch, capsys
-):
+def test_download_weights_continues_after_a_failure(folder, known, server, tmp_path, monkeypatch, capsys):
     published = {"yolo26n": "a.pt", "yolo11n": "no.pt", "yolov8n": "b.pt", "imagenet": "c.pth"}
     table = {name: known(file, b"x" if file == "b.pt" else CONTENT) for name, file in published.items()}
     monkeypatch.setattr(downloads, "KNOWN_WEIGHTS", table)
     to = tmp_path / "to"
-    command = ["--to", str(to)]
-    assert cli.run(download_weights.main, command) == cli.SOME_FAILED
+    command = ["download-weights", "--to", str(to)]
+    assert main(command) == console.SOME_FAILED
     out, err = capsys.readouterr()
     rows = {line.split()[0]: line.split()[-1] for line in out.splitlines()[2:6]}
     assert rows == {"yolo26n": "downloaded", "yolo11n": "failed", "yolov8n": "failed", "imagenet": "downloaded"}
@@ -171,13 +171,13 @@ def test_all_known_weights_are_fetched_and_a_failure_stops_no_other(
     assert sorted(path.name for path in to.iterdir()) == ["a.pt", "c.pth"]
     assert not folder.exists()
     del table["yolo11n"], table["yolov8n"]
-    server.asked.clear()
-    assert cli.run(download_weights.main, command) == cli.DONE
-    assert server.asked == []
+    server.requested.clear()
+    assert main(command) == console.DONE
+    assert server.requested == []
     assert {line.split()[-1] for line in capsys.readouterr().out.splitlines()[2:4]} == {"there"}
 
 
-def test_the_known_files_are_the_published_ones():
+def test_known_weights_are_pinned():
     imagenet = KNOWN_WEIGHTS["imagenet"]
     assert imagenet.url == ResNet34_Weights.IMAGENET1K_V1.url
     assert imagenet.sha256.startswith(Path(imagenet.file_name).stem.rpartition("-")[2])

@@ -1,4 +1,4 @@
-"""Hashes, atomic writes, and the checks on what is read from YAML."""
+"""Hashes, atomic writes, and checks of YAML files."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from common.files import check_keys, nearest, read_yaml, sha256_file, write_atom
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", bytes(1_000_000)], ids=["empty", "short", "long"])
-def test_sha256(tmp_path: Path, content: bytes) -> None:
+def test_sha256_file_equals_hashlib(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     assert sha256_file(path) == hashlib.sha256(content).hexdigest()
@@ -24,21 +24,23 @@ def test_sha256(tmp_path: Path, content: bytes) -> None:
     [("", b""), ("naïve\n", "naïve\n".encode()), (b"\x00\xff\r\n", b"\x00\xff\r\n")],
     ids=["empty", "text", "bytes"],
 )
-def test_write_makes_folders_and_leaves_nothing_else(tmp_path: Path, content: str | bytes, written: bytes) -> None:
+def test_write_atomically_creates_folders_and_leaves_no_other_file(
+    tmp_path: Path, content: str | bytes, written: bytes
+) -> None:
     path = tmp_path / "deep" / "er" / "file"
     write_atomically(path, content)
     assert path.read_bytes() == written
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_write_replaces(tmp_path: Path) -> None:
+def test_write_atomically_replaces_a_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, "something long")
     write_atomically(path, "short")
     assert path.read_text() == "short"
 
 
-def test_failed_write_leaves_the_old_contents(tmp_path: Path) -> None:
+def test_failed_write_preserves_the_old_contents(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     with pytest.raises(TypeError):
@@ -47,7 +49,7 @@ def test_failed_write_leaves_the_old_contents(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_write_onto_a_folder_leaves_no_temporary_file(tmp_path: Path) -> None:
+def test_writing_to_a_folder_leaves_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
         write_atomically(tmp_path / "folder", "text")
@@ -57,7 +59,7 @@ def test_write_onto_a_folder_leaves_no_temporary_file(tmp_path: Path) -> None:
 # --- YAML -------------------------------------------------------------------------------------------------------------
 
 
-def test_read_yaml(tmp_path: Path) -> None:
+def test_read_yaml_returns_the_mapping(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("gates: {dog: 0.1}\nname: größe\n", encoding="utf-8")
     assert read_yaml(path, GatesError) == {"gates": {"dog": 0.1}, "name": "größe"}
@@ -69,12 +71,12 @@ def test_read_yaml(tmp_path: Path) -> None:
         pytest.param(b"", r"a mapping was expected at the top level, found NoneType", id="empty"),
         pytest.param(b"- 1\n", r"a mapping was expected at the top level, found list", id="list"),
         pytest.param(b"a: {\n", r"not a readable YAML file \(.*\)$", id="syntax"),
-        pytest.param(b"a: \xff\n", r"not a readable YAML file", id="no UTF-8"),
+        pytest.param(b"a: \xff\n", r"not a readable YAML file", id="not UTF-8"),
         pytest.param(b"a: !!python/object:os.system {}\n", r"not a readable YAML file", id="python object"),
         pytest.param(b"a: 2024-13-45\n", r"not a readable YAML file \(month must be in 1\.\.12", id="no such date"),
     ],
 )
-def test_read_wrong_yaml(tmp_path: Path, content: bytes, message: str) -> None:
+def test_read_yaml_rejects_invalid_files(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(content)
     with pytest.raises(GatesError, match=rf"a\.yaml: {message}") as caught:
@@ -82,7 +84,7 @@ def test_read_wrong_yaml(tmp_path: Path, content: bytes, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_read_yaml_that_is_not_there(tmp_path: Path) -> None:
+def test_read_yaml_rejects_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(GatesError, match=r"a\.yaml: no such file"):
         read_yaml(tmp_path / "a.yaml", GatesError)
     with pytest.raises(GatesError, match=r"not a readable YAML file \(.*directory"):
@@ -92,8 +94,8 @@ def test_read_yaml_that_is_not_there(tmp_path: Path) -> None:
 # --- Keys -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("found", [{"a": 1}, {"a": None, "b": 2}], ids=["required alone", "with optional"])
-def test_keys_that_may_be_there(found: dict[str, object]) -> None:
+@pytest.mark.parametrize("found", [{"a": 1}, {"a": None, "b": 2}], ids=["required only", "with optional"])
+def test_check_keys_returns_a_valid_mapping(found: dict[str, object]) -> None:
     assert check_keys(found, "x.yaml", UserError, ["a"], ["b"]) is found
 
 
@@ -107,10 +109,10 @@ def test_keys_that_may_be_there(found: dict[str, object]) -> None:
         pytest.param(["gates"], r"a mapping with gates was expected, found \['gates'\]", id="list"),
     ],
 )
-def test_wrong_keys(found: object, message: str) -> None:
+def test_check_keys_rejects_missing_and_unknown_keys(found: object, message: str) -> None:
     with pytest.raises(GatesError, match=message):
         check_keys(found, "x.yaml", GatesError, ["gates"], ["note"])
 
 
-def test_nearest_of_nothing() -> None:
+def test_nearest_without_allowed_names() -> None:
     assert nearest("a", []) == "allowed: "

@@ -1,4 +1,4 @@
-"""An iterator in a thread of its own: it runs ahead, but not too far, and ends with whoever wanted it."""
+"""`prefetch` runs ahead by a bounded number of items and ends with its consumer."""
 
 import threading
 
@@ -7,7 +7,7 @@ import pytest
 from common.prefetch import prefetch
 
 
-def test_an_iterator_runs_ahead_but_not_too_far():
+def test_prefetch_runs_ahead_by_a_bounded_number_of_items():
     made = []
 
     def numbers():
@@ -26,7 +26,7 @@ def iter_numbers(count):
     yield from range(count)
 
 
-def test_what_an_iterator_raises_comes_after_its_items():
+def test_exceptions_are_raised_after_the_items_before_them():
     def failing():
         yield 1
         raise ValueError("no more")
@@ -37,7 +37,7 @@ def test_what_an_iterator_raises_comes_after_its_items():
         next(running)
 
 
-def test_stopping_early_closes_the_iterator_and_its_thread():
+def test_stopping_early_closes_the_generator_and_its_thread():
     closed = threading.Event()
 
     def endless():

@@ -1,4 +1,4 @@
-"""Large blocks go back to the system: the heap, where small things stay, is not for them."""
+"""Large allocations are returned to the system instead of growing the heap."""
 
 import os
 import subprocess
@@ -10,10 +10,10 @@ import pytest
 CODE = """
 import sys
 import numpy as np
-from common.system import return_large_blocks
+from common.system import return_large_allocations
 if sys.argv[1] == "yes":
-    return_large_blocks()
-for _ in range(3):  # glibc takes the first from the system, and the next, once it was given back, from the heap
+    return_large_allocations()
+for _ in range(3):  # glibc takes the first from the system and, once it was freed, the next from the heap
     image = np.ones(1_000_000, np.uint8)
     del image
 image = np.ones(900_000, np.uint8)
@@ -23,14 +23,14 @@ print(first <= image.ctypes.data < last)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's way")
-def test_images_are_not_taken_from_the_heap():
+@pytest.mark.skipif(sys.platform != "linux", reason="specific to glibc")
+def test_return_large_allocations_keeps_images_off_the_heap():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     root = Path(__file__).resolve().parents[2]
-    said = [
+    on_heap = [
         subprocess.run(
             [sys.executable, "-c", CODE, choice], cwd=root, env=environment, capture_output=True, text=True, check=True
         ).stdout.strip()
         for choice in ("no", "yes")
     ]
-    assert said == ["True", "False"]
+    assert on_heap == ["True", "False"]

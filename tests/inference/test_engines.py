@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actor_detector.clip_detection import detect_clip
+from actor_detector.detector_settings import DetectorSettings
 from actor_detector.int8_calibration import calibration_images, evenly_spaced_frames
 from actor_detector.yolo import YoloActorDetector
 from common.errors import UserError
@@ -17,6 +17,7 @@ from inference.interfaces import Network, content_key
 from inference.runtime import Runtime, make_runtime
 from pipeline.config import TaggerConfig
 from pipeline.tagger import ActorActionTagger
+from single_clip import detect_clip
 from video.clips import decode_frames
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -97,7 +98,7 @@ def test_detections_agree_on_real_clips(kit, taxonomy, engines, detector):
     path = kit / "weights" / "yolo26n.pt" if detector == "yolo26n" else PROJECT / "models/actor_detector.safetensors"
     found = {}
     for backend in ("torch", "openvino"):
-        own = YoloActorDetector(path, taxonomy, 224, 0.4, make_runtime(backend, "f32", "cpu", engines))
+        own = YoloActorDetector(path, taxonomy, DetectorSettings(224, 0.4), make_runtime(backend, "f32", "cpu", engines))
         found[backend] = [detect_clip(own, kit / "clips" / clip) for clip in CLIPS]
     for reference, other in zip(found["torch"], found["openvino"], strict=True):
         np.testing.assert_allclose(other.presence_ratios(6), reference.presence_ratios(6), atol=0.01)
@@ -143,10 +144,10 @@ def test_a_detector_in_8_bits_sees_nearly_the_same(kit, taxonomy, tmp_path, capf
     weights = kit / "weights" / "yolo26n.pt"
     runtime = make_runtime("openvino", "int8", "cpu", tmp_path, calibration_images(clips))
     assert runtime.name.startswith("openvino int8 ")
-    found = [detect_clip(YoloActorDetector(weights, taxonomy, 224, 0.4, runtime), clip) for clip in clips]
+    found = [detect_clip(YoloActorDetector(weights, taxonomy, DetectorSettings(224, 0.4), runtime), clip) for clip in clips]
     assert capfd.readouterr().out == ""
     for clip, own in zip(clips, found, strict=True):
-        usual = detect_clip(YoloActorDetector(weights, taxonomy, 224, 0.4, Runtime("openvino")), clip)
+        usual = detect_clip(YoloActorDetector(weights, taxonomy, DetectorSettings(224, 0.4), Runtime("openvino")), clip)
         np.testing.assert_allclose(own.presence_ratios(6), usual.presence_ratios(6), atol=0.15)
         assert not np.array_equal(own.confidence, usual.confidence), "it does compute in 8 bits"
     (description,) = {path.stem[-16:] for path in tmp_path.glob("*-int8-*.xml")}

@@ -9,9 +9,9 @@ import pytest
 import run_pipeline
 import yaml
 
-from a2d.taxonomy import A2D_TAXONOMY_FILE
+from common.paths import A2D_TAXONOMY_FILE
 from action_heads.checkpoint import read_manifest
-from action_heads.training.recipes import AUXILIARY_WEIGHT
+from action_heads.defaults import AUXILIARY_WEIGHT
 from common.files import sha256_file
 from pipeline.commands import console as cli
 from thresholds.exact import best_gate

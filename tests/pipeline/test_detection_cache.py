@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from a2d.taxonomy import A2D_TAXONOMY_FILE, load_taxonomy
-from actor_detector.detections import FrameBoxes, join_batches
+from common.paths import A2D_TAXONOMY_FILE
+from a2d.taxonomy import load_taxonomy
+from actor_detector.detections import ClipDetections
 from actor_detector.speed_options import SpeedOptions
 from pipeline.detection_cache import DetectionCache, detection_key
 from video.clips import clip_sha256
@@ -15,10 +16,17 @@ from video.clips import clip_sha256
 @pytest.fixture
 def detections():
     boxes = np.array([[1, 2, 3, 4]], np.float32)
-    found = FrameBoxes(2, np.array([1]), boxes, np.array([0.75], np.float32), np.array([5]))
-    times = np.array([0.0, 0.12])
-    return join_batches(
-        [found], np.array([0, 3]), times, stride=3, decoded=5, duration_seconds=0.2, truncated="breaks off"
+    return ClipDetections(
+        frame_index=np.array([0, 3]),
+        time_seconds=np.array([0.0, 0.12]),
+        frame_row=np.array([1]),
+        boxes=boxes,
+        confidence=np.array([0.75], np.float32),
+        actor_index=np.array([5]),
+        duration_seconds=0.2,
+        truncated="cut off",
+        stride=3,
+        decoded=5,
     )
 
 
@@ -29,7 +37,7 @@ def test_round_trip(tmp_path, detections):
     loaded = cache.load("ab" * 32)
     for name in ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(detections, name))
-    assert (loaded.duration_seconds, loaded.truncated) == (0.2, "breaks off")
+    assert (loaded.duration_seconds, loaded.truncated) == (0.2, "cut off")
     assert (loaded.stride, loaded.frames) == (3, 5)
     np.testing.assert_array_equal(loaded.presence_ratios(6), detections.presence_ratios(6))
     assert loaded.camera is None

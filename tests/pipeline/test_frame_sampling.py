@@ -17,7 +17,7 @@ from pipeline.cached_detector import CachedDetector
 from pipeline.detection_cache import DetectionCache
 from pipeline.frame_sampling import sample_frames
 from pipeline.tagger import ActorActionTagger
-from pipeline.training.head_features import FeatureSource, auxiliary_features
+from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features
 
 PERSON, DOG = 0, 5
 
@@ -106,7 +106,7 @@ def test_what_is_borrowed_is_looked_at_as_its_owner(detector, kit, taxonomy, cac
     clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
     samples = [Sample(clip, None, ("dog-walking", "adult-walking"), "train", "a source")]
     trunk = load_trunk("embedded", find_backbone("efficientnet_lite0"))
-    source = FeatureSource(trunk, "crop", FeatureCache(cache / "features"))
+    source = HeadFeatureExtractor(trunk, "crop", FeatureCache(cache / "features"))
     cat, dog, person = (taxonomy.actor(name) for name in ("cat", "dog", "person"))
     lent = auxiliary_features(cat, [dog, person], samples, detector, 0.5, source, 0.2)
     looks = [sample_training_frames(samples, lender, detector, "crop", 0.5) for lender in (dog, person)]

@@ -126,8 +126,8 @@ def test_a_run_with_the_embedded_models_asks_nobody(machine, tmp_path, what):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["run_pipeline.py", "--demo", "--detector", "yolo26n"], "yolo26n.pt cannot be had from https://github.com"),
-        (["download_weights.py"], "resnet34-b627a593.pth cannot be had from https://download.pytorch.org"),
+        (["run_pipeline.py", "--demo", "--detector", "yolo26n"], "yolo26n.pt cannot be downloaded from https://github.com"),
+        (["download_weights.py"], "resnet34-b627a593.pth cannot be downloaded from https://download.pytorch.org"),
     ],
     ids=["detector", "all"],
 )

@@ -185,5 +185,5 @@ def test_a_head_in_the_wrong_place_is_refused(config, heads, tmp_path):
         (tmp_path / path.name).symlink_to(path)
     head_path(tmp_path, "cat").unlink()
     head_path(tmp_path, "cat").symlink_to(head_path(heads, "dog"))
-    with pytest.raises(CheckpointError, match="cat.safetensors: the file's actor is 'dog', this run wants 'cat'"):
+    with pytest.raises(CheckpointError, match="cat.safetensors: the file's actor is 'dog', this run requires 'cat'"):
         ActorActionTagger.from_config(replace(config, heads=tmp_path))

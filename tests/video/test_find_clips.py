@@ -1,4 +1,4 @@
-"""Command-line arguments into clips: order, repeats, and what is an error."""
+"""Expansion of command-line arguments into clips: order, duplicates and errors."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from video.find_clips import find_clips
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder as users have them: videos at two depths, a folder of frames, and files that are no clips."""
+    """A typical folder: videos at two depths, a folder of frames, and files that are not clips."""
     for name in (
         "b.mp4",
         "a.MKV",
@@ -33,20 +33,20 @@ def names(clips: list[Path], folder: Path) -> list[str]:
     return [str(clip.relative_to(folder)) for clip in clips]
 
 
-def test_no_argument_means_no_clip() -> None:
+def test_no_arguments_give_no_clips() -> None:
     assert find_clips([]) == []
 
 
-def test_named_files_are_kept_in_order_whatever_they_are(folder: Path) -> None:
+def test_explicit_files_stay_in_order_whatever_they_are(folder: Path) -> None:
     arguments = [str(folder / name) for name in ("raw.dav", "b.mp4", "missing.mp4", "a.MKV")]
     assert names(find_clips(arguments), folder) == ["raw.dav", "b.mp4", "missing.mp4", "a.MKV"]
 
 
-def test_a_folder_is_searched_to_its_depths(folder: Path) -> None:
+def test_folders_are_searched_recursively(folder: Path) -> None:
     assert names(find_clips([str(folder)]), folder) == ["a.MKV", "b.mp4", "deep/er/c.webm", "vid"]
 
 
-def test_a_folder_of_frames_is_one_clip(folder: Path) -> None:
+def test_frame_folder_is_one_clip(folder: Path) -> None:
     assert names(find_clips([str(folder / "vid")]), folder) == ["vid"]
 
 
@@ -57,43 +57,43 @@ def test_a_folder_of_frames_is_one_clip(folder: Path) -> None:
         pytest.param("*", ["a.MKV", "b.mp4", "vid"], id="videos-and-frame-folders-only"),
         pytest.param("**/*.webm", ["deep/er/c.webm"], id="any-depth"),
         pytest.param("d*/e?/[cd].*", ["deep/er/c.webm"], id="wildcards-in-folders"),
-        pytest.param("*.dav", ["raw.dav"], id="suffix-spelled-out"),
+        pytest.param("*.dav", ["raw.dav"], id="literal-suffix"),
     ],
 )
-def test_globs(folder: Path, pattern: str, expected: list[str]) -> None:
+def test_globs_match_videos(folder: Path, pattern: str, expected: list[str]) -> None:
     assert names(find_clips([str(folder / pattern)]), folder) == expected
 
 
-def test_a_relative_glob_starts_at_the_working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_glob_starts_at_the_working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     assert find_clips(["*.mp4"]) == [Path("b.mp4")]
 
 
-def test_an_existing_name_with_wildcards_is_no_glob(folder: Path) -> None:
+def test_existing_file_with_wildcards_in_its_name_is_no_glob(folder: Path) -> None:
     (folder / "[1].mp4").touch()
     assert names(find_clips([str(folder / "[1].mp4")]), folder) == ["[1].mp4"]
 
 
-def test_a_list_is_relative_to_its_own_folder(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_list_entries_are_relative_to_the_list(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     text = f"\ufeff# clips\n\n  b.mp4  \nmissing.mp4\n{folder / 'a.MKV'}\n"
     (folder / "list.txt").write_text(text, encoding="utf-8")
     assert find_clips(["@in/list.txt"]) == [Path("in/b.mp4"), Path("in/missing.mp4"), folder / "a.MKV"]
 
 
-def test_a_file_named_with_an_at_sign_is_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_file_with_an_at_sign_is_no_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     Path("@home.mp4").touch()
     assert find_clips(["@home.mp4"]) == [Path("@home.mp4")]
 
 
-def test_repeats_are_dropped_and_the_first_spelling_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicates_are_dropped_in_favour_of_the_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     clips = find_clips(["b.mp4", "./b.mp4", "deep/../b.mp4", str(folder)])
     assert clips == [Path("b.mp4"), folder / "a.MKV", folder / "deep/er/c.webm", folder / "vid"]
 
 
-def test_two_links_to_one_file_are_two_clips(folder: Path) -> None:
+def test_links_to_one_file_are_distinct_clips(folder: Path) -> None:
     (folder / "link.mp4").symlink_to(folder / "b.mp4")
     assert names(find_clips([str(folder / "*.mp4")]), folder) == ["b.mp4", "link.mp4"]
 
@@ -101,17 +101,17 @@ def test_two_links_to_one_file_are_two_clips(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        pytest.param("empty", "empty: a folder without videos; looked for .3gp", id="folder"),
+        pytest.param("empty", "empty: a folder without videos; searched for .3gp", id="folder"),
         pytest.param("in/*.avi", "in/*.avi: no video matches", id="glob"),
         pytest.param("nowhere/**/*.mp4", "nowhere/**/*.mp4: no video matches", id="glob-in-missing-folder"),
         pytest.param("@none.txt", "none.txt: no such list of clips", id="missing-list"),
-        pytest.param("@empty", "empty: not a readable list of clips", id="list-is-a-folder"),
-        pytest.param("@blank.txt", "blank.txt: the list names no clip", id="empty-list"),
-        pytest.param("@latin.txt", "latin.txt: not a readable list of clips", id="list-is-no-utf-8"),
-        pytest.param(" ", "' ' names no clip", id="blank-argument"),
+        pytest.param("@empty", "empty: not a readable list of clips", id="folder-as-list"),
+        pytest.param("@blank.txt", "blank.txt: the list contains no clip", id="empty-list"),
+        pytest.param("@latin.txt", "latin.txt: not a readable list of clips", id="list-not-utf-8"),
+        pytest.param(" ", "' ' is no clip", id="blank-argument"),
     ],
 )
-def test_errors_are_one_line_that_names_the_argument(
+def test_errors_are_one_line_naming_the_argument(
     folder: Path, monkeypatch: pytest.MonkeyPatch, argument: str, message: str
 ) -> None:
     monkeypatch.chdir(folder.parent)

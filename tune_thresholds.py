@@ -1,0 +1,8 @@
+"""Tune the gates; the same as `actor-action tune-thresholds`."""
+
+import sys
+
+from pipeline.__main__ import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("tune-thresholds"))
