@@ -70,13 +70,13 @@ def find_held_out_split(data: Path, split: str, wanted: str | None) -> str | Non
     Args:
         data: As for `read_samples`.
         split: What is trained or tuned on.
-        wanted: The split asked for; None selects the first of `HELD_OUT_SPLITS` that exists.
+        wanted: The requested split; None selects the first of `HELD_OUT_SPLITS` that exists.
 
     Returns:
         A name other than `split`, or None if there is no such split.
 
     Raises:
-        DatasetError: If the split asked for does not exist, or is the one that is trained or tuned on.
+        DatasetError: If the requested split does not exist, or is the one that is trained or tuned on.
     """
     others = [name for name in split_names(data) if name != split]
     if wanted is None:

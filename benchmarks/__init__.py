@@ -1,1 +1,1 @@
-"""Side-by-side measurements, each one command."""
+"""Benchmarks of speed and memory; each is one command."""

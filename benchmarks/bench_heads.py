@@ -1,4 +1,4 @@
-"""The action heads' trunks: images a second by backbone and backend.
+"""Speed of the action heads' trunks: images per second by backbone and backend.
 
 Run from the repository root: `python -m benchmarks.bench_heads`.
 """
@@ -24,35 +24,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser(__doc__)
     parser.add_argument("--images", type=int, default=64)
     arguments = parser.parse_args(argv)
-    ways = {
+    candidates = {
         f"{backbone}, {make_runtime(backend, precision, 'cpu', None).name}": Candidate(
-            _trunk, {"backbone": backbone, "backend": backend, "precision": precision, "images": arguments.images}
+            _prepare_trunk,
+            {"backbone": backbone, "backend": backend, "precision": precision, "images": arguments.images},
         )
         for backbone in BACKBONES
         for backend in (TORCH, OPENVINO)
         for precision in (F32, BF16)
     }
-    timings = time_interleaved(ways, arguments.repeats)
+    timings = time_interleaved(candidates, arguments.repeats)
     rows = {name: {"images_per_second": round(arguments.images / timing.median, 1)} for name, timing in timings.items()}
     publish({"images": arguments.images}, rows, arguments.out)
     return 0
 
 
-def _trunk(backbone: str, backend: str, precision: str, images: int) -> Callable[[], Any]:
+def _prepare_trunk(backbone: str, backend: str, precision: str, images: int) -> Callable[[], Any]:
     from action_heads.backbones import find_backbone
     from action_heads.model import feature_extractor, load_trunk
     from inference.torch_engine import Preprocessed
 
     trunk = load_trunk("embedded", find_backbone(backbone))
-    fed = trunk.preprocessing
+    preprocessing = trunk.preprocessing
     network = Network(
-        content_key("bench", trunk.sha256, fed.to_dict()),
-        lambda: Preprocessed(feature_extractor(trunk).eval(), fed.mean, fed.std),
+        content_key("bench", trunk.sha256, preprocessing.to_dict()),
+        lambda: Preprocessed(feature_extractor(trunk).eval(), preprocessing.mean, preprocessing.std),
     )
     runtime = make_runtime(backend, precision, "cpu", cache_folder() / "engines")
-    engine = runtime.engine(network, (fed.size, fed.size), BATCH_SIZE)
-    shown = np.random.default_rng(0).integers(0, 256, (images, fed.size, fed.size, 3)).astype(np.uint8)
-    return lambda: engine.submit(shown).result()
+    size = (preprocessing.size, preprocessing.size)
+    engine = runtime.engine(network, size, BATCH_SIZE)
+    inputs = np.random.default_rng(0).integers(0, 256, (images, *size, 3)).astype(np.uint8)
+    return lambda: engine.submit(inputs).result()
 
 
 if __name__ == "__main__":

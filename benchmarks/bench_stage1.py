@@ -1,6 +1,6 @@
-"""Stage 1 from file to boxes: ours on each backend, others' ways, and the limits of decoder and network.
+"""Speed of stage 1 from file to boxes: each backend, other software, and the limits set by decoder and network.
 
-The same weights, the same clips, every frame, each way in a process of its own, in turn. Run from the repository root:
+All candidates use the same weights and every frame of the same clips. Run from the repository root:
 
     python -m benchmarks.bench_stage1 --clips $KIT/clips/*.mp4 --every 25 --detector $KIT/weights/yolo26n.pt
 """
@@ -19,14 +19,14 @@ from actor_detector.int8_calibration import calibration_images
 from actor_detector.letterbox import Letterbox
 from actor_detector.yolo import YoloActorDetector
 from benchmarks.interleaved import Candidate, Timing, time_interleaved
-from benchmarks.report import make_parser, publish
+from benchmarks.report import add_clip_arguments, make_parser, publish
 from common.paths import cache_folder
 from inference.runtime import BF16, F32, INT8, OPENVINO, TORCH, make_runtime
 from pipeline.config import TaggerConfig
 from video.clips import decode_frames
 
 ULTRALYTICS, MOSAIX, DECODER = "Ultralytics predict(stream=True)", "mosaix", "decoder alone"
-NETWORK = "network alone, "
+NETWORK_PREFIX = "network alone, "
 OURS = {
     "PyTorch f32": (TORCH, F32),
     "OpenVINO f32": (OPENVINO, F32),
@@ -38,56 +38,55 @@ OURS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table, write the JSON."""
     parser = make_parser(__doc__)
-    parser.add_argument("--clips", type=Path, nargs="+", required=True)
-    parser.add_argument("--every", type=int, default=1, help="take every Nth of them only (default: %(default)s)")
+    add_clip_arguments(parser)
     parser.add_argument("--calibration", type=Path, nargs="+", help="clips for int8 (default: those that are timed)")
     parser.add_argument("--detector", type=Path, required=True, help="an Ultralytics .pt file")
     parser.add_argument("--imgsz", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=TaggerConfig.batch_size)
-    parser.add_argument("--only", nargs="+", metavar="WAY", help="time these alone")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="time these candidates only")
     arguments = parser.parse_args(argv)
     clips = arguments.clips[:: arguments.every]
-    ways = {
-        name: way for name, way in make_ways(arguments, clips).items() if not arguments.only or name in arguments.only
-    }
+    candidates = make_candidates(arguments, clips)
+    if arguments.only:
+        candidates = {name: candidate for name, candidate in candidates.items() if name in arguments.only}
     frames = sum(1 for clip in clips for _ in decode_frames(clip))
-    timings = time_interleaved(ways, arguments.repeats)
-    facts = {
+    timings = time_interleaved(candidates, arguments.repeats)
+    conditions = {
         "clips": len(clips),
         "frames": frames,
         "image_size": arguments.imgsz,
         "batch_size": arguments.batch_size,
         "repeats": arguments.repeats,
     }
-    publish(facts, rows_of(timings, frames), arguments.out)
+    publish(conditions, make_rows(timings, frames), arguments.out)
     return 0
 
 
-def make_ways(arguments: argparse.Namespace, clips: list[Path]) -> dict[str, Candidate]:
-    """List what is to be timed: each goes through all clips."""
-    given = {"clips": clips, "image_size": arguments.imgsz}
-    ways = {ULTRALYTICS: Candidate(_ultralytics, {**given, "weights": arguments.detector})}
+def make_candidates(arguments: argparse.Namespace, clips: list[Path]) -> dict[str, Candidate]:
+    """Create the candidates; each processes all clips."""
+    inputs = {"clips": clips, "image_size": arguments.imgsz}
+    candidates = {ULTRALYTICS: Candidate(_prepare_ultralytics, {**inputs, "weights": arguments.detector})}
     if importlib.util.find_spec("mosaix"):
-        ways[MOSAIX] = Candidate(_mosaix, {**given, "weights": arguments.detector})
-    ways[DECODER] = Candidate(_decoder, given)
+        candidates[MOSAIX] = Candidate(_prepare_mosaix, {**inputs, "weights": arguments.detector})
+    candidates[DECODER] = Candidate(_prepare_decoder, inputs)
     for name, (backend, precision) in OURS.items():
-        own = {
-            **given,
+        settings = {
+            **inputs,
             "weights": arguments.detector,
             "batch_size": arguments.batch_size,
             "backend": backend,
             "precision": precision,
             "calibration": (arguments.calibration or clips) if precision == INT8 else None,
         }
-        ways[name] = Candidate(_ours, own)
-        ways[NETWORK + name] = Candidate(_network, own)
-    return ways
+        candidates[name] = Candidate(_prepare_stage1, settings)
+        candidates[NETWORK_PREFIX + name] = Candidate(_prepare_network, settings)
+    return candidates
 
 
-def rows_of(timings: Mapping[str, Timing], frames: int) -> dict[str, dict[str, float]]:
-    """Turn timings into rates, and say how near each of our ways is to its bound.
+def make_rows(timings: Mapping[str, Timing], frames: int) -> dict[str, dict[str, float]]:
+    """Convert timings to rates, and relate them to Ultralytics and to the upper bound.
 
-    The bound is what decoder and network allow that share the cores: 1 / (1/decoder + 1/network).
+    Decoder and network share the cores, so that the upper bound is 1 / (1/decoder + 1/network).
     """
     rates = {name: frames / timing.median for name, timing in timings.items()}
     rows = {}
@@ -98,14 +97,14 @@ def rows_of(timings: Mapping[str, Timing], frames: int) -> dict[str, dict[str, f
             "fastest": round(frames / min(timings[name].seconds), 1),
         }
         if ULTRALYTICS in rates:
-            rows[name]["times_ultralytics"] = round(rate / rates[ULTRALYTICS], 2)
-        if DECODER in rates and NETWORK + name in rates:
-            rows[name]["of_the_bound"] = round(rate * (1 / rates[DECODER] + 1 / rates[NETWORK + name]), 3)
+            rows[name]["speedup_over_ultralytics"] = round(rate / rates[ULTRALYTICS], 2)
+        if DECODER in rates and NETWORK_PREFIX + name in rates:
+            rows[name]["share_of_bound"] = round(rate * (1 / rates[DECODER] + 1 / rates[NETWORK_PREFIX + name]), 3)
     return rows
 
 
-def _ultralytics(clips: list[Path], weights: Path, image_size: int) -> Callable[[], object]:
-    """What its own documentation advises for videos."""
+def _prepare_ultralytics(clips: list[Path], weights: Path, image_size: int) -> Callable[[], object]:
+    """Prepare Ultralytics' inference on videos, as its documentation recommends."""
     from ultralytics import YOLO
 
     model = YOLO(str(weights))
@@ -119,8 +118,8 @@ def _ultralytics(clips: list[Path], weights: Path, image_size: int) -> Callable[
     return run
 
 
-def _mosaix(clips: list[Path], weights: Path, image_size: int) -> Callable[[], object]:
-    """Nine frames in one image, each in a cell as large as what the other ways show the network."""
+def _prepare_mosaix(clips: list[Path], weights: Path, image_size: int) -> Callable[[], object]:
+    """Prepare mosaix: nine frames are tiled into one image, each as large as the other candidates' inputs."""
     import mosaix
 
     pipelines = {}
@@ -128,9 +127,9 @@ def _mosaix(clips: list[Path], weights: Path, image_size: int) -> Callable[[], o
     def run() -> None:
         for clip in clips:
             if clip not in pipelines:
-                inner = Letterbox.fit(next(decode_frames(clip)).size, image_size).resized_size
-                cells = {"cell_width": inner[0], "cell_height": inner[1], "imgsz_per_cell": image_size}
-                tile = mosaix.TileConfig(batch=1, **cells)  # more at a time is no faster on a CPU
+                width, height = Letterbox.fit(next(decode_frames(clip)).size, image_size).resized_size
+                # On a CPU, a larger batch is not faster.
+                tile = mosaix.TileConfig(batch=1, cell_width=width, cell_height=height, imgsz_per_cell=image_size)
                 inference = mosaix.InferenceConfig(
                     device="cpu", half=False, conf=DetectorSettings().confidence, warmup=0
                 )
@@ -140,8 +139,8 @@ def _mosaix(clips: list[Path], weights: Path, image_size: int) -> Callable[[], o
     return run
 
 
-def _decoder(clips: list[Path], image_size: int) -> Callable[[], object]:
-    """Decode every frame, and make the small image that the network would see."""
+def _prepare_decoder(clips: list[Path], image_size: int) -> Callable[[], object]:
+    """Prepare decoding every frame and resizing it to the network's input size."""
 
     def run() -> None:
         for clip in clips:
@@ -151,23 +150,23 @@ def _decoder(clips: list[Path], image_size: int) -> Callable[[], object]:
     return run
 
 
-def _detector(
+def _make_detector(
     weights: Path, image_size: int, batch_size: int, backend: str, precision: str, calibration: list[Path] | None
 ) -> YoloActorDetector:
-    calibrated = calibration_images(calibration) if calibration else None
-    runtime = make_runtime(backend, precision, "cpu", cache_folder() / "engines", calibrated)
+    images = calibration_images(calibration) if calibration else None
+    runtime = make_runtime(backend, precision, "cpu", cache_folder() / "engines", images)
     return YoloActorDetector(weights, load_taxonomy(), DetectorSettings(image_size), runtime, batch_size)
 
 
-def _ours(clips: list[Path], **settings: Any) -> Callable[[], object]:
-    """Stage 1 as the commands run it."""
-    detector = _detector(**settings)
-    return lambda: [done.detections for done in detect_clips(detector, [ClipJob(clip) for clip in clips])]
+def _prepare_stage1(clips: list[Path], **settings: Any) -> Callable[[], object]:
+    """Prepare stage 1 as the commands run it."""
+    detector = _make_detector(**settings)
+    return lambda: [job.detections for job in detect_clips(detector, [ClipJob(clip) for clip in clips])]
 
 
-def _network(clips: list[Path], **settings: Any) -> Callable[[], object]:
-    """The network alone, on as many empty inputs of the right shapes as the clips have frames."""
-    detector = _detector(**settings)
+def _prepare_network(clips: list[Path], **settings: Any) -> Callable[[], object]:
+    """Prepare the network alone, on as many blank inputs of the same shapes as the clips have frames."""
+    detector = _make_detector(**settings)
     shapes = [(sum(1 for _ in decode_frames(clip)), next(decode_frames(clip)).size) for clip in clips]
 
     def run() -> None:
@@ -175,8 +174,8 @@ def _network(clips: list[Path], **settings: Any) -> Callable[[], object]:
             letterbox = detector.letterbox(size)
             inputs = letterbox.canvas(detector.batch_size)
             starts = range(0, frames, detector.batch_size)
-            for answer in [detector.submit(inputs[: min(len(inputs), frames - start)], letterbox) for start in starts]:
-                answer.result()
+            for output in [detector.submit(inputs[: min(len(inputs), frames - start)], letterbox) for start in starts]:
+                output.result()
 
     return run
 

@@ -1,4 +1,4 @@
-"""How long a user waits: for `--help`, and for the first result of a short clip, in a process that has just begun.
+"""Start-up time: how long `--help` takes, and the first result of a short clip, in a new process.
 
 Run from the repository root: `python -m benchmarks.bench_start --clip some.mp4`.
 """
@@ -13,12 +13,13 @@ from benchmarks.commands import lengthen, run_command
 from benchmarks.report import make_parser, publish
 
 CLIP_SECONDS = 5.0
+NOT_CONVERTED = "first result, networks not yet converted"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table, write the JSON."""
     parser = make_parser(__doc__)
-    parser.add_argument("--clip", type=Path, required=True, help=f"is brought to {CLIP_SECONDS:g} seconds")
+    parser.add_argument("--clip", type=Path, required=True, help=f"repeated or cut to {CLIP_SECONDS:g} seconds")
     arguments = parser.parse_args(argv)
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -27,16 +28,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         tag = ["run_pipeline.py", "--no-cache", "--device", "cpu", "--video", str(clip)]
         commands = {
             "--help": ["run_pipeline.py", "--help"],
-            "first result, networks not converted yet": tag,
+            NOT_CONVERTED: tag,
             "first result": tag,
             "first result, --backend torch": [*tag, "--backend", "torch"],
         }
         for repeat in range(arguments.repeats):
             for name, command in commands.items():
-                if repeat and "not converted" in name:
+                if repeat and name == NOT_CONVERTED:
                     continue
                 seconds.setdefault(name, []).append(run_command(command, environment).seconds)
-    rows = {name: {"median_seconds": round(statistics.median(own), 2)} for name, own in seconds.items()}
+    rows = {name: {"median_seconds": round(statistics.median(times), 2)} for name, times in seconds.items()}
     publish({"clip_seconds": CLIP_SECONDS}, rows, arguments.out)
     return 0
 

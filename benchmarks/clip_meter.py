@@ -1,4 +1,4 @@
-"""The length and size of a clip, measured while something else reads it, so that nothing is decoded twice."""
+"""Length and size of a clip, measured while its frames are read, so that it need not be decoded twice."""
 
 from dataclasses import dataclass, field
 
@@ -10,11 +10,11 @@ from video.clips import FrameBatch, end_seconds
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a clip turned out to hold once it was decoded.
+    """Length and size of a decoded clip.
 
     Attributes:
-        frames: Number of frames decoded.
-        duration_seconds: When the last frame ends, from the first frame on.
+        frames: Number of decoded frames.
+        duration_seconds: From the start of the first frame to the end of the last.
         width: Of the first frame, in pixels, upright.
         height: Of the first frame, in pixels, upright.
     """
@@ -26,13 +26,13 @@ class ClipInfo:
 
     @property
     def fps(self) -> float:
-        """Frames per second, on average."""
+        """Average number of frames per second."""
         return self.frames / self.duration_seconds
 
 
 @dataclass
 class ClipMeter:
-    """Takes the measure of a clip while somebody else reads it, so that nothing is decoded twice.
+    """Measures a clip from the batches of frames that another component reads.
 
     >>> meter = ClipMeter()
     >>> images = np.zeros((2, 48, 64, 3), np.uint8)
@@ -46,7 +46,7 @@ class ClipMeter:
     _size: tuple[int, int] | None = None
 
     def add(self, batch: FrameBatch) -> None:
-        """Count the next batch of the clip."""
+        """Add the next batch of the clip."""
         if not len(batch):
             return
         self._times.append(batch.time_seconds)
@@ -55,10 +55,10 @@ class ClipMeter:
             self._size = (batch.images.shape[2], batch.images.shape[1])
 
     def info(self) -> ClipInfo:
-        """Say what was counted so far. A last frame of unknown duration is given the median gap between frames.
+        """Return the measurements so far. If the last frame's duration is unknown, the median frame interval is used.
 
         Raises:
-            ValueError: If no frame was counted.
+            ValueError: If no frame was added.
         """
         if self._size is None:
             raise ValueError("no frame was counted: add at least one batch first")

@@ -1,4 +1,4 @@
-"""Running the project's commands as a user does, and what each took."""
+"""Running the project's commands as a user does, and measuring their time and memory."""
 
 import os
 import subprocess
@@ -11,14 +11,16 @@ from pathlib import Path
 
 from common.paths import PROJECT
 
+POLLING_SECONDS = 0.005
+
 
 @dataclass(frozen=True)
 class CommandRun:
-    """What a command took.
+    """Measurements of one run of a command.
 
     Attributes:
-        seconds: From its start to its end.
-        peak_bytes: Most memory that its process ever had resident.
+        seconds: Wall-clock time from its start to its end.
+        peak_bytes: Peak resident memory of its process.
     """
 
     seconds: float
@@ -30,35 +32,39 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str] | None 
 
     Args:
         arguments: The script and its arguments.
-        environment: Variables to set beside those of this process.
+        environment: Variables to set in addition to those of this process.
 
     Raises:
         RuntimeError: If it fails.
     """
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as stderr:
         started = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=PROJECT,
             env={**os.environ, **(environment or {})},
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=stderr,
         )
         peak = 0
         while process.poll() is None:
             peak = max(peak, peak_bytes(process.pid))
-            time.sleep(0.005)
+            time.sleep(POLLING_SECONDS)
         seconds = time.perf_counter() - started
         if process.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(arguments)}: {said.read().decode(errors='replace')[-500:]}")
+            stderr.seek(0)
+            raise RuntimeError(f"{' '.join(arguments)}: {stderr.read().decode(errors='replace')[-500:]}")
     return CommandRun(seconds, peak)
 
 
 def peak_bytes(process: int | str) -> int:
-    """Give the most memory that a process, by number or `self`, had resident so far; 0 where Linux does not say.
+    """Return the peak resident memory of a process so far; 0 where `/proc` does not report it.
 
-    (What `wait4` and `getrusage` say of a child has the memory of its parent at its birth in it.)
+    `wait4` and `getrusage` are no alternative: for a child, they include the memory of its parent at the time of the
+    fork.
+
+    Args:
+        process: Process id, or `self`.
     """
     try:
         status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
@@ -69,12 +75,15 @@ def peak_bytes(process: int | str) -> int:
 
 
 def lengthen(clip: Path, seconds: float, folder: Path) -> Path:
-    """Write a clip of about so many seconds, the given one over and over.
+    """Write a clip of a given length by repeating a shorter one.
 
     Args:
-        clip: The clip.
-        seconds: How long the new one is.
-        folder: Where to write it.
+        clip: The clip to repeat.
+        seconds: Approximate length of the new clip.
+        folder: Folder of the new clip.
+
+    Returns:
+        The path of the new clip.
     """
     from benchmarks.clip_meter import ClipMeter
     from video.clips import read_frames
@@ -84,16 +93,15 @@ def lengthen(clip: Path, seconds: float, folder: Path) -> Path:
     for batch in read_frames(clip):
         meter.add(batch)
     info = meter.info()
+    width, height = info.width // 2 * 2, info.height // 2 * 2  # the codec requires even sides
     path = folder / f"{seconds:g} seconds.mp4"
-    with video_writer(path, info.width // 2 * 2, info.height // 2 * 2, info.fps) as writer:
-        begin = 0.0
-        while begin < seconds:
+    with video_writer(path, width, height, info.fps) as writer:
+        offset_seconds = 0.0
+        while offset_seconds < seconds:
             for batch in read_frames(clip):
-                for image, time_seconds, duration in zip(
-                    batch.images, batch.time_seconds, batch.duration_seconds, strict=True
-                ):
-                    if begin + time_seconds < seconds:
-                        even = image[: info.height // 2 * 2, : info.width // 2 * 2]
-                        writer.add(even.copy(), begin + time_seconds, duration)
-            begin += info.duration_seconds
+                frames = zip(batch.images, batch.time_seconds, batch.duration_seconds, strict=True)
+                for image, time_seconds, duration_seconds in frames:
+                    if offset_seconds + time_seconds < seconds:
+                        writer.add(image[:height, :width].copy(), offset_seconds + time_seconds, duration_seconds)
+            offset_seconds += info.duration_seconds
     return path

@@ -1,6 +1,7 @@
-"""Timing ways to do the same, each in a process of its own, one after the other, again and again.
+"""Interleaved timing of candidates that do the same work, each in a process of its own.
 
-So no way finds the threads, caches or memory of another in its process, and noise of the machine meets all alike.
+Separate processes keep threads, caches and memory of one candidate from affecting another; interleaved rounds expose
+all of them to the same noise of the machine.
 """
 
 import multiprocessing
@@ -16,24 +17,24 @@ from benchmarks.commands import peak_bytes
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to do what is timed.
+    """One of the implementations that are compared.
 
     Attributes:
-        make: Prepares it in its own process, and gives what is timed; a function of a module, with its arguments.
-        arguments: Of `make`, by name.
+        prepare: Called in the candidate's process; returns the function that is timed. Must be picklable.
+        arguments: Keyword arguments of `prepare`.
     """
 
-    make: Callable[..., Callable[[], object]]
+    prepare: Callable[..., Callable[[], object]]
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a way took.
+    """Measurements of one candidate.
 
     Attributes:
-        seconds: Of each repeat.
-        peak_bytes: Most memory that its process ever had resident.
+        seconds: Of each round.
+        peak_bytes: Peak resident memory of its process.
     """
 
     seconds: list[float]
@@ -41,45 +42,48 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """The median, in seconds."""
+        """Median over the rounds, in seconds."""
         return statistics.median(self.seconds)
 
 
-def time_interleaved(ways: Mapping[str, Candidate], repeats: int) -> dict[str, Timing]:
-    """Time ways in turn, after a first round that is not counted, in which they compile and fill caches.
+def time_interleaved(candidates: Mapping[str, Candidate], repeats: int) -> dict[str, Timing]:
+    """Time candidates in turn, after a warm-up round in which they compile and fill caches.
 
     Args:
-        ways: By name.
-        repeats: Rounds that count, from 1.
+        candidates: By name.
+        repeats: Number of timed rounds, from 1.
+
+    Returns:
+        The measurements by name.
 
     Raises:
-        RuntimeError: If a way fails.
+        RuntimeError: If a candidate fails.
     """
     context = multiprocessing.get_context("spawn")
     workers: dict[str, tuple[Any, Connection]] = {}
     try:
-        for name, way in ways.items():
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, way), daemon=True)
+        for name, candidate in candidates.items():
+            connection, worker_connection = context.Pipe()
+            process = context.Process(target=_work, args=(worker_connection, candidate), daemon=True)
             process.start()
-            theirs.close()
-            workers[name] = (process, ours)
-            _ask(name, ours)
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
+            worker_connection.close()
+            workers[name] = (process, connection)
+            _run_once(name, connection)
+        seconds: dict[str, list[float]] = {name: [] for name in candidates}
         peaks: dict[str, int] = {}
         for _ in range(repeats):
             for name, (_, connection) in workers.items():
-                taken, peaks[name] = _ask(name, connection)
-                seconds[name].append(taken)
-        return {name: Timing(seconds[name], peaks[name]) for name in ways}
+                elapsed, peaks[name] = _run_once(name, connection)
+                seconds[name].append(elapsed)
+        return {name: Timing(seconds[name], peaks[name]) for name in candidates}
     finally:
         for process, connection in workers.values():
             connection.close()
             process.join()
 
 
-def _ask(name: str, connection: Connection) -> tuple[float, int]:
-    """Let a way run once."""
+def _run_once(name: str, connection: Connection) -> tuple[float, int]:
+    """Run a candidate once, and return its time in seconds and the peak memory of its process in bytes."""
     try:
         connection.send(None)
         seconds, peak = connection.recv()
@@ -88,8 +92,9 @@ def _ask(name: str, connection: Connection) -> tuple[float, int]:
     return seconds, peak
 
 
-def _work(connection: Connection, way: Candidate) -> None:
-    run = way.make(**way.arguments)
+def _work(connection: Connection, candidate: Candidate) -> None:
+    """Run a candidate once per message, until the connection is closed."""
+    run = candidate.prepare(**candidate.arguments)
     while True:
         try:
             connection.recv()

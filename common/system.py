@@ -17,8 +17,8 @@ def return_large_allocations() -> None:
     """Make the C library return large blocks to the system as soon as they are freed.
 
     By default, glibc starts to serve images from the heap once it has seen a few. What stays in memory for each frame
-    then lies between them, and the heap grows by some ten megabytes for each minute of video. Does nothing on other C
-    libraries, or where the environment sets `MALLOC_MMAP_THRESHOLD_`.
+    is then allocated between them, and the heap grows by some ten megabytes for each minute of video. Does nothing on
+    other C libraries, or where the environment sets `MALLOC_MMAP_THRESHOLD_`.
     """
     if sys.platform != "linux" or "MALLOC_MMAP_THRESHOLD_" in os.environ:
         return

@@ -1,1 +1,1 @@
-"""Experiments on accuracy: ablation, cross-validation, detector comparison and the model card."""
+"""Experiments on accuracy: ablation, cross-validation, detector comparison and the model card's tables."""

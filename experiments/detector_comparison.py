@@ -1,10 +1,10 @@
-"""Compare a detector with its teacher on every frame of a data set's clips: who is in which frame, and in which clip.
+"""Comparison of a detector with its teacher on every frame of a data set's clips, and of both with the clips' labels.
 
 Run from the repository root:
 
     python -m experiments.detector_comparison --data clips.csv --split test --out result.json
 
-Detections come from the cache where they are kept. Gates are each detector's own, and are scored on the clips' labels.
+Detections are cached. The gates are each detector's own, and are scored on the clips' labels.
 """
 
 import argparse
@@ -28,20 +28,22 @@ from a2d.taxonomy import Taxonomy, load_taxonomy
 from common.files import write_atomically
 from common.paths import cache_folder
 from experiments.column_scores import bootstrap_columns
+from experiments.formatting import interval, percent
 from pipeline.cached_detector import CachedDetector
-from pipeline.commands import console as cli
+from pipeline.commands import console
+from pipeline.commands.arguments import fraction, positive
 from pipeline.config import TaggerConfig
 from thresholds.gates import load_gates
 
 
 @dataclass(frozen=True)
-class Presence:
-    """What one detector says of some clips.
+class DetectorPresence:
+    """Where one detector finds the actors.
 
     Attributes:
-        detector: Which one, with its sha256 and settings.
-        frames: One array a clip, shape (F, actors): True where the actor is in the frame.
-        ratios: Shape (clips, actors), in [0, 1].
+        detector: Its name, SHA-256 and settings.
+        frames: One array per clip, shape (F, actors): True where the actor is in the frame.
+        ratios: Presence ratios in [0, 1], shape (clips, actors).
     """
 
     detector: str
@@ -50,11 +52,11 @@ class Presence:
 
 
 @dataclass(frozen=True)
-class Clips:
-    """What is looked at.
+class LabelledClips:
+    """The clips on which detectors are compared.
 
     Attributes:
-        samples: One a clip.
+        samples: One per clip.
         taxonomy: Actors and labels.
     """
 
@@ -68,79 +70,83 @@ class Clips:
 
     @property
     def actual(self) -> NDArray[np.bool_]:
-        """The actors that the labels name, shape (clips, actors)."""
+        """True where a label of the clip names the actor, shape (clips, actors)."""
         return self.taxonomy.actors_of(np.stack([self.taxonomy.encode(sample.labels) for sample in self.samples]))
 
 
-def look(config: TaggerConfig, clips: Clips) -> Presence:
-    """Run a detector, or its cache, over clips."""
+def detect_presence(config: TaggerConfig, clips: LabelledClips) -> DetectorPresence:
+    """Detect the actors in every frame of the clips, or load the detections from the cache.
+
+    Raises:
+        ClipError: If a clip cannot be read.
+    """
     actors = len(clips.taxonomy.actors)
     detector = CachedDetector.from_config(config, clips.taxonomy)
     frames, ratios = [], []
-    for sample in cli.progress_bar(clips.samples, config.detector, "clip"):
+    for sample in console.progress_bar(clips.samples, config.detector, "clip"):
         detections = detector.detect(sample.clip).detections
-        shown = np.zeros((detections.frames, actors), bool)
-        shown[detections.frame_row, detections.actor_index] = True
-        frames.append(shown)
+        is_present = np.zeros((detections.frames, actors), bool)
+        is_present[detections.frame_row, detections.actor_index] = True
+        frames.append(is_present)
         ratios.append(detections.presence_ratios(actors))
-    return Presence(str(detector.identity), frames, np.stack(ratios))
+    return DetectorPresence(str(detector.identity), frames, np.stack(ratios))
 
 
-def compare_frames(student: Presence, teacher: Presence, clips: Clips) -> dict[str, Any]:
-    """Score "actor in this frame" against the teacher.
+def compare_frames(student: DetectorPresence, teacher: DetectorPresence, clips: LabelledClips) -> dict[str, Any]:
+    """Score a detector's decisions "this actor is in this frame" with the teacher's as ground truth.
 
     Returns:
-        `student`, `teacher`: who was compared; `actors`: by actor precision, recall, F1 with its 95 % interval (sources
-        drawn with replacement), and the number of frames in which the teacher sees it; `macro_f1`: the mean.
+        `student` and `teacher`: the detectors; `actors`: by actor, precision, recall, F1 with its 95 % interval
+        (sources resampled), and the number of frames in which the teacher detects it; `macro_f1`: the mean F1.
     """
-    said, truth = np.concatenate(student.frames), np.concatenate(teacher.frames)
+    predicted, actual = np.concatenate(student.frames), np.concatenate(teacher.frames)
     sources = np.repeat(clips.sources, [len(frames) for frames in student.frames])
-    scores = bootstrap_columns(said, truth, clips.taxonomy.actor_names, sources.tolist(), seed=0)
-    table = {}
+    scores = bootstrap_columns(predicted, actual, clips.taxonomy.actor_names, sources.tolist(), seed=0)
+    actors = {}
     for actor in clips.taxonomy.actors:
-        one, other = said[:, actor.index], truth[:, actor.index]
-        hits = int((one & other).sum())
-        found = scores.get(actor.name, {"f1": 0.0, "f1_interval": [0.0, 0.0]})
-        table[actor.name] = {
-            "precision": hits / max(int(one.sum()), 1),
-            "recall": hits / max(int(other.sum()), 1),
-            "f1": found["f1"],
-            "f1_interval": found["f1_interval"],
-            "frames": int(other.sum()),
+        by_student, by_teacher = predicted[:, actor.index], actual[:, actor.index]
+        hits = int((by_student & by_teacher).sum())
+        f1 = scores.get(actor.name, {"f1": 0.0, "f1_interval": [0.0, 0.0]})
+        actors[actor.name] = {
+            "precision": hits / max(int(by_student.sum()), 1),
+            "recall": hits / max(int(by_teacher.sum()), 1),
+            "f1": f1["f1"],
+            "f1_interval": f1["f1_interval"],
+            "frames": int(by_teacher.sum()),
         }
-    macro_f1 = float(np.mean([row["f1"] for row in table.values()]))
-    return {"student": student.detector, "teacher": teacher.detector, "actors": table, "macro_f1": macro_f1}
+    macro_f1 = float(np.mean([row["f1"] for row in actors.values()]))
+    return {"student": student.detector, "teacher": teacher.detector, "actors": actors, "macro_f1": macro_f1}
 
 
-def score_gates(config: TaggerConfig, presence: Presence, clips: Clips) -> dict[str, Any]:
-    """Score a detector's own gates on the clips' labels, sample-averaged, and by actor."""
-    said = presence.ratios >= load_gates(config.gates_file).values
-    scores = count(said, clips.actual).sample_averaged.to_dict()
-    interval = bootstrap_f1(said, clips.actual, clips.sources, seed=0)
-    actors = bootstrap_columns(said, clips.actual, clips.taxonomy.actor_names, clips.sources, seed=0)
-    return {**scores, "f1_interval": list(interval), "actors": actors}
+def score_gates(config: TaggerConfig, presence: DetectorPresence, clips: LabelledClips) -> dict[str, Any]:
+    """Score a detector's gates on the clips' labels, sample-averaged and by actor."""
+    predicted = presence.ratios >= load_gates(config.gates_file).values
+    scores = count(predicted, clips.actual).sample_averaged.to_dict()
+    bounds = bootstrap_f1(predicted, clips.actual, clips.sources, seed=0)
+    actors = bootstrap_columns(predicted, clips.actual, clips.taxonomy.actor_names, clips.sources, seed=0)
+    return {**scores, "f1_interval": list(bounds), "actors": actors}
 
 
-def frames_table(scores: Mapping[str, Any]) -> str:
-    """Lay out what `compare_frames` gives, in percent."""
+def format_frames_table(scores: Mapping[str, Any]) -> str:
+    """Format the result of `compare_frames` as text, in percent."""
     rows = [
-        [name, str(row["frames"]), *(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")),
-         "–".join(f"{100 * bound:.1f}" for bound in row["f1_interval"])]
+        [name, str(row["frames"]), *(percent(row[key]) for key in ("precision", "recall", "f1")),
+         interval(row["f1_interval"])]
         for name, row in scores["actors"].items()
     ]  # fmt: skip
-    rows.append(["mean", "", "", "", f"{100 * scores['macro_f1']:.1f}", ""])
+    rows.append(["mean", "", "", "", percent(scores["macro_f1"]), ""])
     headers = ["actor", "teacher's frames", "P", "R", "F1", "95 %"]
     return tabulate(rows, headers, disable_numparse=True, colalign=("left", *["right"] * 5))
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Build the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="a labelled data set")
     parser.add_argument("--split", default="test")
     parser.add_argument("--detector", default=TaggerConfig().detector)
     parser.add_argument("--teacher", default="yolo26n")
-    parser.add_argument("--conf", type=cli.fraction, nargs="+", help="try these confidences of the detector")
+    parser.add_argument("--conf", type=fraction, nargs="+", help="confidences of the detector (default: its own)")
     parser.add_argument(
         "--teacher-at",
         nargs="+",
@@ -150,44 +156,42 @@ def build_parser() -> argparse.ArgumentParser:
         help="image sizes and confidences of the teacher, for example 224:0.5 (default: its own)",
     )
     parser.add_argument("--cache", type=Path, default=cache_folder())
-    parser.add_argument("--out", type=Path, help="JSON file for the measurements")
+    parser.add_argument("--out", type=Path, help="JSON file for the scores")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; the JSON is written last, whole or not at all."""
+    """Compare the detectors, print the scores and write the JSON."""
     arguments = build_parser().parse_args(argv)
     taxonomy = load_taxonomy()
-    clips = Clips(read_samples(arguments.data, arguments.split, taxonomy), taxonomy)
+    clips = LabelledClips(read_samples(arguments.data, arguments.split, taxonomy), taxonomy)
     results = []
-    for (teacher_size, teacher_confidence), confidence in product(arguments.teacher_at, arguments.conf or [None]):
+    for (image_size, teacher_confidence), confidence in product(arguments.teacher_at, arguments.conf or [None]):
         teacher = TaggerConfig(
-            detector=arguments.teacher,
-            image_size=teacher_size,
-            confidence=teacher_confidence,
-            cache=arguments.cache,
+            detector=arguments.teacher, image_size=image_size, confidence=teacher_confidence, cache=arguments.cache
         )
         student = TaggerConfig(detector=arguments.detector, confidence=confidence, cache=arguments.cache)
-        scores = compare_frames(look(student, clips), look(teacher, clips), clips)
-        cli.show(f"{scores['student']}, against {scores['teacher']}, {arguments.split}:\n{frames_table(scores)}\n")
+        scores = compare_frames(detect_presence(student, clips), detect_presence(teacher, clips), clips)
+        title = f"{scores['student']}, against {scores['teacher']}, {arguments.split}"
+        console.print_result(f"{title}:\n{format_frames_table(scores)}\n")
         results.append(scores)
     gates = {}
     for name in (arguments.detector, arguments.teacher):
         config = TaggerConfig(detector=name, cache=arguments.cache)
-        gates[name] = score_gates(config, look(config, clips), clips)
-        shown = ", ".join(f"{key} {100 * gates[name][key]:.1f}" for key in ("precision", "recall", "f1"))
-        cli.show(f"gates of {name}: {shown}")
+        gates[name] = score_gates(config, detect_presence(config, clips), clips)
+        text = ", ".join(f"{key} {percent(gates[name][key])}" for key in ("precision", "recall", "f1"))
+        console.print_result(f"gates of {name}: {text}")
     if arguments.out:
         content = {"data": arguments.data.name, "split": arguments.split, "clips": len(clips.samples)}
         write_atomically(arguments.out, json.dumps({**content, "frames": results, "gates": gates}, indent=1) + "\n")
-    return cli.DONE
+    return console.DONE
 
 
 def _parse_settings(text: str) -> tuple[int, float]:
     """Parse `PIXELS:C`."""
-    size, _, confidence = text.partition(":")
-    return cli.positive(size), cli.fraction(confidence)
+    image_size, _, confidence = text.partition(":")
+    return positive(image_size), fraction(confidence)
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(console.run_guarded(main))

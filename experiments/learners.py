@@ -1,20 +1,19 @@
-"""Ways to learn one actor's head from some looks and be asked about others, for cross-validation."""
+"""Training one actor's head on some sampled frames and predicting others, for cross-validation."""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from a2d.taxonomy import Actor
 from action_heads.defaults import LABEL_THRESHOLD
 from action_heads.label_decision import to_probabilities
 from action_heads.model import Trunk
 from action_heads.training.features import FeatureCache
-from action_heads.training.finetuning import predict_frames, train_head
+from action_heads.training.finetuning import FinetuningPlan, predict_frames, train_head
 from action_heads.training.linear_probe import (
     AuxiliaryFeatures,
     LabelledFeatures,
@@ -23,156 +22,153 @@ from action_heads.training.linear_probe import (
     pool_logits,
     predict_held_out,
 )
-from action_heads.training.recipes import Recipe
-from action_heads.training.samples import (
-    ClipProgress,
-    LabelledFrames,
-    SampledFrame,
-    read_labelled_frames,
-    target_matrix,
-)
+from action_heads.training.samples import LabelledFrames, SampledFrame, read_labelled_frames, target_matrix
+from common.progress import Progress, no_progress
+from experiments.experiment_setup import Augment, BoolArray, FloatArray
 from experiments.logits import to_logits
 from thresholds.exact import search
 from thresholds.fitness import OBJECTIVES, PresenceTable
 
-BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float32]
-KEPT_FORMAT = 1  # raise it when a training by epochs comes to something else from the same start
+LOGIT_FORMAT = 1  # increment when fine-tuning yields another result from the same start
+MIXUP_WEIGHTS = 0.7, 0.3  # of a sample, and of the one that is mixed into it
 
 
 class Learner(Protocol):
-    """The looks at one actor, to learn from some and be asked about others."""
+    """Trains heads of one actor on some of its sampled frames, and predicts others."""
 
-    def learn_and_predict(self, learned: BoolArray, asked: BoolArray) -> FloatArray:
-        """Train a head on some looks (N,) and give its logits for others, shape (asked, outputs)."""
+    def train_and_predict(self, train: BoolArray, predict: BoolArray) -> FloatArray:
+        """Train a head, and return its logits.
+
+        Args:
+            train: Mask of the frames to train on, shape (N,).
+            predict: Mask of the frames to predict, shape (N,).
+
+        Returns:
+            Shape (number of predicted frames, outputs).
+        """
 
 
 @dataclass(frozen=True)
-class RegressionLearner:
-    """Learns the last layer by regression on kept features.
+class LinearProbeLearner:
+    """Trains linear probes on cached features.
 
     Attributes:
-        features: Of all looks.
-        lent: What looks at other actors teach besides; what comes from a source that is asked about is left out.
-        invent: Makes further material of the looks that are learned.
+        features: Of all sampled frames.
+        auxiliary: Additional training data from other actors; sources that are predicted are left out.
+        augment: Derives additional training data instead.
         calibrated: Whether the logits are divided by the temperature.
-        own_thresholds: Whether each label gets a threshold of its own, on what is held out within what is learned;
-            logits are moved so that the common threshold does it.
-        mirrored: Whether the mirror image is asked too.
+        per_label_thresholds: Whether each label has a threshold of its own, found by cross-validation within the
+            training data; the logits are shifted so that the common threshold has the same effect.
+        mirrored: Whether predictions are based on the mean features of frames and their mirror images.
     """
 
     features: LabelledFeatures
-    lent: AuxiliaryFeatures | None = None
-    invent: Callable[[LabelledFeatures], AuxiliaryFeatures] | None = None
+    auxiliary: AuxiliaryFeatures | None = None
+    augment: Augment | None = None
     calibrated: bool = True
-    own_thresholds: bool = False
+    per_label_thresholds: bool = False
     mirrored: bool = False
 
-    def learn_and_predict(self, learned: BoolArray, asked: BoolArray) -> FloatArray:
-        """Train a head on some looks (N,) and give its logits for others, shape (asked, outputs)."""
-        own = self.features.at(learned)
-        lent = self.lent.without(self.features.groups[asked]) if self.lent else None
-        if self.invent:
-            lent = self.invent(own)
-        layer = fit_linear_probe(own, lent)
-        shown = self.features.values[asked]
-        logits = layer.logits(shown.mean(axis=1) if self.mirrored else shown[:, 0])
-        if layer.calibration and not self.calibrated:
-            logits = logits * np.float32(layer.calibration.temperature)
-        if self.own_thresholds:
-            logits = logits + to_logits(np.array(LABEL_THRESHOLD)) - to_logits(_thresholds(own, lent, layer))
+    def train_and_predict(self, train: BoolArray, predict: BoolArray) -> FloatArray:
+        """Train a head, and return its logits, see `Learner`."""
+        features = self.features.take(train)
+        auxiliary = self.auxiliary.without(self.features.groups[predict]) if self.auxiliary else None
+        if self.augment:
+            auxiliary = self.augment(features)
+        probe = fit_linear_probe(features, auxiliary)
+        versions = self.features.values[predict]
+        logits = probe.logits(versions.mean(axis=1) if self.mirrored else versions[:, 0])
+        if probe.calibration and not self.calibrated:
+            logits = logits * np.float32(probe.calibration.temperature)
+        if self.per_label_thresholds:
+            thresholds = _fit_thresholds(features, auxiliary, probe)
+            logits = logits + to_logits(np.array(LABEL_THRESHOLD)) - to_logits(thresholds)
         return logits
 
 
-def mix(features: LabelledFeatures) -> AuxiliaryFeatures:
-    """Mix each sample with another one, 7 parts to 3, under its own labels: mixup among features."""
+def mix_features(features: LabelledFeatures) -> AuxiliaryFeatures:
+    """Mix the features of each sample with those of another one, without mixing the labels: mixup of features."""
     rng = np.random.default_rng(0)
     first = np.unique(features.sample, return_index=True)[1]
-    mixed = features.at(first)
+    mixed = features.take(first)
     other = mixed.values[rng.permutation(len(first))]
-    mixed = replace(mixed, values=(0.7 * mixed.values + 0.3 * other).astype(np.float32))
-    return AuxiliaryFeatures(mixed, np.ones(mixed.targets.shape, dtype=bool), 0.5)
+    weight, other_weight = MIXUP_WEIGHTS
+    values = (weight * mixed.values + other_weight * other).astype(np.float32)
+    return AuxiliaryFeatures(replace(mixed, values=values), np.ones(mixed.targets.shape, dtype=bool), 0.5)
 
 
-def balance(features: LabelledFeatures) -> AuxiliaryFeatures:
-    """Let samples with a label rarer than the median one count twice."""
+def repeat_rare_labels(features: LabelledFeatures) -> AuxiliaryFeatures:
+    """Return the samples that have a label rarer than the median one, so that they count twice."""
     first = np.unique(features.sample, return_index=True)[1]
-    often = features.targets[first].sum(axis=0)
-    rare = (often > 0) & (often < np.median(often[often > 0]))
-    rows = features.at(np.flatnonzero(features.targets[:, rare].any(axis=1)))
-    return AuxiliaryFeatures(rows, np.ones(rows.targets.shape, dtype=bool), 1.0)
+    frequency = features.targets[first].sum(axis=0)
+    is_rare = (frequency > 0) & (frequency < np.median(frequency[frequency > 0]))
+    repeated = features.take(np.flatnonzero(features.targets[:, is_rare].any(axis=1)))
+    return AuxiliaryFeatures(repeated, np.ones(repeated.targets.shape, dtype=bool), 1.0)
 
 
 @dataclass(frozen=True)
-class EpochLearner:
-    """Trains by epochs on images. What it comes to is kept on disk by content, so that a long run can be resumed.
+class FinetuningLearner:
+    """Fine-tunes heads on images; the logits are cached by content, so that a long run can be resumed.
 
     Attributes:
-        actor: Whose head.
-        looks: All looks, N of them.
-        trunk: What the head starts from.
-        input: What it is shown.
-        tuning: What may move.
-        recipe: How it is trained.
-        seed: Of everything random.
-        device: `cpu` or `cuda:N`.
-        kept: Logits of earlier runs.
-        progress: Wraps the clips that are decoded.
+        actor: The actor.
+        frames: N sampled frames.
+        trunk: Initial weights.
+        input_kind: `frame` or `crop`.
+        plan: How to fine-tune.
+        cache: Logits of earlier runs.
+        progress: Shows the progress over the clips that are decoded.
     """
 
     actor: Actor
-    looks: Sequence[SampledFrame]
+    frames: Sequence[SampledFrame]
     trunk: Trunk
-    input: str
-    tuning: str
-    recipe: Recipe
-    seed: int
-    device: str
-    kept: FeatureCache
-    progress: ClipProgress = lambda clips: clips
+    input_kind: str
+    plan: FinetuningPlan
+    cache: FeatureCache
+    progress: Progress = no_progress
 
-    def learn_and_predict(self, learned: BoolArray, asked: BoolArray) -> FloatArray:
-        """Train a head on some looks (N,) and give its logits for others, shape (asked, outputs)."""
-        key = self._key(learned, asked)
-        found = self.kept.load(key)
-        if found is None:
+    def train_and_predict(self, train: BoolArray, predict: BoolArray) -> FloatArray:
+        """Train a head, and return its logits, see `Learner`."""
+        key = self._key(train, predict)
+        logits = self.cache.load(key)
+        if logits is None:
             preprocessing = self.trunk.preprocessing
-            size = preprocessing.stored_size if self.recipe.augment else preprocessing.size
-            material = self._read(learned, size)
-            head = train_head(material, self.trunk, self.recipe, preprocessing, self.seed, self.device, self.tuning)
-            shown = self._read(asked, preprocessing.size)
-            found = to_logits(predict_frames(head, shown, preprocessing, self.device))
-            self.kept.save(key, found)
-        return found
+            size = preprocessing.stored_size if self.plan.recipe.augment else preprocessing.size
+            head = train_head(self._read(train, size), self.trunk, self.plan)
+            images = self._read(predict, preprocessing.size)
+            logits = to_logits(predict_frames(head, images, preprocessing, self.plan.device))
+            self.cache.save(key, logits)
+        return logits
 
     def _read(self, rows: BoolArray, size: int) -> LabelledFrames:
-        some = [self.looks[row] for row in np.flatnonzero(rows).tolist()]
-        return read_labelled_frames(self.actor, some, self.input, size, self.progress)
+        selected = [self.frames[row] for row in np.flatnonzero(rows).tolist()]
+        return read_labelled_frames(self.actor, selected, self.input_kind, size, self.progress)
 
-    def _key(self, learned: BoolArray, asked: BoolArray) -> str:
-        """Name what comes out by all that decides it: 64 hexadecimal digits."""
-        named = [[look.clip_sha256, look.frame_index, look.box.tolist()] for look in self.looks]
-        targets = target_matrix(self.actor, [look.sample for look in self.looks])
+    def _key(self, train: BoolArray, predict: BoolArray) -> str:
+        """Hash everything that determines the logits into 64 hexadecimal digits."""
+        contents = [[frame.clip_sha256, frame.frame_index, frame.box.tolist()] for frame in self.frames]
+        targets = target_matrix(self.actor, [frame.sample for frame in self.frames])
         content = [
-            KEPT_FORMAT,
+            LOGIT_FORMAT,
             self.trunk.sha256,
             self.trunk.preprocessing.to_dict(),
-            self.input,
-            self.tuning,
-            asdict(self.recipe),
-            self.seed,
-            [named[row] for row in np.flatnonzero(learned)],
-            targets[learned].tolist(),
-            [named[row] for row in np.flatnonzero(asked)],
+            self.input_kind,
+            self.plan.tuning_mode,
+            asdict(self.plan.recipe),
+            self.plan.seed,
+            [contents[row] for row in np.flatnonzero(train)],
+            targets[train].tolist(),
+            [contents[row] for row in np.flatnonzero(predict)],
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _thresholds(features: LabelledFeatures, lent: AuxiliaryFeatures | None, layer: LinearProbe) -> FloatArray:
-    """Find each label's threshold exactly, on what is held out within the material, shape (outputs,)."""
-    held_out = predict_held_out(features, lent)
-    if not held_out or not layer.calibration:
+def _fit_thresholds(features: LabelledFeatures, auxiliary: AuxiliaryFeatures | None, probe: LinearProbe) -> FloatArray:
+    """Find each label's best threshold exactly, on held-out predictions within the training data, shape (outputs,)."""
+    held_out = predict_held_out(features, auxiliary)
+    if not held_out or not probe.calibration:
         return np.full(features.targets.shape[1], LABEL_THRESHOLD, np.float32)
-    logits, targets = pool_logits(held_out[layer.strength] / np.float32(layer.calibration.temperature), features)
+    logits, targets = pool_logits(held_out[probe.C] / np.float32(probe.calibration.temperature), features)
     table = PresenceTable(to_probabilities(logits).astype(np.float64), targets)
-    return search(table, OBJECTIVES["f1"], bounds=(0.05, 0.95)).gates.astype(np.float32)
+    return search(table, OBJECTIVES["f1"], starts=8, seed=0, bounds=(0.05, 0.95)).gates.astype(np.float32)

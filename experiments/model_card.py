@@ -1,10 +1,10 @@
-"""Put measured scores into the model card and docs/accuracy.md: tables between markers, from two JSON files.
+"""Copy the scores of the experiments into the generated tables of models/MODEL_CARD.md and docs/accuracy.md.
 
 Run from the repository root:
 
     python -m experiments.model_card --detector experiments/detector.json --heads experiments/ablation.json
 
-The rest of both is written by people.
+Text outside the markers is not changed.
 """
 
 import argparse
@@ -14,162 +14,131 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from a2d.taxonomy import load_taxonomy
-from common.errors import UserError
 from common.files import write_atomically
+from common.markdown import fill_markers, github_table
 from common.paths import PROJECT
-from experiments.ablation import FREE, INSTEAD, LADDER, LIMITS, SHIPPED
-from experiments.ablation_report import table as ablation_table
-from pipeline.commands import console as cli
+from experiments.ablation_report import format_markdown
+from experiments.ablation_rows import ALTERNATIVES, BASELINES, LIMITS, PUBLISHED, SHIPPED, STEPS
+from experiments.formatting import interval, percent
+from pipeline.commands import console
 
-CARD = PROJECT / "models" / "MODEL_CARD.md"
-ACCURACY = PROJECT / "docs" / "accuracy.md"
+MODEL_CARD = PROJECT / "models" / "MODEL_CARD.md"
+ACCURACY_PAGE = PROJECT / "docs" / "accuracy.md"
 
-
-def rows_of(measured: Mapping[str, Any], *parts: str) -> dict[str, Mapping[str, Any]]:
-    """Give the scores of some parts of the ablation's table, by row."""
-    return {row["name"]: row["scores"] for row in measured["rows"] if row["part"] in parts}
-
-
-def percent(value: float) -> str:
-    """Show a fraction as a percentage."""
-    return f"{100 * value:.1f}"
+Report = Mapping[str, Any]
+"""The JSON of an experiment."""
 
 
-def interval(bounds: Sequence[float]) -> str:
-    """Show an interval of fractions as percentages."""
-    return "–".join(percent(bound) for bound in bounds)
+def model_card_tables(detector: Report, heads: Report) -> dict[str, str]:
+    """Format all tables of the model card, by marker."""
+    tables = {
+        "detector": format_detector_tables(detector),
+        "gates": format_gates_table(detector),
+        "heads": format_heads_table(heads),
+        "labels": format_labels_table(heads),
+    }
+    return {name: f"\n{table}\n" for name, table in tables.items()} | {"never-seen": format_unseen_labels(heads)}
 
 
-def detector_tables(measured: Mapping[str, Any]) -> str:
-    """Show how far the detector agrees with its teacher frame by frame, one table a comparison."""
+def accuracy_tables(heads: Report) -> dict[str, str]:
+    """Format all tables of docs/accuracy.md, by marker."""
+    parts = {"steps": STEPS, "alternatives": ALTERNATIVES, "limits": LIMITS, "baselines": BASELINES}
+    tables = {
+        marker: format_markdown([row for row in heads["rows"] if row["part"] == part]) for marker, part in parts.items()
+    }
+    tables["calibration"] = format_calibration_table(heads)
+    return {name: f"\n{table}\n" for name, table in tables.items()}
+
+
+def format_detector_tables(detector: Report) -> str:
+    """Format the detector's agreement with its teacher frame by frame, one table per comparison."""
     parts = []
-    for scores in measured["frames"]:
+    for scores in detector["frames"]:
         rows = [
             [name, f"{row['frames']:,}", percent(row["precision"]), percent(row["recall"]), percent(row["f1"]),
              interval(row["f1_interval"])]
             for name, row in scores["actors"].items()
         ]  # fmt: skip
         rows.append(["mean", "", "", "", percent(scores["macro_f1"]), ""])
-        title = f"{scores['student']}, against {scores['teacher']}; {measured['split']} clips ({measured['clips']})"
-        parts.append(f"{title}:\n\n" + _table(rows, ["actor", "teacher's frames", "P", "R", "F1", "95 %"]))
+        title = f"{scores['student']}, against {scores['teacher']}; {detector['split']} clips ({detector['clips']}):"
+        parts += [title, github_table(rows, ["actor", "teacher's frames", "P", "R", "F1", "95 %"])]
     return "\n\n".join(parts)
 
 
-def gates_table(measured: Mapping[str, Any]) -> str:
-    """Show which actors the gates let in, against the clips' labels."""
+def format_gates_table(detector: Report) -> str:
+    """Format the scores of the gates on the clips' labels."""
     rows = [
         [name, *(percent(gates[key]) for key in ("precision", "recall", "f1")), interval(gates["f1_interval"]),
          *(percent(row["f1"]) for row in gates["actors"].values())]
-        for name, gates in measured["gates"].items()
+        for name, gates in detector["gates"].items()
     ]  # fmt: skip
-    actors = next(iter(measured["gates"].values()))["actors"]
-    return _table(rows, ["detector", "P", "R", "F1", "95 %", *actors])
+    actors = next(iter(detector["gates"].values()))["actors"]
+    return github_table(rows, ["detector", "P", "R", "F1", "95 %", *actors])
 
 
-def heads_table(measured: Mapping[str, Any]) -> str:
-    """Show the heads step by step and the trivial answers, cross-validated and on the test clips."""
+def format_heads_table(heads: Report) -> str:
+    """Format the scores of the heads step by step and of the trivial baselines, by split."""
     rows = []
-    for name, parts in rows_of(measured, LADDER, FREE).items():
+    for name, splits in _scores_by_row(heads, STEPS, BASELINES).items():
         row = [f"**{name}**" if name == SHIPPED else name]
-        for part in ("cv", "test"):
-            found = parts[part]
-            row += [*(percent(found[key]) for key in ("precision", "recall", "f1")), interval(found["f1_interval"])]
+        for split in ("cv", "test"):
+            scores = splits[split]
+            row += [*(percent(scores[key]) for key in ("precision", "recall", "f1")), interval(scores["f1_interval"])]
         rows.append(row)
-    columns = [f"{part} {key}" for part in ("CV", "test") for key in ("P", "R", "F1", "95 %")]
-    return _table(rows, ["labels", *columns])
+    columns = [f"{split} {key}" for split in ("CV", "test") for key in ("P", "R", "F1", "95 %")]
+    return github_table(rows, ["labels", *columns])
 
 
-def labels_table(measured: Mapping[str, Any]) -> str:
-    """Show the shipped heads label by label, on the clips of the cross-validation and of the test."""
-    own = rows_of(measured, LADDER)[SHIPPED]
-    names = [name for name in load_taxonomy().label_names if any(name in own[part]["labels"] for part in own)]
-    rows = [[name, *_cells(own["cv"]["labels"].get(name)), *_cells(own["test"]["labels"].get(name))] for name in names]
-    columns = [f"{part} {key}" for part in ("CV", "test") for key in ("true", "said", "F1", "95 %")]
-    return _table(rows, ["label", *columns])
+def format_labels_table(heads: Report) -> str:
+    """Format the scores of the shipped heads by label and split, without labels that are never true or predicted."""
+    cv, test = (_scores_by_row(heads, STEPS)[SHIPPED][split]["labels"] for split in ("cv", "test"))
+    names = [name for name in load_taxonomy().label_names if name in cv or name in test]
+    rows = [[name, *_format_label(cv.get(name)), *_format_label(test.get(name))] for name in names]
+    columns = [f"{split} {key}" for split in ("CV", "test") for key in ("true", "predicted", "F1", "95 %")]
+    return github_table(rows, ["label", *columns])
 
 
-def never_seen(measured: Mapping[str, Any]) -> str:
-    """List the labels that no train clip shows."""
-    seen = {name for name, row in rows_of(measured, LADDER)[SHIPPED]["cv"]["labels"].items() if row["true"]}
+def format_unseen_labels(heads: Report) -> str:
+    """List the labels that no train clip has."""
+    labels = _scores_by_row(heads, STEPS)[SHIPPED]["cv"]["labels"]
+    seen = {name for name, row in labels.items() if row["true"]}
     return ", ".join(name for name in load_taxonomy().label_names if name not in seen) + "."
 
 
-def fill_markers(card: str, tables: Mapping[str, str]) -> str:
-    """Replace what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
-
-    Raises:
-        UserError: If the page lacks a marker.
-
-    >>> fill_markers("a <!-- begin x -->old<!-- end x --> b", {"x": "new"}).splitlines()
-    ['a <!-- begin x -->', 'new', '<!-- end x --> b']
-    """
-    for name, table in tables.items():
-        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        before, found, rest = card.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not found or not closed:
-            raise UserError(f"the page has no place '{begin} … {end}'")
-        card = f"{before}{begin}\n{table}\n{end}{after}"
-    return card
-
-
-def all_tables(detector: Mapping[str, Any], heads: Mapping[str, Any]) -> dict[str, str]:
-    """Make every table of the model card, by marker."""
-    return {
-        "detector": detector_tables(detector),
-        "gates": gates_table(detector),
-        "heads": heads_table(heads),
-        "labels": labels_table(heads),
-        "never-seen": never_seen(heads),
-    }
-
-
-def ablation_tables(heads: Mapping[str, Any]) -> dict[str, str]:
-    """Make every table of docs/accuracy.md, by marker."""
-    parts = {"ladder": LADDER, "instead": INSTEAD, "limits": LIMITS, "free": FREE}
-    tables = {name: [row for row in heads["rows"] if row["part"] == part] for name, part in parts.items()}
-    return {name: f"\n{ablation_table(rows, 'github')}\n" for name, rows in tables.items()} | {
-        "reliability": reliability_table(heads)
-    }
-
-
-def reliability_table(heads: Mapping[str, Any]) -> str:
-    """Show the reliability error of each step."""
+def format_calibration_table(heads: Report) -> str:
+    """Format the expected calibration error of each step, without rows that only decide the labels differently."""
     rows = [
-        [row["name"], *(percent(row["reliability_error"][part]) for part in ("cv", "test"))]
+        [row["name"], *(percent(row["calibration_error"][split]) for split in ("cv", "test"))]
         for row in heads["rows"]
-        if row["part"] == LADDER
-        and not row["name"].startswith("its ")  # heads that stand there already, read otherwise
+        if row["part"] == STEPS and not row["name"].startswith(f"{PUBLISHED}, ")
     ]
-    return _table(rows, ["heads", "CV", "test"])
+    return github_table(rows, ["heads", "CV", "test"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Rewrite the tables of both."""
+    """Update the tables of both pages."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--detector", type=Path, required=True, help="JSON of experiments.detector_comparison")
     parser.add_argument("--heads", type=Path, required=True, help="JSON of experiments.ablation")
     arguments = parser.parse_args(argv)
     detector, heads = (json.loads(path.read_text(encoding="utf-8")) for path in (arguments.detector, arguments.heads))
-    for path, tables in ((CARD, all_tables(detector, heads)), (ACCURACY, ablation_tables(heads))):
+    pages = {MODEL_CARD: model_card_tables(detector, heads), ACCURACY_PAGE: accuracy_tables(heads)}
+    for path, tables in pages.items():
         write_atomically(path, fill_markers(path.read_text(encoding="utf-8"), tables))
-        cli.show(f"wrote {path}")
-    return cli.DONE
+        console.print_result(f"wrote {path}")
+    return console.DONE
 
 
-def _cells(row: Mapping[str, Any] | None) -> list[str]:
+def _scores_by_row(heads: Report, *parts: str) -> dict[str, Mapping[str, Any]]:
+    return {row["name"]: row["scores"] for row in heads["rows"] if row["part"] in parts}
+
+
+def _format_label(row: Mapping[str, Any] | None) -> list[str]:
     if row is None:
         return ["0", "0", "", ""]
-    return [str(row["true"]), str(row["said"]), percent(row["f1"]), interval(row["f1_interval"])]
-
-
-def _table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
-    align = ("left", *["right"] * (len(headers) - 1))
-    return "\n" + tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align) + "\n"
+    return [str(row["true"]), str(row["predicted"]), percent(row["f1"]), interval(row["f1_interval"])]
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(console.run_guarded(main))

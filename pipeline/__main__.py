@@ -97,7 +97,7 @@ def build_parser(complete: bool = False) -> argparse.ArgumentParser:
 
 
 def add_command(parser: argparse.ArgumentParser, name: str) -> None:
-    """Give a parser the description and the arguments of a command."""
+    """Add the description and the arguments of a command to a parser."""
     command = _load(name)
     parser.description = (command.__doc__ or "").partition("\n")[0]
     parser.epilog = getattr(command, "EPILOG", None)

@@ -45,7 +45,9 @@ def tag_clips(
             files.write_csv()
 
 
-def _tag_or_reuse(tagger: ActorActionTagger, clips: Iterable[Path], files: ResultsFolder | None) -> Iterator[TaggedClip]:
+def _tag_or_reuse(
+    tagger: ActorActionTagger, clips: Iterable[Path], files: ResultsFolder | None
+) -> Iterator[TaggedClip]:
     """Tag the clips that have no result yet, or whose contents have changed since."""
     for earlier, group in groupby(clips, lambda clip: _earlier_result(clip, files)):
         if earlier:

@@ -28,8 +28,8 @@ class TaggerConfig:
         confidence: Minimum confidence of a box, in [0, 1]; None selects the detector's default, published: 0.5.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         backend: What runs the networks: `auto` (PyTorch on a GPU, OpenVINO otherwise), `torch` or `openvino`.
-        precision: What they compute in: `auto` (bfloat16 on a GPU, single precision otherwise), `f32`, `bf16`, or `int8`
-            for the detector and `f32` for the heads.
+        precision: What they compute in: `auto` (bfloat16 on a GPU, single precision otherwise), `f32`, `bf16`, or
+            `int8` for the detector and `f32` for the heads.
         calibration: Clips, or folders or globs of clips, from whose frames the quantization to `int8` is calibrated.
         batch_size: Frames in one forward pass of the detector.
         stride: The detector processes every Nth frame; all frames are decoded and counted.
@@ -94,7 +94,7 @@ class TaggerConfig:
 
 
 def build_runtime(config: TaggerConfig) -> Runtime:
-    """Create the runtime of a run: once, because the calibration clips are hashed and the device is looked for.
+    """Create the runtime of a run: once, because the calibration clips are hashed and the device is detected.
 
     Raises:
         UserError: If what was requested is not available.

@@ -10,6 +10,7 @@ from common.paths import PROJECT, kit_folder
 EMBEDDED = "embedded"
 EMBEDDED_FILE = PROJECT / "models" / "actor_detector.safetensors"
 EMBEDDED_SETTINGS = DetectorSettings(image_size=320, confidence=0.4)
+PUBLISHED_SETTINGS = DetectorSettings()
 RECOMMENDED = "yolo26n"
 
 
@@ -22,7 +23,7 @@ class DetectorDefaults:
         thresholds: The gates that were tuned for it; None if there are none.
     """
 
-    settings: DetectorSettings = DetectorSettings()
+    settings: DetectorSettings = PUBLISHED_SETTINGS
     thresholds: Path | None = None
 
 
@@ -59,7 +60,7 @@ def find_detector(name_or_file: str) -> Path:
 
     Raises:
         DetectorError: If there is no such file.
-        DownloadError: If the download fails; the message says what to do instead.
+        DownloadError: If the download fails; the message names the alternatives.
     """
     if name_or_file == EMBEDDED:
         if not EMBEDDED_FILE.is_file():

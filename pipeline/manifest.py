@@ -93,7 +93,8 @@ class Manifest:
             size = path.stat().st_size
             raise ManifestError(
                 f"{path}: damaged or changed: {size} bytes with sha256 {found[:8]}…, {self.file.name} says "
-                f"{expected.bytes} and {expected.sha256[:8]}…; {_restore(name)}, or put your own files into another folder"
+                f"{expected.bytes} and {expected.sha256[:8]}…; {_restore(name)}, "
+                "or put your own files into another folder"
             )
 
     def verify_matching(self, pattern: str) -> None:
@@ -154,4 +155,4 @@ def _read_entry(found: object, where: str) -> ManifestEntry:
 
 
 def _restore(name: str) -> str:
-    return f"restore it with git checkout -- {name}"
+    return f"restore it with git checkout -- {name}, or install the package again"

@@ -16,7 +16,7 @@ from pipeline.results import ClipResult, Weights
 
 @dataclass
 class ResultsFolder:
-    """A folder of results that survives a kill: every clip has one row, and a second run continues where the first stopped.
+    """A folder of results with one row per clip; a second run continues where a killed one stopped.
 
     Attributes:
         folder: Created if it is missing.
@@ -98,7 +98,8 @@ def format_csv(results: Iterable[ClipResult]) -> str:
     for row in rows:
         labels = " ".join(label.label for label in row.labels)
         presences = [row.actors[name].presence if name in row.actors else "" for name in actors]
-        writer.writerow([row.video, row.status, labels, row.frames, row.fps, row.duration_seconds, row.error, *presences])
+        clip = [row.video, row.status, labels, row.frames, row.fps, row.duration_seconds, row.error]
+        writer.writerow([*clip, *presences])
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""The heads at work while a clip is decoded: they are given one frame per actor and interval, and no frame is stored."""
+"""The heads at work while a clip is decoded: each gets one frame per interval that shows its actor; none is stored."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +62,7 @@ class StreamingHeads:
     _logits: dict[str, list[tuple[int, float, NDArray[np.float32]]]] = field(default_factory=lambda: defaultdict(list))
 
     def on_frames(self, frames: Sequence[Frame], found: FrameBoxes) -> None:
-        """Give the heads those frames that show an actor for the first time in an interval.
+        """Submit those frames that show an actor for the first time in an interval.
 
         Args:
             frames: The next frames of the clip, in order.

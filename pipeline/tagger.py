@@ -1,9 +1,8 @@
 """The tagger: both stages and the gates between them, for use from Python and by every command.
 
-    from pipeline import ActorActionTagger, TaggerConfig
-
-    tagger = ActorActionTagger.from_config(TaggerConfig())
-    result = tagger.tag("clip.mp4")
+>>> from pipeline import ActorActionTagger, TaggerConfig
+>>> tagger = ActorActionTagger.from_config(TaggerConfig())  # doctest: +SKIP
+>>> result = tagger.tag("clip.mp4")  # doctest: +SKIP
 """
 
 from collections import defaultdict, deque
@@ -77,8 +76,8 @@ class ActorActionTagger:
         """Load everything that a configuration names, and check that it fits together.
 
         Raises:
-            UserError: If a file is missing or wrong, one that the project ships was changed, or the gates were tuned for
-                another detector (see `TaggerConfig.force`); one line that says what is wrong and what to do.
+            UserError: If a file is missing or wrong, one that the project ships was changed, or the gates were tuned
+                for another detector (see `TaggerConfig.force`); one line that names the problem and the remedy.
         """
         taxonomy = load_taxonomy(config.taxonomy)
         manifest = load_manifest(MANIFEST_FILE)

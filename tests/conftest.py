@@ -14,10 +14,11 @@ import pytest
 
 from a2d.metrics import Scores
 from a2d.taxonomy import Taxonomy, load_taxonomy
+from actor_detector.detector_settings import DetectorSettings
 from common.files import sha256_file
 from common.paths import kit_folder
 from pipeline.config import TaggerConfig
-from pipeline.known_detectors import EMBEDDED, EMBEDDED_FILE, EMBEDDED_SETTINGS
+from pipeline.known_detectors import EMBEDDED_FILE, EMBEDDED_SETTINGS
 from pipeline.visualization.demo_clip import write_demo
 from thresholds.gates import DetectorIdentity, Gates, save_gates
 
@@ -124,7 +125,18 @@ def demo_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def gates_file(taxonomy: Taxonomy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Gates of 0.1 for the embedded detector at its own settings."""
+    """Gates of 0.1 for the embedded detector with its default settings."""
+    return write_gates(tmp_path_factory.mktemp("gates") / "gates.yaml", taxonomy, EMBEDDED_FILE, EMBEDDED_SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def yolo_gates_file(yolo: Path, taxonomy: Taxonomy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gates of 0.1 for the YOLO26n with the published settings."""
+    return write_gates(tmp_path_factory.mktemp("gates") / "yolo.yaml", taxonomy, yolo, DetectorSettings())
+
+
+def write_gates(path: Path, taxonomy: Taxonomy, detector: Path, settings: DetectorSettings) -> Path:
+    """Write a file with a gate of 0.1 for every actor, and return its path."""
     gates = Gates(
         actors=taxonomy.actor_names,
         values=np.full(len(taxonomy.actors), 0.1),
@@ -136,11 +148,8 @@ def gates_file(taxonomy: Taxonomy, tmp_path_factory: pytest.TempPathFactory) -> 
         data="test",
         split="train",
         clips=1,
-        detector=DetectorIdentity(
-            sha256_file(EMBEDDED_FILE), EMBEDDED_SETTINGS.image_size, EMBEDDED_SETTINGS.confidence, EMBEDDED
-        ),
+        detector=DetectorIdentity(sha256_file(detector), settings.image_size, settings.confidence, detector.stem),
     )
-    path = tmp_path_factory.mktemp("gates") / "gates.yaml"
     save_gates(gates, path)
     return path
 
@@ -157,7 +166,7 @@ def write_heads(folder: Path, taxonomy: Taxonomy, name: str = "efficientnet_lite
 
     from action_heads.backbones import find_backbone
     from action_heads.checkpoint import HeadManifest, head_path, save_head
-    from action_heads.model import load_trunk, initialize_from_trunk
+    from action_heads.model import initialize_from_trunk, load_trunk
 
     backbone = find_backbone(name)
     trunk = load_trunk("embedded", backbone)

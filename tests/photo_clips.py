@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.visualization.demo_clip import HEIGHT, WIDTH, CameraView, Scene, _read, crop_view
+from pipeline.visualization.demo_clip import CameraView, Scene, _read, crop_view
 from video.writer import video_writer
 
 FRAMES, FPS = 8, 4

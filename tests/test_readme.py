@@ -1,4 +1,4 @@
-"""The README keeps its word: its commands and its Python are run as they stand, in a copy of the project."""
+"""The README is right: its commands and its Python example are run as they stand, in a copy of the project."""
 
 import csv
 import os
@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.__main__ import COMMANDS
+from pipeline.results import COLUMNS
+
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-COPIED = ("a2d", "actor_detector", "thresholds", "action_heads", "pipeline", "models")
+COPIED = (
+    *("common", "video", "inference", "a2d", "actor_detector", "thresholds", "action_heads", "pipeline", "models"),
+)
 CLIPS = {
     "dog-running__aswin-dot-r-dog-running.mp4": ("dog-running", "train"),
     "bird-walking__lixirui142-flamingo.mp4": ("bird-walking", "train"),
@@ -27,7 +32,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-COMMANDS = [block for block in blocks("bash") if "pip install" not in block]
+RUNNABLE = [block for block in blocks("bash") if "pip install" not in block]
+OF_CLIPS = [block for block in RUNNABLE if "$KIT" in block]
 
 
 @pytest.fixture(scope="module")
@@ -57,47 +63,70 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def environment(small_kit: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a shell in a fresh environment has, the interpreter's folder first."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables of a shell in a new environment, the interpreter's folder first, without the kit."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    cache = str(tmp_path_factory.mktemp("cache"))
-    return {**os.environ, "PATH": path, "KIT": str(small_kit), "ACTOR_ACTION_CACHE": cache}
+    folder = tmp_path_factory.mktemp("user")
+    variables = {"ACTOR_ACTION_CACHE": str(folder / "cache"), "ACTOR_ACTION_KIT": str(folder / "no-kit")}
+    return {**os.environ, "PATH": path, **variables}
 
 
-def test_the_commands_run_in_the_order_of_the_readme(copy, environment):
-    assert len(COMMANDS) == 7
-    script = "set -euo pipefail\nmkdir -p out\n" + "\n".join(COMMANDS)
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=copy, env=environment, capture_output=True, text=True, check=False
-    )
+def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+    """Run a command in a folder and return what it prints."""
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "who does what: " in done.stdout
-    assert len((copy / "out.jsonl").read_text().splitlines()) == len(CLIPS)
+    return done.stdout
+
+
+def run_blocks(code: list[str], folder: Path, environment: dict[str, str]) -> str:
+    """Run blocks of commands one after another and return what they print."""
+    return run(["bash", "-c", "set -euo pipefail\nmkdir -p out\n" + "\n".join(code)], folder, environment)
+
+
+def test_commands_without_data(copy, environment):
+    code = [block for block in RUNNABLE if block not in OF_CLIPS]
+    assert len(code) == 1
+    assert "who does what: " in run_blocks(code, copy, environment)
     assert (copy / "out" / "demo" / "demo.annotated.mp4").is_file()
+
+
+def test_commands_with_data_in_the_order_of_the_readme(copy, small_kit, environment):
+    assert len(OF_CLIPS) == 6
+    assert "who does what: " in run_blocks(OF_CLIPS, copy, {**environment, "KIT": str(small_kit)})
+    assert len((copy / "out.jsonl").read_text().splitlines()) == len(CLIPS)
     assert (copy / "out" / "tags" / "results.csv").is_file()
     assert (copy / "out" / "gates.yaml").is_file()
     assert (copy / "out" / "scores" / "scores.json").is_file()
     assert [path.name for path in (copy / "out" / "heads").glob("*.safetensors")] == ["dog.safetensors"]
-    (python,) = blocks("python")
-    (copy / "clip.mp4").symlink_to(next(Path(environment["KIT"], "clips").glob("dog-running*")))
-    environment = {**environment, "ACTOR_ACTION_KIT": environment["KIT"]}
-    done = subprocess.run(
-        [sys.executable, "-c", python], cwd=copy, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert re.search(r"0\.\d+ of the frames show a dog", done.stdout)
+    shutil.copy(next((small_kit / "clips").glob("dog-running*")), copy / "clip.mp4")
+    assert re.search(r"0\.\d+ of the frames show a dog", run_python_example(copy, environment))
 
 
-def test_every_command_is_shown():
-    text = "\n".join(COMMANDS)
-    for script in ("run_pipeline.py", "tune_thresholds.py", "retrain_head.py", "score_split.py"):
-        assert f"python {script} " in text
-    assert "python download_weights.py " in README  # for machines with a network, so it is not run
+def test_python_example(copy, environment, people_and_cat_clip):
+    shutil.copy(people_and_cat_clip, copy / "clip.mp4")
+    printed = run_python_example(copy, environment)
+    assert re.search(r"^cat-\w+ 0\.\d+$", printed, flags=re.MULTILINE)
+    assert "0.0 of the frames show a dog" in printed
 
 
-def test_the_readme_documents_every_key_of_a_row():
-    from pipeline.results import COLUMNS
+def run_python_example(folder: Path, environment: dict[str, str]) -> str:
+    (code,) = blocks("python")
+    return run([sys.executable, "-c", code], folder, environment)
 
-    table = README[README.index("| key | is |") : README.index("Exit code:")]
+
+def test_every_command_is_listed_and_has_a_help(copy, environment):
+    rows = re.findall(r"^\| `([\w-]+)` \| (?:`(\w+\.py)`)? ?\|", README, flags=re.MULTILINE)
+    assert [command for command, _ in rows] == list(COMMANDS)
+    scripts = {command: script for command, script in rows if script}
+    assert set(scripts.values()) == {path.name for path in PROJECT.glob("*.py")}
+    for command in COMMANDS:
+        assert run([sys.executable, "-m", "pipeline", command, "--help"], copy, environment).startswith("usage: ")
+    for script in scripts.values():
+        assert run([sys.executable, script, "--help"], copy, environment).startswith("usage: ")
+        assert f"python {script} " in "\n".join(RUNNABLE)
+
+
+def test_every_key_of_a_row_is_documented():
+    table = README[README.index("| key |") : README.index("Exit code:")]
     documented = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line))
     assert documented == ["schema", *COLUMNS]

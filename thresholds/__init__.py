@@ -1,1 +1,1 @@
-"""The gate between the stages: fitness functions, particle swarm, exact search, threshold files."""
+"""The presence gates between the two stages: fitness functions, particle swarms, exact search and gate files."""

@@ -1,8 +1,8 @@
-"""Exact search, one gate at a time: a check on the swarm, and a tuner in its own right.
+"""Exact coordinate-wise search for the gates, as a check on the swarm and as an alternative to it.
 
-Any score is a step function of a gate that jumps only where the gate passes an observed presence ratio. So the best
-gate of one actor, the others held, is found by trying every gap between neighbouring ratios, and cumulative sums over
-the sorted videos give all their scores at once: O(V log V) the first time, O(V) after.
+Every score is a step function of a gate with steps only at the observed presence ratios. The best gate of one actor,
+with the others fixed, is therefore found by trying every interval between neighbouring ratios. Cumulative sums over the
+sorted videos give the scores of all intervals at once: O(V log V) the first time, O(V) afterwards.
 """
 
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 from thresholds.fitness import GateScores, Objective, PresenceTable, score_gates, video_scores
 
-UNIFORM_GATE = 0.15  # the uniform gate that the challenge report starts from
-MIN_GAIN = 1e-12  # below it, a difference of two averages is rounding
+UNIFORM_GATE = 0.15  # the initial gate of all actors in the challenge report
+MIN_GAIN = 1e-12  # smaller differences between averages are rounding errors
 
 
 @dataclass(frozen=True)
 class ExactResult:
-    """Gates that no change of a single gate improves.
+    """Gates that cannot be improved by changing a single gate.
 
     Attributes:
         gates: Shape (actors,), each half-way between two neighbouring observed ratios.
-        value: The objective there, lower is better.
-        start_values: What each start came to, shape (starts,).
+        value: The objective at these gates, lower is better.
+        start_values: The objective reached from each start, shape (starts,).
     """
 
     gates: NDArray[np.float64]
@@ -33,13 +33,13 @@ class ExactResult:
 
 @dataclass(frozen=True)
 class _Column:
-    """One actor's ratios, sorted, and the gate for every cut: cut k leaves out the k lowest videos.
+    """One actor's sorted ratios and the gate of every cut: cut k excludes the k videos with the lowest ratios.
 
     Attributes:
-        order: Videos by rising ratio, shape (videos,).
-        ratios: Their ratios, rising, shape (videos,).
+        order: Indices of the videos by ascending ratio, shape (videos,).
+        ratios: Ascending ratios, shape (videos,).
         gates: Gate of each cut, shape (videos + 1,).
-        valid: Whether a gate within the bounds makes that cut, shape (videos + 1,).
+        valid: Whether the bounds allow a gate for that cut, shape (videos + 1,).
     """
 
     order: NDArray[np.intp]
@@ -54,23 +54,23 @@ def coordinate_search(
     start: NDArray[np.float64],
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> ExactResult:
-    """Set one gate after the other to its exact best, the others held, until no gate alone improves anything.
+    """Optimize one gate after the other exactly, with the others fixed, until no single gate improves the objective.
 
-    A gate is placed half-way between the two observed ratios that it separates, so that a ratio a hair off on another
-    machine does not flip a video. Below every ratio ("always present") it is half-way to the lower bound, above every
-    ratio ("never present") half-way to the upper one; when a ratio is 1, "never" has no gate within [0, 1].
+    A gate is set half-way between the two observed ratios that it separates, so that small numerical differences
+    between machines do not change decisions. Below every ratio ("always present") it is half-way to the lower bound,
+    above every ratio ("never present") half-way to the upper bound; if a ratio is 1, no gate in [0, 1] means "never".
 
     Args:
-        table: Ratios and truth.
+        table: Ratios and ground truth.
         objective: One of `thresholds.fitness.OBJECTIVES`; lower is better.
-        start: Gates to start from, shape (actors,).
+        start: Initial gates, shape (actors,).
         bounds: Lowest and highest gate allowed.
 
     Returns:
         The gates and their value.
 
     Raises:
-        ValueError: If the start does not fit the table, or lies outside the bounds.
+        ValueError: If the start does not fit the table, or is outside the bounds.
     """
     gates = np.array(start, dtype=np.float64)
     if gates.shape != (table.actors,) or not ((gates >= bounds[0]) & (gates <= bounds[1])).all():
@@ -94,13 +94,13 @@ def coordinate_search(
 def best_gate(
     table: PresenceTable, objective: Objective, gates: NDArray[np.float64], actor: int, bounds: tuple[float, float]
 ) -> float:
-    """Give the exact best gate of one actor, those of the others held.
+    """Find the best gate of one actor exactly, with those of the others fixed.
 
     Args:
-        table: Ratios and truth.
+        table: Ratios and ground truth.
         objective: One of `thresholds.fitness.OBJECTIVES`; lower is better.
-        gates: Of all actors, shape (actors,); the actor's own does not matter.
-        actor: Its place, from 0.
+        gates: Gates of all actors, shape (actors,); that of the actor itself does not matter.
+        actor: Index of the actor, from 0.
         bounds: Lowest and highest gate allowed.
     """
     return _best_gate(table, objective, gates, actor, _sort_column(table.ratios[:, actor], bounds))
@@ -110,66 +110,66 @@ def search(
     table: PresenceTable,
     objective: Objective,
     *,
-    starts: int = 8,
-    seed: int = 0,
+    starts: int,
+    seed: int,
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> ExactResult:
-    """Run `coordinate_search` from several starts, for one start can end where two gates would have to move together.
+    """Run `coordinate_search` from several starts, because a single one can end in a local optimum.
 
     Args:
-        table: Ratios and truth.
+        table: Ratios and ground truth.
         objective: One of `thresholds.fitness.OBJECTIVES`; lower is better.
-        starts: How many: the uniform gate 0.15, then random ones.
-        seed: Of the random starts.
+        starts: Number of starts: the first with all gates at 0.15, the others random.
+        seed: Seed of the random starts.
         bounds: Lowest and highest gate allowed.
 
     Returns:
-        The best of them; the first where several are.
+        The best result, the first one of several equal ones.
 
     Raises:
-        ValueError: If there is no start, or the bounds are not within [0, 1] in rising order.
+        ValueError: If there is no start, or the bounds are not within [0, 1] in ascending order.
     """
     lower, upper = bounds
     if starts < 1 or not 0.0 <= lower <= upper <= 1.0:
         raise ValueError(f"at least 1 start and bounds within [0, 1] were expected, found {starts = }, {bounds = }")
     rng = np.random.default_rng(seed)
-    places = rng.uniform(lower, upper, (starts, table.actors))
-    places[0] = np.clip(UNIFORM_GATE, lower, upper)
-    results = [coordinate_search(table, objective, place, bounds) for place in places]
+    initial_gates = rng.uniform(lower, upper, (starts, table.actors))
+    initial_gates[0] = np.clip(UNIFORM_GATE, lower, upper)
+    results = [coordinate_search(table, objective, start, bounds) for start in initial_gates]
     values = np.array([result.value for result in results])
     best = results[int(values.argmin())]
     return ExactResult(best.gates, best.value, values)
 
 
 def _sort_column(ratios: NDArray[np.float64], bounds: tuple[float, float]) -> _Column:
-    """Sort one actor's ratios (videos,) and place the gate of every cut."""
+    """Sort one actor's ratios (videos,) and compute the gate of every cut."""
     order = np.argsort(ratios, kind="stable")
-    rising = ratios[order]
-    below, above = np.append(-np.inf, rising), np.append(rising, np.inf)
+    ascending = ratios[order]
+    below, above = np.append(-np.inf, ascending), np.append(ascending, np.inf)
     lowest, highest = np.maximum(below, bounds[0]), np.minimum(above, bounds[1])
     middle = (lowest + highest) / 2
-    # Between two neighbouring floating-point numbers the middle rounds onto one of them; the upper one still separates.
+    # The middle of two adjacent floating-point numbers is rounded to one of them; only the upper one separates them.
     gates = np.where(middle > below, middle, highest)
-    return _Column(order, rising, gates, (lowest <= highest) & (gates > below))
+    return _Column(order, ascending, gates, (lowest <= highest) & (gates > below))
 
 
 def _best_gate(
     table: PresenceTable, objective: Objective, gates: NDArray[np.float64], actor: int, column: _Column
 ) -> float:
-    """Find the best gate of one actor, the others held."""
+    """Find the best gate of one actor, with the others fixed."""
     present = table.ratios >= gates
     present[:, actor] = False
-    hits, said, true = (present & table.truth).sum(axis=1), present.sum(axis=1), table.truth.sum(axis=1)
-    without = video_scores(hits, said, true)
-    change = video_scores(hits + table.truth[:, actor], said + 1, true) - without
-    # Cut 0 says the actor in every video; each further cut takes it away from the video with the next higher ratio.
-    taken_away = np.cumsum(change[:, column.order], axis=1)
-    everywhere = (without + change).sum(axis=1, keepdims=True)
-    averages = np.hstack([everywhere, everywhere - taken_away]) / max(table.videos, 1)
+    hits, predicted, actual = (present & table.truth).sum(axis=1), present.sum(axis=1), table.truth.sum(axis=1)
+    absent_scores = video_scores(hits, predicted, actual)
+    change = video_scores(hits + table.truth[:, actor], predicted + 1, actual) - absent_scores
+    # With cut 0 the actor is present in every video; each further cut excludes the video with the next higher ratio.
+    excluded = np.cumsum(change[:, column.order], axis=1)
+    total = (absent_scores + change).sum(axis=1, keepdims=True)
+    averages = np.hstack([total, total - excluded]) / max(table.videos, 1)
     values = np.where(column.valid, objective(GateScores(*averages)), np.inf)
     return float(column.gates[values.argmin()])
 
 
 def _value(table: PresenceTable, objective: Objective, gates: NDArray[np.float64]) -> float:
-    """Score one set of gates (actors,) from scratch, so that no rounding of cumulative sums is ever believed."""
+    """Score one set of gates (actors,) directly, without the rounding errors of cumulative sums."""
     return float(objective(score_gates(table.ratios, table.truth, gates[None]))[0])

@@ -1,7 +1,7 @@
-"""How good gates are: the challenge's sample-averaged precision, recall and F1, for many sets of gates at once.
+"""Fitness of gates: the challenge's sample-averaged precision, recall and F1, for many sets of gates at once.
 
-An actor is present in a video when `presence ratio >= gate`. What a search minimises is a function of the three
-averages (A2D actor-action challenge report, section 3.1.1: −P, and −P·R·F1, with which the published gates were found).
+An actor is present in a video if `presence ratio >= gate`. The objectives are functions of the three averages (A2D
+actor-action challenge report, section 3.1.1: −P, and −P·R·F1, with which the published gates were found).
 """
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 from a2d.metrics import EPSILON, Scores
 
-# Particles x videos worked on at once: scratch arrays of some 100 kB, which stay in the processor's cache and are not
-# given back to the system after each operation. Twice as fast as larger ones, and memory does not grow with particles.
-BLOCK_CELLS = 1 << 14
+# Maximum number of particles x videos per block: temporary arrays of some 100 kB, which fit into the processor's cache
+# and are not returned to the system after each operation. Twice as fast as larger ones, and memory stays bounded.
+BLOCK_SIZE = 1 << 14
 
 
 @dataclass(frozen=True)
 class PresenceTable:
-    """What stage 1 saw in the videos of a split, next to what is there.
+    """Presence ratios of the detector for the videos of a split, and the ground truth.
 
     Attributes:
         ratios: Presence ratios in [0, 1], shape (videos, actors).
-        truth: True where the actor is in the video, shape (videos, actors).
+        truth: True where the actor is present, shape (videos, actors).
     """
 
     ratios: NDArray[np.float64]
@@ -38,8 +38,8 @@ class PresenceTable:
         ratios, truth = np.asarray(self.ratios, dtype=np.float64), np.asarray(self.truth, dtype=bool)
         if ratios.shape != truth.shape or ratios.ndim != 2:
             raise ValueError(f"two arrays (videos, actors) were expected, found {ratios.shape = }, {truth.shape = }")
-        if ratios.size and not (ratios.min() >= 0.0 and ratios.max() <= 1.0):  # written so that a nan fails too
-            raise ValueError(f"presence ratios lie in [0, 1], found {ratios.min()} to {ratios.max()}")
+        if ratios.size and not (ratios.min() >= 0.0 and ratios.max() <= 1.0):  # this form also rejects NaN
+            raise ValueError(f"presence ratios must be in [0, 1], found {ratios.min()} to {ratios.max()}")
         object.__setattr__(self, "ratios", ratios)
         object.__setattr__(self, "truth", truth)
 
@@ -69,7 +69,7 @@ class GateScores:
     f1: NDArray[np.float64]
 
     def of_particle(self, index: int) -> Scores:
-        """Give the scores of one set of gates, by its place from 0."""
+        """Return the scores of one set of gates, by its index from 0."""
         return Scores(float(self.precision[index]), float(self.recall[index]), float(self.f1[index]))
 
 
@@ -89,25 +89,25 @@ def _negative_f1(scores: GateScores) -> NDArray[np.float64]:
 
 
 OBJECTIVES: dict[str, Objective] = {"precision": _negative_precision, "prf": _negative_product, "f1": _negative_f1}
-"""What a search can minimise, by the name that gate files use: scores in, values (particles,) out."""
+"""Objectives to minimise by their name in gate files; they map scores to values of shape (particles,)."""
 
 
 def score_gates(ratios: NDArray[np.float64], truth: NDArray[np.bool_], gates: NDArray[np.float64]) -> GateScores:
-    """Score many sets of gates on the same videos, exactly as `a2d.metrics.count` would one by one.
+    """Score many sets of gates on the same videos, with the same results as `a2d.metrics.count` for each.
 
-    A video's three scores depend only on how many actors were said, how many of those are right and how many are there:
-    7³ outcomes for six actors. So the outcomes are counted per set of gates and the scores looked up once per outcome.
+    A video's three scores depend only on the numbers of predicted, correctly predicted and actual actors: 7³ outcomes
+    for six actors. So outcomes are counted for each set of gates, and scores are computed once for each outcome.
 
     Args:
         ratios: Presence ratios in [0, 1], shape (videos, actors).
-        truth: True where the actor is in the video, shape (videos, actors).
+        truth: True where the actor is present, shape (videos, actors).
         gates: Shape (particles, actors).
 
     Returns:
-        The scores of each set of gates; 0 where there is no video.
+        The scores of each set of gates; 0 if there are no videos.
 
     Raises:
-        ValueError: If the shapes do not fit or a ratio is no fraction.
+        ValueError: If the shapes do not fit or a ratio is outside [0, 1].
 
     >>> scores = score_gates(np.array([[0.2, 0.1]]), np.array([[True, False]]), np.array([[0.2, 0.2], [0.1, 0.1]]))
     >>> scores.precision.round(3).tolist(), scores.recall.tolist()
@@ -119,56 +119,58 @@ def score_gates(ratios: NDArray[np.float64], truth: NDArray[np.bool_], gates: ND
         raise ValueError(f"gates (particles, {table.actors}) were expected, found {gates.shape = }")
     scores_by_outcome = _scores_by_outcome(table.actors)
     outcome_counts = _OutcomeCounter(table)
-    block = max(1, BLOCK_CELLS // max(table.videos, scores_by_outcome.shape[1]))
+    block = max(1, BLOCK_SIZE // max(table.videos, scores_by_outcome.shape[1]))
     averages = np.zeros((len(gates), 3))
     for start in range(0, len(gates), block):
         counts = outcome_counts(gates[start : start + block])
-        # Not `@`: a matrix product's rounding depends on the number of rows, and the same gates should score the same.
+        # Not `@`: the rounding of a matrix product depends on its number of rows, but equal gates must score equally.
         sums = np.einsum("po,so->ps", counts.astype(np.float64), scores_by_outcome)
         averages[start : start + block] = sums / max(table.videos, 1)
     return GateScores(*averages.T.copy())
 
 
 def video_scores(
-    hits: NDArray[np.integer], said: NDArray[np.integer], true: NDArray[np.integer]
+    hits: NDArray[np.integer], predicted: NDArray[np.integer], actual: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Score videos one by one, before any averaging, as `a2d.metrics` defines it.
+    """Score each video, before averaging, as defined in `a2d.metrics`.
 
     Args:
-        hits: Actors said that are there, shape (videos,).
-        said: Actors said, shape (videos,).
-        true: Actors that are there, shape (videos,).
+        hits: Number of actors that are predicted and present, shape (videos,).
+        predicted: Number of predicted actors, shape (videos,).
+        actual: Number of present actors, shape (videos,).
 
     Returns:
         Precision, recall and F1 of each video, shape (3, videos).
     """
-    return np.stack([hits / (said + EPSILON), hits / np.maximum(true, 1), 2 * hits / np.maximum(said + true, 1)])
+    precision = hits / (predicted + EPSILON)
+    recall = hits / np.maximum(actual, 1)
+    return np.stack([precision, recall, 2 * hits / np.maximum(predicted + actual, 1)])
 
 
 def _scores_by_outcome(actors: int) -> NDArray[np.float64]:
-    """Give precision, recall and F1 of each outcome said + n·hits + n²·true (n = actors + 1), shape (3, n³)."""
-    true, hits, said = np.indices((actors + 1,) * 3).reshape(3, -1)
-    return video_scores(hits, said, true)
+    """Compute precision, recall and F1 of each outcome predicted + n·hits + n²·actual (n = actors + 1), (3, n³)."""
+    actual, hits, predicted = np.indices((actors + 1,) * 3).reshape(3, -1)
+    return video_scores(hits, predicted, actual)
 
 
 class _OutcomeCounter:
-    """Counts the videos of each outcome, for several sets of gates; made once per table, called once per block."""
+    """Counts the videos of each outcome for several sets of gates; created once per table, called once per block."""
 
     def __init__(self, table: PresenceTable) -> None:
         self._base = table.actors + 1
-        # An actor that is said adds 1 to `said` and, if it is right, 1 to `hits`: one small addition does both. The
-        # smallest type that holds the sum (8 bits up to 15 actors) lets numpy work through 32 videos an instruction.
+        # A predicted actor adds 1 to `predicted` and, if it is present, 1 to `hits`: a single addition does both. The
+        # smallest type that holds the sum (8 bits up to 15 actors) lets numpy process 32 videos per instruction.
         self._dtype = np.min_scalar_type(self._base**2 - 1)
         self._weights = np.ascontiguousarray((1 + self._base * table.truth.T).astype(self._dtype))
         self._ratios = np.ascontiguousarray(table.ratios.T)
         self._offsets = self._base**2 * table.truth.sum(axis=1, dtype=np.int32)
 
     def __call__(self, gates: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Count for gates (particles, actors); returns (particles, outcomes)."""
-        said_and_hits = np.zeros((len(gates), self._ratios.shape[1]), dtype=self._dtype)
+        """Return the counts for gates (particles, actors), shape (particles, outcomes)."""
+        predicted_and_hits = np.zeros((len(gates), self._ratios.shape[1]), dtype=self._dtype)
         for ratios, weights, column in zip(self._ratios, self._weights, gates.T, strict=True):
-            said_and_hits += (ratios >= column[:, None]) * weights
+            predicted_and_hits += (ratios >= column[:, None]) * weights
         outcomes = self._base**3
-        rows = outcomes * np.arange(len(gates), dtype=np.int32)[:, None]
-        cells = said_and_hits + self._offsets + rows
-        return np.bincount(cells.ravel(), minlength=outcomes * len(gates)).reshape(len(gates), outcomes)
+        first_bins = outcomes * np.arange(len(gates), dtype=np.int32)[:, None]
+        bins = predicted_and_hits + self._offsets + first_bins
+        return np.bincount(bins.ravel(), minlength=outcomes * len(gates)).reshape(len(gates), outcomes)

@@ -1,10 +1,8 @@
-"""Gate files: one gate per actor, with how it was found and for which detector; a YAML file that a person can read."""
+"""Gates (presence thresholds of the actors), and YAML files that record how and for which detector they were tuned."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -12,8 +10,9 @@ from numpy.typing import NDArray
 
 from a2d.metrics import Scores
 from common.errors import GatesError
-from common.files import check_keys, nearest, read_yaml, sha256_file, write_atomically
+from common.files import nearest, read_yaml, sha256_file, write_atomically
 from thresholds.fitness import OBJECTIVES
+from thresholds.yaml_section import YamlSection
 
 PAPER_GATES_FILE = Path(__file__).with_name("paper.yaml")
 
@@ -25,13 +24,13 @@ HEADER = """\
 
 @dataclass(frozen=True)
 class DetectorIdentity:
-    """What a presence ratio depends on, besides the video.
+    """What presence ratios depend on besides the video.
 
     Attributes:
-        sha256: Of the weights, 64 hexadecimal digits; None when they are not known, which matches no detector.
-        image_size: Long side in pixels of what the detector looks at.
-        confidence: Least confidence of a box that counts, in [0, 1].
-        name: For people.
+        sha256: SHA-256 of the weights, 64 hexadecimal digits; None if unknown, which matches no detector.
+        image_size: Long side of the detector's input in pixels.
+        confidence: Minimum confidence of a box that counts, in [0, 1].
+        name: Name for display.
     """
 
     sha256: str | None
@@ -45,11 +44,11 @@ class DetectorIdentity:
         return f"{name} at image size {self.image_size}, confidence {self.confidence:g}"
 
     def matches(self, other: "DetectorIdentity") -> bool:
-        """Say whether both give the same ratios; the name does not count, and unknown weights match nothing."""
+        """Return whether both yield the same ratios; names are ignored, and unknown weights match nothing."""
         return self.sha256 is not None and self._settings == other._settings
 
-    def is_rebuilt(self, other: "DetectorIdentity") -> bool:
-        """Say whether both bear one name, at the same settings, and only the bytes of the weights differ."""
+    def is_rebuild_of(self, other: "DetectorIdentity") -> bool:
+        """Return whether both have the same name and settings, so that only the bytes of the weights may differ."""
         return (
             self.name == other.name != ""
             and None not in (self.sha256, other.sha256)
@@ -62,22 +61,42 @@ class DetectorIdentity:
 
 
 @dataclass(frozen=True, eq=False)
-class Gates:
-    """One gate per actor, and where they come from.
+class PresenceDecision:
+    """Which actors are present in a video.
 
     Attributes:
-        actors: Names, in the order of `values`.
-        values: Least presence ratio at which the actor counts as present, in [0, 1], shape (actors,).
-        objective: What was minimised, a name from `thresholds.fitness.OBJECTIVES`.
-        optimizer: What minimised it.
+        ratios: Presence ratios in [0, 1], shape (A,).
+        gates: Gates in [0, 1], shape (A,).
+        present: True where the ratio reaches the gate, shape (A,).
+    """
+
+    ratios: NDArray[np.float64]
+    gates: NDArray[np.float64]
+    present: NDArray[np.bool_]
+
+    @property
+    def margins(self) -> NDArray[np.float64]:
+        """Presence ratio minus gate of each actor, shape (A,)."""
+        return self.ratios - self.gates
+
+
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """One gate per actor, and how they were tuned.
+
+    Attributes:
+        actors: Names of the actors, in the order of `values`.
+        values: Minimum presence ratio at which the actor counts as present, in [0, 1], shape (actors,).
+        objective: The objective that was minimised, a name from `thresholds.fitness.OBJECTIVES`.
+        optimizer: The optimizer, for example one of `thresholds.tuning.OPTIMIZERS`.
         reached: Sample-averaged scores of the gates on the videos that they were tuned on.
-        seed: Of the search; None when it is not known.
-        bounds: Lowest and highest gate that the search was allowed.
-        data: Which videos.
-        split: Which part of them.
-        clips: How many.
-        detector: Whose presence ratios the gates were tuned on.
-        sha256: Of the gate file; None until saved or loaded.
+        seed: Seed of the search; None if unknown.
+        bounds: Lowest and highest gate allowed in the search.
+        data: Name of the data set that they were tuned on.
+        split: The split that they were tuned on.
+        clips: Number of clips in the split.
+        detector: The detector whose presence ratios they were tuned on.
+        sha256: SHA-256 of the gate file; None until saved or loaded.
     """
 
     actors: tuple[str, ...]
@@ -97,7 +116,7 @@ class Gates:
         """Check the values and freeze a copy of them.
 
         Raises:
-            GatesError: If there is not one gate per actor, an actor comes twice, or a gate is outside [0, 1].
+            GatesError: If there is not exactly one gate per actor, or a gate is outside [0, 1].
         """
         values = np.array(self.values, dtype=np.float64)
         values.flags.writeable = False
@@ -106,10 +125,10 @@ class Gates:
             raise GatesError(f"one gate per actor was expected, found {values.shape = } for actors {self.actors}")
         for actor, value in zip(self.actors, values, strict=True):
             if not 0.0 <= value <= 1.0:
-                raise GatesError(f"the gate of {actor!r} should lie in [0, 1], it is {value:g}")
+                raise GatesError(f"the gate of {actor!r} must be in [0, 1], it is {value:g}")
 
     def present(self, ratios: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Say which actors are present.
+        """Return which actors are present.
 
         Args:
             ratios: Presence ratios in the order of `actors`, shape (..., actors).
@@ -119,28 +138,33 @@ class Gates:
         """
         return np.asarray(ratios) >= self.values
 
-    def in_order(self, actors: tuple[str, ...]) -> "Gates":
-        """Give the same gates with the actors in another order.
+    def decide(self, ratios: NDArray[np.float64]) -> PresenceDecision:
+        """Decide which actors are present in a video.
 
         Args:
-            actors: The same names as `self.actors`, in the order that is wanted.
-
-        Returns:
-            The gates in that order.
+            ratios: Presence ratios in the order of `actors`, shape (actors,).
         """
-        places = [self.actors.index(actor) for actor in actors]
-        return replace(self, actors=actors, values=self.values[places])
+        return PresenceDecision(ratios, self.values, self.present(ratios))
+
+    def in_order(self, actors: tuple[str, ...]) -> "Gates":
+        """Return the same gates with the actors in another order.
+
+        Args:
+            actors: The same names as `self.actors`, in the new order.
+        """
+        indices = [self.actors.index(actor) for actor in actors]
+        return replace(self, actors=actors, values=self.values[indices])
 
 
 def save_gates(gates: Gates, path: Path) -> Gates:
-    """Write a gate file; the same gates always give the same bytes.
+    """Write a gate file; equal gates always give the same bytes.
 
     Args:
-        gates: What to write.
-        path: Where; a file that is there is replaced in one step.
+        gates: The gates.
+        path: The file to write; an existing file is replaced atomically.
 
     Returns:
-        The gates with the file's sha256.
+        The gates with the SHA-256 of the file.
     """
     content = {
         "gates": {actor: float(value) for actor, value in zip(gates.actors, gates.values, strict=True)},
@@ -165,19 +189,19 @@ def load_gates(path: Path = PAPER_GATES_FILE) -> Gates:
     """Read and check a gate file.
 
     Args:
-        path: A file as `save_gates` writes it; the default holds the published gates.
+        path: A file written by `save_gates`; by default, the published gates.
 
     Returns:
-        The gates, with the file's sha256.
+        The gates with the SHA-256 of the file.
 
     Raises:
-        GatesError: If the file is unreadable, a key is missing or unknown, a value is of the wrong kind, or a gate is
-            outside [0, 1]. The message is one line that names the file, the key and what was allowed.
+        GatesError: If the file is unreadable, a key is missing or unknown, a value has the wrong type, or a gate is
+            outside [0, 1]. The message is one line that names the file, the key and what is allowed.
 
     >>> load_gates().values.tolist()
     [0.1, 0.107, 0.1, 0.1, 0.161, 0.267]
     """
-    content = _Section(read_yaml(path, GatesError), str(path))
+    content = YamlSection(read_yaml(path, GatesError), str(path))
     content.check("gates", "objective", "optimizer", "seed", "bounds", "reached", "tuned_on", "detector")
     gates = content.section("gates")
     tuned_on = content.section("tuned_on").check("data", "split", "clips")
@@ -190,11 +214,11 @@ def load_gates(path: Path = PAPER_GATES_FILE) -> Gates:
         objective=objective,
         optimizer=content.text("optimizer"),
         reached=_read_scores(content.section("reached")),
-        seed=None if content.is_null("seed") else content.whole("seed"),
+        seed=None if content.is_null("seed") else content.integer("seed"),
         bounds=content.fraction_pair("bounds"),
         data=tuned_on.text("data"),
         split=tuned_on.text("split"),
-        clips=tuned_on.whole("clips"),
+        clips=tuned_on.integer("clips"),
         detector=_read_detector(content.section("detector")),
         sha256=sha256_file(path),
     )
@@ -209,116 +233,52 @@ def check_gates(
     force: bool = False,
     published: bool = False,
 ) -> Gates:
-    """Check that gates are for these actors and this detector, and bring them into the actors' order.
+    """Check that gates were tuned for these actors and this detector, and reorder them to match the actors.
 
     Args:
-        gates: What was loaded.
+        gates: The gates.
         actor_names: The taxonomy's actors, in gate order.
         detector: The detector of this run.
         where: The gate file, for the message.
-        force: Take gates made for another detector; never those of other actors.
-        published: The detector's name stands for one published network, so that gates that name it are for the same
-            one although its file was rebuilt; they are taken with a warning.
+        force: Whether to accept gates for another detector; gates for other actors are never accepted.
+        published: Whether the detector's name identifies one published network. Gates that name it are then accepted
+            with a warning even if the bytes of its weights differ.
 
     Returns:
         The gates in the order of `actor_names`.
 
     Raises:
-        GatesError: If the actors differ, or the detector does and `force` is not set; one line that names both sides.
+        GatesError: If the actors differ, or the detector differs and `force` is not set; one line that names both.
     """
     if set(gates.actors) != set(actor_names):
         raise GatesError(
             f"{where}: made for the actors {', '.join(gates.actors)}; this taxonomy has "
-            f"{', '.join(actor_names)}: tune gates for it with tune_thresholds.py --taxonomy"
+            f"{', '.join(actor_names)}: tune gates for it with tune-thresholds --taxonomy"
         )
     if force or gates.detector.matches(detector):
         return gates.in_order(tuple(actor_names))
-    if not (published and gates.detector.is_rebuilt(detector)):
+    if not (published and gates.detector.is_rebuild_of(detector)):
         raise GatesError(
             f"{where}: made for detector {gates.detector}; this run uses {detector}: "
-            "tune gates for it with tune_thresholds.py, or pass --force"
+            "tune gates for it with tune-thresholds, or pass --force"
         )
     logging.getLogger(__name__).warning(
-        "%s: tuned with another build of %s (%.8s…, this one is %.8s…); tune_thresholds.py makes gates for this one",
+        "%s: tuned with another build of %s (%.8s…, this one is %.8s…); tune-thresholds tunes gates for this one",
         *(where, detector.name, gates.detector.sha256, detector.sha256),
     )
     return gates.in_order(tuple(actor_names))
 
 
-@dataclass(frozen=True)
-class _Section:
-    """A mapping of a gate file, whose values are read by kind; each error says where and what was expected."""
-
-    content: Mapping[str, Any]
-    where: str
-
-    def check(self, *keys: str) -> "_Section":
-        check_keys(self.content, self.where, GatesError, keys)
-        return self
-
-    def section(self, key: str) -> "_Section":
-        value = self.content[key]
-        if not isinstance(value, dict) or not value:
-            raise self._error(key, "a mapping")
-        return _Section(value, f"{self.where}: {key}")
-
-    def names(self) -> tuple[str, ...]:
-        for key in self.content:
-            if not isinstance(key, str):
-                raise GatesError(f"{self.where}: names were expected as keys, found {key!r}")
-        return tuple(self.content)
-
-    def is_null(self, key: str) -> bool:
-        return self.content[key] is None
-
-    def text(self, key: str) -> str:
-        if not isinstance(self.content[key], str):
-            raise self._error(key, "text")
-        return str(self.content[key])
-
-    def whole(self, key: str) -> int:
-        value = self.content[key]
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise self._error(key, "a whole number from 0")
-        return value
-
-    def fraction(self, key: str) -> float:
-        if not _is_fraction(self.content[key]):
-            raise self._error(key, "a fraction in [0, 1]")
-        return float(self.content[key])
-
-    def fraction_pair(self, key: str) -> tuple[float, float]:
-        value = self.content[key]
-        if not isinstance(value, list) or len(value) != 2 or not all(map(_is_fraction, value)) or value[0] > value[1]:
-            raise self._error(key, "a list of two fractions in [0, 1], the lower first,")
-        return float(value[0]), float(value[1])
-
-    def sha256(self, key: str) -> str | None:
-        value = self.content[key]
-        if value is None:
-            return None
-        if not isinstance(value, str) or len(value) != 64 or not set(value) <= set("0123456789abcdef"):
-            raise self._error(key, "null or 64 lower-case hexadecimal digits")
-        return value
-
-    def _error(self, key: str, expected: str) -> GatesError:
-        return GatesError(f"{self.where}: {key}: {expected} was expected, found {self.content[key]!r}")
-
-
-def _is_fraction(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0.0 <= value <= 1.0
-
-
-def _read_scores(section: _Section) -> Scores:
+def _read_scores(section: YamlSection) -> Scores:
     section.check("precision", "recall", "f1")
     return Scores(section.fraction("precision"), section.fraction("recall"), section.fraction("f1"))
 
 
-def _read_detector(section: _Section) -> DetectorIdentity:
+def _read_detector(section: YamlSection) -> DetectorIdentity:
     section.check("name", "sha256", "image_size", "confidence")
     return DetectorIdentity(
         sha256=section.sha256("sha256"),
-        image_size=section.whole("image_size"),
+        image_size=section.integer("image_size"),
         confidence=section.fraction("confidence"),
         name=section.text("name"),
     )

@@ -1,7 +1,7 @@
-"""Particle swarms: SPSO-2011, built on pyswarms' parts, and pyswarms' own global-best swarm.
+"""Particle swarm optimisation: SPSO-2011, built from components of pyswarms, and pyswarms' global-best swarm.
 
-SPSO-2011 is Clerc, "Standard Particle Swarm Optimisation" (2012); the A2D actor-action challenge report finds the gates
-with it (section 3.1.1, equations 1 and 2). This is the only file that imports pyswarms, and only when a swarm runs.
+SPSO-2011 is Clerc, "Standard Particle Swarm Optimisation" (2012); the A2D actor-action challenge report tunes the gates
+with it (section 3.1.1, equations 1 and 2). This is the only module that imports pyswarms, and only when a swarm runs.
 """
 
 import os
@@ -19,26 +19,59 @@ from common.files import nearest
 
 INERTIA = 1 / (2 * log(2))
 ATTRACTION = 0.5 + log(2)
-INFORMED = 3  # how many others each particle informs
-REBOUND = -0.5  # what is left of a velocity component that ran into a bound
+INFORMED = 3  # particles that each particle informs besides itself
+REBOUND = -0.5  # factor of a velocity component whose particle hit a bound
 
-# Clerc and Kennedy's constriction (2002), the usual constants of the global-best swarm.
+# Clerc and Kennedy's constriction coefficients (2002), the usual constants of the global-best swarm.
 GLOBAL_BEST_OPTIONS = {"c1": 1.49618, "c2": 1.49618, "w": 0.7298}
 
 LOGGING_FILE = Path(__file__).with_name("pyswarms_logging.yaml")
 
 FloatArray = NDArray[np.float64]
 SwarmObjective = Callable[[FloatArray], FloatArray]
-"""Positions (particles, dimensions) in, values (particles,) out; lower is better."""
+"""Maps positions (particles, dimensions) to values (particles,); lower is better."""
+
+
+@dataclass(frozen=True)
+class SwarmSettings:
+    """Size of the search.
+
+    Attributes:
+        optimizer: `spso2011`, or `gbest`, the global-best swarm with an inertia weight.
+        particles: Number of particles in the swarm.
+        iterations: Evaluations of the whole swarm, including the first at its random initial positions.
+        runs: Independent runs with different seeds, the best of which counts.
+        seed: Seed from 0; equal seeds give equal results.
+    """
+
+    optimizer: str
+    particles: int
+    iterations: int
+    runs: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            ValueError: If the optimizer is unknown or a number is too small.
+        """
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"unknown optimizer {self.optimizer!r}; {nearest(self.optimizer, OPTIMIZERS)}")
+        for name in ("particles", "iterations", "runs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: at least 1 was expected, found {getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"seed: a whole number from 0 was expected, found {self.seed}")
 
 
 @dataclass(frozen=True)
 class SwarmResult:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
-        position: The best place of all runs, shape (dimensions,).
-        value: The objective there.
+        position: Best position of all runs, shape (dimensions,).
+        value: The objective at this position.
         run_values: Best value of each run, shape (runs,).
         history: Best value up to each iteration, shape (runs, iterations).
     """
@@ -52,12 +85,12 @@ class SwarmResult:
 @dataclass(frozen=True)
 class _Run:
     position: FloatArray  # (dimensions,)
-    history: FloatArray  # (iterations,), falling
+    history: FloatArray  # (iterations,), non-increasing
 
 
 @dataclass(frozen=True)
 class _Box:
-    """The space that is searched: shape (dimensions,) each, lower <= upper."""
+    """The search space: bounds of shape (dimensions,) each, lower <= upper."""
 
     lower: FloatArray
     upper: FloatArray
@@ -70,62 +103,43 @@ class _Box:
 
     @property
     def pair(self) -> tuple[FloatArray, FloatArray]:
-        """The bounds as pyswarms takes them."""
+        """The bounds as pyswarms expects them."""
         return self.lower, self.upper
 
 
-def minimise(
-    objective: SwarmObjective,
-    bounds: tuple[FloatArray, FloatArray],
-    *,
-    optimizer: str = "spso2011",
-    particles: int = 40,
-    iterations: int = 10,
-    runs: int = 4,
-    seed: int = 0,
-) -> SwarmResult:
-    """Minimise a function over a box; the defaults are those of the challenge report.
+def minimise(objective: SwarmObjective, bounds: tuple[FloatArray, FloatArray], settings: SwarmSettings) -> SwarmResult:
+    """Minimise a function over a box. The state of numpy's global random generator is preserved.
 
     Args:
-        objective: Takes positions (particles, dimensions), gives values (particles,). Called once an iteration.
+        objective: Maps positions (particles, dimensions) to values (particles,); called once per iteration.
         bounds: Lower and upper bounds, shape (dimensions,) each.
-        optimizer: `spso2011`, or `gbest`: the global-best swarm with an inertia weight.
-        particles: Size of the swarm.
-        iterations: Evaluations of the whole swarm, the first of them at its random start.
-        runs: Independent runs, of which the best counts; each has a seed of its own.
-        seed: From 0. The same seed gives the same result; numpy's global generator is left as it was.
+        settings: Size of the search.
 
     Returns:
-        The best place found, with what each run reached.
+        The best position, and the values of all runs.
 
     Raises:
-        ValueError: If an argument is out of range, or the objective gives another shape or something not finite.
+        ValueError: If the bounds are invalid, or the objective's values have another shape or are not finite.
     """
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {optimizer!r}; {nearest(optimizer, OPTIMIZERS)}")
-    for name, number in {"particles": particles, "iterations": iterations, "runs": runs}.items():
-        if number < 1:
-            raise ValueError(f"{name}: at least 1 was expected, found {number}")
-    if seed < 0:
-        raise ValueError(f"seed: a whole number from 0 was expected, found {seed}")
     box = _Box(np.asarray(bounds[0], dtype=np.float64), np.asarray(bounds[1], dtype=np.float64))
-    run = OPTIMIZERS[optimizer]
-    finished = []
-    for sequence in np.random.SeedSequence(seed).spawn(runs):
+    run_swarm = OPTIMIZERS[settings.optimizer]
+    runs = []
+    for sequence in np.random.SeedSequence(settings.seed).spawn(settings.runs):
+        rng = np.random.default_rng(sequence)
         with _silent_pyswarms(), _seeded_global_generator(sequence):
-            finished.append(run(_checked(objective), box, particles, iterations, np.random.default_rng(sequence)))
-    history = np.stack([run.history for run in finished])
+            runs.append(run_swarm(_checked(objective), box, settings.particles, settings.iterations, rng))
+    history = np.stack([run.history for run in runs])
     best = int(history[:, -1].argmin())
-    return SwarmResult(finished[best].position, float(history[best, -1]), history[:, -1].copy(), history)
+    return SwarmResult(runs[best].position, float(history[best, -1]), history[:, -1].copy(), history)
 
 
 def _checked(objective: SwarmObjective) -> SwarmObjective:
-    """Stop at values of a wrong shape, or not finite: a nan would never be beaten and never beat, without a word."""
+    """Reject values of a wrong shape and non-finite values: comparisons with NaN would silently always fail."""
 
     def evaluate(positions: FloatArray) -> FloatArray:
         values = np.asarray(objective(positions), dtype=np.float64)
         if values.shape != positions.shape[:1] or not np.isfinite(values).all():
-            raise ValueError(f"the objective should give {len(positions)} finite values, it gave {values!r}")
+            raise ValueError(f"the objective should return {len(positions)} finite values, it returned {values!r}")
         return values
 
     return evaluate
@@ -142,8 +156,8 @@ def _run_spso2011(
     swarm.velocity = rng.uniform(box.lower, box.upper, swarm.position.shape) - swarm.position
     swarm.pbest_cost = np.full(particles, np.inf)
     to_nearest_bound = BoundaryHandler("nearest")
-    # Left to draw neighbours by itself, pyswarms 1.3.0 stacks rows of unequal length into one array, which numpy has
-    # refused since 1.24. A "static" topology uses the neighbours that it is given, so SPSO's own are given to it.
+    # When pyswarms 1.3.0 draws neighbours itself, it stacks rows of unequal length into one array, which numpy has
+    # rejected since 1.24. A "static" topology uses given neighbours instead, here those of SPSO.
     topology = Random(static=True)
     topology.neighbor_idx = _draw_informants(particles, rng)
     history = np.empty(iterations)
@@ -160,9 +174,13 @@ def _run_spso2011(
 
 
 def _draw_informants(particles: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
-    """Let each particle inform itself and `INFORMED` drawn ones; give, for each, the ones that inform it.
+    """Draw the informants of each particle.
 
-    Drawn with replacement, as Clerc has it, so that each particle has between one informant (itself) and all.
+    Each particle informs itself and `INFORMED` particles drawn with replacement, as in Clerc's definition, so each
+    particle has between one informant (itself) and all.
+
+    Returns:
+        Indices of each particle's informants.
     """
     informs = np.eye(particles, dtype=bool)
     informs[np.arange(particles)[:, None], rng.integers(particles, size=(particles, INFORMED))] = True
@@ -173,33 +191,33 @@ def _move(swarm: Any, box: _Box, to_nearest_bound: Callable[..., FloatArray], rn
     """Move a pyswarms swarm by v(t+1) = w·v(t) + x' − x, x(t+1) = x + v(t+1), and keep it inside its box."""
     target = sample_target(swarm.position, swarm.pbest_pos, swarm.best_pos, rng)
     velocity = INERTIA * swarm.velocity + target - swarm.position
-    wanted = swarm.position + velocity
-    swarm.position = to_nearest_bound(wanted, box.pair)
-    # pyswarms' VelocityHandler("invert") would turn whole particles round; only the component that hit should turn.
-    swarm.velocity = np.where(wanted == swarm.position, velocity, REBOUND * velocity)
+    unbounded = swarm.position + velocity
+    swarm.position = to_nearest_bound(unbounded, box.pair)
+    # pyswarms' VelocityHandler("invert") would reverse all components; only those that hit a bound must be reversed.
+    swarm.velocity = np.where(unbounded == swarm.position, velocity, REBOUND * velocity)
 
 
 def sample_target(
-    position: FloatArray, own_best: FloatArray, neighbourhood_best: FloatArray, rng: np.random.Generator
+    position: FloatArray, personal_best: FloatArray, neighbourhood_best: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    """Draw x' of SPSO-2011 for every particle: a point of the ball round G that reaches from G to x.
+    """Draw x' of SPSO-2011 for every particle: a random point in the ball with centre G and radius |G − x|.
 
-    G = x + c·(p + l − 2x)/3, and G = x + c·(p − x)/2 for a particle that is its neighbourhood's best. The report says
-    "sampled from the hypersphere" and no more; here the draw is uniform over the ball's volume: a direction from the
-    normal distribution, and a radius that is U^(1/dimensions) of the ball's.
+    G = x + c·(p + l − 2x)/3, and G = x + c·(p − x)/2 for a particle that is its neighbourhood's best. The report only
+    specifies "sampled from the hypersphere"; here, points are uniform in the ball's volume: the direction is drawn from
+    the normal distribution, and the distance from G is U^(1/dimensions) of the radius.
 
     Args:
         position: x, shape (particles, dimensions).
-        own_best: p, the best place of each particle, same shape.
-        neighbourhood_best: l, the best place among its informants, same shape.
-        rng: Where the chance comes from.
+        personal_best: p, the best position of each particle, same shape.
+        neighbourhood_best: l, the best position among its informants, same shape.
+        rng: Random generator.
 
     Returns:
         x', shape (particles, dimensions).
     """
-    to_own, to_neighbours = own_best - position, neighbourhood_best - position
-    is_best = (own_best == neighbourhood_best).all(axis=1, keepdims=True)
-    offset = ATTRACTION * np.where(is_best, to_own / 2, (to_own + to_neighbours) / 3)
+    to_personal, to_neighbours = personal_best - position, neighbourhood_best - position
+    is_best = (personal_best == neighbourhood_best).all(axis=1, keepdims=True)
+    offset = ATTRACTION * np.where(is_best, to_personal / 2, (to_personal + to_neighbours) / 3)
     radius = np.linalg.norm(offset, axis=1, keepdims=True)
     direction = rng.standard_normal(position.shape)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -210,10 +228,10 @@ def sample_target(
 def _run_global_best(
     objective: SwarmObjective, box: _Box, particles: int, iterations: int, rng: np.random.Generator
 ) -> _Run:
-    """Run pyswarms' global-best swarm; its chance comes from numpy's global generator alone, so `rng` is not used."""
+    """Run pyswarms' global-best swarm; it draws from numpy's global generator only, so `rng` is not used."""
     from pyswarms.single import GlobalBestPSO
 
-    # Without a clamp pyswarms starts every velocity in [0, 1): all particles would leave a narrow box at its upper end.
+    # Without a clamp, initial velocities are in [0, 1), so all particles would leave a small box at its upper bounds.
     width = box.upper - box.lower
     swarm = GlobalBestPSO(
         particles,
@@ -235,9 +253,10 @@ OPTIMIZERS: dict[str, Callable[[SwarmObjective, _Box, int, int, np.random.Genera
 
 @contextmanager
 def _silent_pyswarms() -> Iterator[None]:
-    """Keep pyswarms from setting up logging for the whole process, as its import and each of its objects does.
+    """Prevent pyswarms from configuring logging for the whole process.
 
-    Undisturbed, it adds two handlers to the root logger, sets the level and opens `report.log` in the working folder.
+    By default, its import and each of its objects add two handlers to the root logger, set its level and open
+    `report.log` in the working folder.
     """
     before = os.environ.get("LOG_CFG")
     os.environ["LOG_CFG"] = str(LOGGING_FILE)
@@ -252,7 +271,7 @@ def _silent_pyswarms() -> Iterator[None]:
 
 @contextmanager
 def _seeded_global_generator(sequence: np.random.SeedSequence) -> Iterator[None]:
-    """Seed numpy's global generator, the only one that pyswarms draws from, and put the caller's state back after."""
+    """Seed numpy's global generator, the only one that pyswarms draws from, and restore its state afterwards."""
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(sequence.generate_state(4))  # noqa: NPY002
     try:

@@ -1,4 +1,4 @@
-"""Tuning: find the gates that make an objective best on a table of presence ratios. The detector is never called."""
+"""Tuning of the gates on a table of presence ratios; the detector is not run."""
 
 from dataclasses import dataclass
 
@@ -6,23 +6,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.metrics import Scores
+from common.errors import UserError
 from common.files import nearest
 from thresholds import exact, swarm
 from thresholds.fitness import OBJECTIVES, PresenceTable, score_gates
 
 OPTIMIZERS = (*swarm.OPTIMIZERS, "exact")
-PUBLISHED_BOUNDS = (0.1, 0.4)
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How to search for the gates; the defaults are the challenge report's (section 3.1.1).
+
+    Attributes:
+        optimizer: A name from `OPTIMIZERS`.
+        particles: Number of particles in the swarm; not used by the exact search.
+        iterations: Evaluations of the whole swarm in each run; not used by the exact search, which ends by itself.
+        runs: Runs of the swarm or starts of the exact search, the best of which counts.
+        bounds: Lowest and highest gate allowed, for all actors.
+        seed: Seed of the search; equal seeds give equal gates.
+    """
+
+    optimizer: str = "spso2011"
+    particles: int = 40
+    iterations: int = 10
+    runs: int = 4
+    bounds: tuple[float, float] = (0.1, 0.4)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the bounds.
+
+        Raises:
+            UserError: If they are not in ascending order within [0, 1].
+        """
+        low, high = self.bounds
+        if not 0 <= low < high <= 1:
+            raise UserError(f"bounds {low:g} {high:g} were given, 0 <= LOW < HIGH <= 1 is allowed")
 
 
 @dataclass(frozen=True)
 class TunedGates:
-    """What tuning found.
+    """Result of tuning.
 
     Attributes:
         values: The gates, shape (actors,).
-        objective_value: The objective there, lower is better.
+        objective_value: The objective at these gates, lower is better.
         reached: Sample-averaged scores of these gates on the table that they were tuned on.
-        run_values: Best value of each run, or of each start of the exact search, shape (runs,).
+        run_values: Best value of each run of the swarm, or of each start of the exact search, shape (runs,).
     """
 
     values: NDArray[np.float64]
@@ -31,59 +62,46 @@ class TunedGates:
     run_values: NDArray[np.float64]
 
 
-def tune(
-    table: PresenceTable,
-    objective: str = "prf",
-    *,
-    optimizer: str = "spso2011",
-    particles: int = 40,
-    iterations: int = 10,
-    runs: int = 4,
-    bounds: tuple[float, float] = PUBLISHED_BOUNDS,
-    seed: int = 0,
-) -> TunedGates:
-    """Tune one gate per actor; the defaults are the challenge report's (section 3.1.1).
+def tune(table: PresenceTable, objective: str, settings: SearchSettings) -> TunedGates:
+    """Tune one gate per actor.
 
     Args:
-        table: Ratios and truth of the videos to tune on.
+        table: Ratios and ground truth of the videos to tune on.
         objective: A name from `thresholds.fitness.OBJECTIVES`.
-        optimizer: A name from `OPTIMIZERS`.
-        particles: Size of the swarm; the exact search has none.
-        iterations: Evaluations of the whole swarm; the exact search stops by itself.
-        runs: Runs of the swarm, or starts of the exact search.
-        bounds: Lowest and highest gate allowed, for all actors.
-        seed: The same seed gives the same gates.
+        settings: How to search.
 
     Returns:
-        The gates with what they reach.
+        The gates with their scores.
 
     Raises:
-        ValueError: If a name is unknown, an argument is out of range, or there is no video to tune on.
+        ValueError: If a name is unknown, a setting is out of range, or there are no videos to tune on.
     """
     if objective not in OBJECTIVES:
         raise ValueError(f"unknown objective {objective!r}; {nearest(objective, OBJECTIVES)}")
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {optimizer!r}; {nearest(optimizer, OPTIMIZERS)}")
-    if not 0.0 <= bounds[0] <= bounds[1] <= 1.0:
-        raise ValueError(f"bounds: two fractions in [0, 1], in rising order, were expected, found {list(bounds)}")
+    if settings.optimizer not in OPTIMIZERS:
+        raise ValueError(f"unknown optimizer {settings.optimizer!r}; {nearest(settings.optimizer, OPTIMIZERS)}")
     if not table.videos:
         raise ValueError("there is no video to tune on")
-    if optimizer == "exact":
-        result = exact.search(table, OBJECTIVES[objective], starts=runs, seed=seed, bounds=bounds)
-        return _describe(table, result.gates, result.value, result.start_values)
+    if settings.optimizer == "exact":
+        optimum = exact.search(
+            table, OBJECTIVES[objective], starts=settings.runs, seed=settings.seed, bounds=settings.bounds
+        )
+        return _describe(table, optimum.gates, optimum.value, optimum.start_values)
 
     def evaluate(gates: NDArray[np.float64]) -> NDArray[np.float64]:
         return OBJECTIVES[objective](score_gates(table.ratios, table.truth, gates))
 
-    box = (np.full(table.actors, bounds[0]), np.full(table.actors, bounds[1]))
-    found = swarm.minimise(
-        evaluate, box, optimizer=optimizer, particles=particles, iterations=iterations, runs=runs, seed=seed
+    low, high = settings.bounds
+    box = (np.full(table.actors, low), np.full(table.actors, high))
+    swarm_settings = swarm.SwarmSettings(
+        settings.optimizer, settings.particles, settings.iterations, settings.runs, settings.seed
     )
+    found = swarm.minimise(evaluate, box, swarm_settings)
     return _describe(table, found.position, found.value, found.run_values)
 
 
 def gates_on_bound(values: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.bool_]:
-    """Say which gates ended on a bound, where a wider range might have done better.
+    """Return which gates are on a bound, so that wider bounds might yield better ones.
 
     Args:
         values: Gates, shape (actors,).
@@ -92,7 +110,7 @@ def gates_on_bound(values: NDArray[np.float64], bounds: tuple[float, float]) -> 
     Returns:
         True for each gate on a bound, shape (actors,).
 
-    >>> gates_on_bound(np.array([0.1, 0.107, 0.1, 0.1, 0.161, 0.267]), PUBLISHED_BOUNDS).tolist()
+    >>> gates_on_bound(np.array([0.1, 0.107, 0.1, 0.1, 0.161, 0.267]), (0.1, 0.4)).tolist()
     [True, False, True, True, False, False]
     """
     lower, upper = bounds

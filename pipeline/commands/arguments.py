@@ -61,7 +61,9 @@ def grey_levels(text: str) -> float:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of every command that runs networks."""
-    parser.add_argument("--taxonomy", type=Path, default=TaggerConfig.taxonomy, metavar="FILE", help="actors and labels")
+    parser.add_argument(
+        "--taxonomy", type=Path, default=TaggerConfig.taxonomy, metavar="FILE", help="actors and labels"
+    )
     parser.add_argument("--device", default=TaggerConfig.device, help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: 0)")
 
@@ -222,8 +224,8 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         type=fraction,
         default=AUXILIARY_WEIGHT,
         metavar="WEIGHT",
-        help="weight of a clip of an auxiliary actor (borrows_from in the taxonomy) relative to one of this actor; only "
-        "where the last layer alone is trained (default: %(default)s; 0: none)",
+        help="weight of a clip of an auxiliary actor (borrows_from in the taxonomy) relative to one of this actor; "
+        "only where the last layer alone is trained (default: %(default)s; 0: none)",
     )
 
 

@@ -42,7 +42,7 @@ def run_guarded(command: Callable[[], int]) -> int:
     except OSError as reason:
         return _report_error(f"{reason.filename}: {reason.strerror}" if reason.filename else str(reason))
     except KeyboardInterrupt:
-        print("interrupted; what was written before is whole", file=sys.stderr)  # noqa: T201
+        print("interrupted; what was written before is whole", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -78,5 +78,5 @@ def progress_bar(items: Iterable[T], description: str, unit: str, total: int | N
 
 
 def _report_error(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)  # noqa: T201
+    print(f"error: {reason}", file=sys.stderr)
     return WRONG_USAGE

@@ -1,4 +1,7 @@
-"""Write a trunk file from a backbone's ImageNet weights; heads trained on it as the embedded trunk share its tensors."""
+"""Write a trunk file from a backbone's ImageNet weights.
+
+Heads that are trained on it as the embedded trunk contain only the tensors that their training changes.
+"""
 
 import argparse
 from pathlib import Path

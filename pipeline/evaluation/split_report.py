@@ -212,7 +212,9 @@ def trivial_baselines(
     always[:, most_common] = True
     return {
         "gates, then each actor's commonest action": _most_common_actions(gated, frequency, taxonomy),
-        "true actors, each one's commonest action": _most_common_actions(taxonomy.actors_of(actual), frequency, taxonomy),
+        "true actors, each one's commonest action": _most_common_actions(
+            taxonomy.actors_of(actual), frequency, taxonomy
+        ),
         f"always {taxonomy.labels[most_common].name}": always,
         "all labels": np.ones_like(actual),
     }

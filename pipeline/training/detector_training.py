@@ -139,24 +139,7 @@ def retrain_detector(
     network = build_network(plan.architecture, class_names, sum(phase.epochs for phase in plan.phases))
     start = load_initial_weights(plan.start, network)
     average = train_detector(network, training, held_out, plan.phases, plan.settings, run)
-    last_epoch = json.loads((plan.work / "epochs.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    manifest = DetectorManifest(
-        class_names=tuple(class_names),
-        architecture=sha256_file(plan.architecture),
-        image_size=plan.settings.image_size,
-        start=start,
-        teachers=tuple({"name": path.stem, "sha256": sha256_file(path)} for path in plan.teachers),
-        data={
-            "images": len(training),
-            "of_clips": sum(image.path.parent == plan.work / FRAMES_FOLDER for image in training),
-            "boxes": dict(zip(class_names, _count_boxes(training, len(class_names)), strict=True)),
-        },
-        training={"settings": asdict(plan.settings), "phases": [asdict(phase) for phase in plan.phases]},
-        scores={
-            "images": len(held_out),
-            **{name: last_epoch[name] for name in ("confidence", "presence_f1", "macro_f1")},
-        },
-    )
+    manifest = _make_manifest(plan, class_names, start, training, held_out)
     save_detector(plan.out, average.state_dict(), manifest)
     saved_architecture = architecture_path(plan.out)
     if saved_architecture.resolve() != plan.architecture.resolve():
@@ -205,6 +188,34 @@ def _split(
     return (
         [image for image in images if not is_held_out[group_of[image.path]]],
         [image for image in images if is_held_out[group_of[image.path]]],
+    )
+
+
+def _make_manifest(
+    plan: DetectorPlan,
+    class_names: Sequence[str],
+    start: str,
+    training: Sequence[PseudoLabelledImage],
+    held_out: Sequence[PseudoLabelledImage],
+) -> DetectorManifest:
+    """Describe a trained detector; the scores are those of the last epoch in the training's log."""
+    last_epoch = json.loads((plan.work / "epochs.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    return DetectorManifest(
+        class_names=tuple(class_names),
+        architecture=sha256_file(plan.architecture),
+        image_size=plan.settings.image_size,
+        start=start,
+        teachers=tuple({"name": path.stem, "sha256": sha256_file(path)} for path in plan.teachers),
+        data={
+            "images": len(training),
+            "of_clips": sum(image.path.parent == plan.work / FRAMES_FOLDER for image in training),
+            "boxes": dict(zip(class_names, _count_boxes(training, len(class_names)), strict=True)),
+        },
+        training={"settings": asdict(plan.settings), "phases": [asdict(phase) for phase in plan.phases]},
+        scores={
+            "images": len(held_out),
+            **{name: last_epoch[name] for name in ("confidence", "presence_f1", "macro_f1")},
+        },
     )
 
 

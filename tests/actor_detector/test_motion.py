@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from motion_clips import CAT, DOG, clip
 
 from action_heads.input_kinds import MOTION_DIM
 from actor_detector.detections import ClipDetections
@@ -16,7 +17,6 @@ from actor_detector.motion.features import (
     visibility_features,
 )
 from actor_detector.motion.tracker import track_actor
-from motion_clips import CAT, DOG, clip
 
 
 def features(detections: ClipDetections, actor_index: int = DOG) -> dict[str, float]:

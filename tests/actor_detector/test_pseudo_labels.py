@@ -1,4 +1,4 @@
-"""Pseudo-labels: boxes of several views become one, and a labelling that is stopped goes on."""
+"""Pseudo-labels: fusion of the boxes of several views, and resuming an interrupted labelling."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from common.errors import DatasetError
 
 
 def detections(*rows: tuple[float, float, float, float, float, int]) -> FrameDetections:
-    """Boxes given as x1, y1, x2, y2, confidence, actor."""
+    """Detections from rows of x1, y1, x2, y2, confidence, actor."""
     table = np.array(rows, np.float64).reshape(-1, 6)
     return FrameDetections(
         table[:, :4].astype(np.float32), table[:, 4].astype(np.float32), table[:, 5].astype(np.int64)
@@ -22,14 +22,14 @@ def detections(*rows: tuple[float, float, float, float, float, int]) -> FrameDet
 
 
 class BrightSpotDetector:
-    """Finds the bright pixels of an image, as actor 3; counts the images that it was shown."""
+    """Detects the bright pixels of an image as actor 3, and counts the images."""
 
     def __init__(self, confidence: float = 0.8) -> None:
         self.confidence = confidence
-        self.shown = 0
+        self.images = 0
 
     def detect(self, images):
-        self.shown += len(images)
+        self.images += len(images)
         found = []
         for image in images:
             rows, columns = np.nonzero(image[..., 0] > 128)
@@ -40,7 +40,7 @@ class BrightSpotDetector:
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[Path]:
-    """Three images of different sizes with one bright rectangle each, left of the middle."""
+    """Three images of different sizes with one bright rectangle each, left of the centre."""
     paths = []
     for number, (height, width) in enumerate([(40, 80), (60, 60), (40, 80)]):
         image = np.zeros((height, width, 3), np.uint8)
@@ -50,13 +50,13 @@ def images(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def test_boxes_that_agree_become_one_with_the_mean_confidence():
+def test_overlapping_boxes_are_fused_with_the_mean_confidence():
     fused = fuse_views([detections((0, 0, 10, 10, 0.9, 1)), detections((1, 0, 11, 10, 0.3, 1))])
     assert fused.confidence == pytest.approx([0.6])
     assert fused.boxes[0] == pytest.approx([0.25, 0, 10.25, 10])  # weighted 3 to 1
 
 
-def test_a_box_that_one_view_of_three_saw_keeps_a_third_of_its_confidence():
+def test_box_in_one_of_three_views_keeps_a_third_of_its_confidence():
     fused = fuse_views([detections((0, 0, 10, 10, 0.9, 1)), detections(), detections()])
     assert fused.confidence == pytest.approx([0.3])
 
@@ -66,49 +66,49 @@ def test_two_boxes_of_one_view_do_not_count_twice():
     assert fused.confidence == pytest.approx([0.4])
 
 
-def test_different_actors_and_distant_boxes_stay_apart():
+def test_different_actors_and_distant_boxes_are_not_fused():
     fused = fuse_views([detections((0, 0, 10, 10, 0.9, 1), (0, 0, 10, 10, 0.8, 2), (50, 50, 60, 60, 0.7, 1))])
     assert len(fused.boxes) == 3
     assert fused.actor_index.tolist() == [1, 2, 1]
 
 
-def test_overlap_of_half_shifted_boxes_is_a_third():
+def test_iou_of_boxes_shifted_by_half_is_a_third():
     boxes, others = np.array([[0, 0, 2, 2]], np.float32), np.array([[1, 0, 3, 2], [5, 5, 6, 6]], np.float32)
     assert pairwise_iou(boxes, others)[0] == pytest.approx([1 / 3, 0])
 
 
-def test_boxes_of_mirrored_images_come_back_to_where_they_were(images: list[Path], tmp_path: Path):
+def test_boxes_in_mirror_images_are_mirrored_back(images: list[Path], tmp_path: Path):
     labelled = label_images(images, [BrightSpotDetector()], tmp_path / "labels.jsonl")
     assert [image.path for image in labelled] == images
     for number, (image, (height, width)) in enumerate(zip(labelled, [(40, 80), (60, 60), (40, 80)], strict=True)):
         expected = [(6 + number) / width, 10 / height, (16 + number) / width, 20 / height]
         assert image.boxes[0] == pytest.approx(expected, abs=1e-3)
-        assert image.confidence == pytest.approx([0.8], abs=1e-3)  # both views agree, so nothing is lost
+        assert image.confidence == pytest.approx([0.8], abs=1e-3)  # equal in both views
         assert image.actor_index.tolist() == [3]
 
 
-def test_an_interrupted_labelling_goes_on_where_it_was(images: list[Path], tmp_path: Path):
+def test_interrupted_labelling_is_resumed(images: list[Path], tmp_path: Path):
     labels = tmp_path / "labels.jsonl"
-    whole = label_images(images, [BrightSpotDetector()], labels)
+    complete = label_images(images, [BrightSpotDetector()], labels)
     lines = labels.read_text().splitlines(keepends=True)
-    labels.write_text(lines[0] + lines[1][: len(lines[1]) // 2])  # killed in the middle of the second line
+    labels.write_text(lines[0] + lines[1][: len(lines[1]) // 2])  # interrupted within the second line
     teacher = BrightSpotDetector()
-    again = label_images(images, [teacher], labels, batch_size=1)
-    assert teacher.shown == 4  # two images, each with its mirror image
+    resumed = label_images(images, [teacher], labels, batch_size=1)
+    assert teacher.images == 4  # two images, each with its mirror image
     assert [json.loads(line)["file"] for line in labels.read_text().splitlines()] == [
         json.loads(line)["file"] for line in lines
     ]
-    for one, other in zip(whole, again, strict=True):
+    for one, other in zip(complete, resumed, strict=True):
         np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-3)
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path: Path):
+def test_unreadable_image_is_named(tmp_path: Path):
     (tmp_path / "no.png").write_text("no image")
     with pytest.raises(DatasetError, match=r"no\.png: not a readable image"):
         label_images([tmp_path / "no.png"], [BrightSpotDetector()], tmp_path / "labels.jsonl")
 
 
-def test_a_damaged_line_of_labels_is_named(images: list[Path], tmp_path: Path):
+def test_damaged_label_line_is_named(images: list[Path], tmp_path: Path):
     (tmp_path / "labels.jsonl").write_text('{"file": "0.png"}\n')
     with pytest.raises(DatasetError, match=r"labels\.jsonl:1: not a line of labels"):
         label_images(images, [BrightSpotDetector()], tmp_path / "labels.jsonl")

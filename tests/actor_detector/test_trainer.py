@@ -1,5 +1,6 @@
-"""The detector's training: frozen features, phases, checkpoints, and the command around them."""
+"""Training of the detector: frozen features, phases, checkpoints, files, and the command."""
 
+import argparse
 import json
 import shutil
 from dataclasses import replace
@@ -7,18 +8,25 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import photo_clips
 import pytest
 import torch
+from fake_a2d import write_pngs
 
 from a2d.taxonomy import Taxonomy
-from actor_detector.training.frozen_features import children_read, frozen_features, run_on_features
+from actor_detector.detector_settings import DetectorSettings
+from actor_detector.training.frozen_features import frozen_features, run_on_features, tapped_children, to_inputs
 from actor_detector.training.initial_weights import load_initial_weights
+from actor_detector.training.presence_evaluation import presence_f1
 from actor_detector.training.pseudo_labels import PseudoLabelledImage
-from actor_detector.training.trainer import Phase, TrainingSettings, presence_f1, train_detector
+from actor_detector.training.trainer import Phase, TrainingSettings, train_detector
 from actor_detector.weights import DetectorManifest, architecture_path, load_detector, save_detector
 from actor_detector.yolo import YoloActorDetector, build_network
 from common.errors import DatasetError, DetectorError, TrainingError
-from common.paths import PROJECT
+from common.files import sha256_file
+from common.paths import MODELS, PROJECT
+from common.training_run import TrainingRun
+from pipeline.commands import retrain_detector
 
 ARCHITECTURE = PROJECT / "models" / "actor_detector.yaml"
 NAMES = ("person", "sports ball", "bird", "car", "cat", "dog")
@@ -31,7 +39,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[PseudoLabelledImage
     """Twelve images: a bright disc is a ball (1), a dark square is a car (3)."""
     folder = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(0)
-    made = []
+    created = []
     for number in range(12):
         image = random.integers(90, 130, (96, 128, 3)).astype(np.uint8)
         x, y, half = int(random.integers(30, 98)), int(random.integers(30, 66)), 20
@@ -42,8 +50,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[PseudoLabelledImage
         path = folder / f"{number}.png"
         cv2.imwrite(str(path), image)
         box = np.array([[(x - half) / 128, (y - half) / 96, (x + half) / 128, (y + half) / 96]], np.float32)
-        made.append(PseudoLabelledImage(path, box, np.ones(1, np.float32), np.array([1 if number % 2 else 3])))
-    return made
+        created.append(PseudoLabelledImage(path, box, np.ones(1, np.float32), np.array([1 if number % 2 else 3])))
+    return created
 
 
 def new_network(epochs: int = 4):
@@ -52,100 +60,109 @@ def new_network(epochs: int = 4):
 
 
 def manifest() -> DetectorManifest:
-    from common.files import sha256_file
-
     return DetectorManifest(NAMES, sha256_file(ARCHITECTURE), 320, "random", (), {}, {}, {})
 
 
 @pytest.mark.parametrize("frozen", [7, 14, 18])
-def test_the_rest_of_the_network_on_frozen_features_gives_what_the_whole_gives(frozen: int):
+def test_network_on_frozen_features_equals_the_network_on_images(frozen: int):
     network = new_network().eval()
     images = torch.rand(2, 3, 96, 96)
     with torch.inference_mode():
         features = frozen_features(network, images, frozen)
-        assert sorted(features) == children_read(network, frozen)
+        assert sorted(features) == tapped_children(network, frozen)
         torch.testing.assert_close(run_on_features(network, features)[0], network(images)[0])
 
 
-def test_a_training_that_was_killed_ends_as_one_that_was_not(images: list[PseudoLabelledImage], tmp_path: Path):
-    class KilledError(Exception):
+def test_inputs_are_rgb_in_0_to_1_and_channels_last():
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+    expected = torch.from_numpy(np.ascontiguousarray(images[..., ::-1])).permute(0, 3, 1, 2).float() / 255
+    inputs = to_inputs(images, "cpu")
+    torch.testing.assert_close(inputs, expected, rtol=0, atol=0)
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_resumed_training_equals_an_uninterrupted_one(images: list[PseudoLabelledImage], tmp_path: Path):
+    class StoppedError(Exception):
         pass
 
-    def die_in_the_second_phase(report):
+    def stop_in_the_second_phase(report):
         if report.phase == "deep":
-            raise KilledError
+            raise StoppedError
 
-    whole = train_detector(new_network(), images[:10], images[10:], PHASES, SETTINGS, tmp_path / "whole")
-    with pytest.raises(KilledError):
+    whole = train_detector(new_network(), images[:10], images[10:], PHASES, SETTINGS, TrainingRun(tmp_path / "whole"))
+    with pytest.raises(StoppedError):
         train_detector(
             new_network(),
             images[:10],
             images[10:],
             PHASES,
             SETTINGS,
-            tmp_path / "cut",
-            on_epoch=die_in_the_second_phase,
+            TrainingRun(tmp_path / "stopped", on_epoch=stop_in_the_second_phase),
         )
-    resumed = train_detector(new_network(), images[:10], images[10:], PHASES, SETTINGS, tmp_path / "cut")
+    resumed = train_detector(
+        new_network(), images[:10], images[10:], PHASES, SETTINGS, TrainingRun(tmp_path / "stopped")
+    )
     for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, msg=name, rtol=0, atol=0)
-    logs = [(tmp_path / folder / "epochs.jsonl").read_text() for folder in ("whole", "cut")]
+    logs = [(tmp_path / folder / "epochs.jsonl").read_text() for folder in ("whole", "stopped")]
     assert logs[0] == logs[1]
     assert [json.loads(line)["phase"] for line in logs[0].splitlines()] == ["frozen", "frozen", "deep", "deep"]
 
 
-def test_training_lowers_the_loss_and_leaves_the_frozen_children_alone(
+def test_training_lowers_the_loss_and_does_not_change_frozen_children(
     images: list[PseudoLabelledImage], tmp_path: Path
 ):
     reports = []
     network = new_network()
     before = {name: tensor.clone() for name, tensor in network.model[0].m[:18].state_dict().items()}
     phase = Phase("frozen", 18, 32, 6, 3e-3)
-    average = train_detector(network, images, images, [phase], SETTINGS, tmp_path, on_epoch=reports.append)
+    average = train_detector(network, images, images, [phase], SETTINGS, TrainingRun(tmp_path, on_epoch=reports.append))
     assert reports[-1].loss < 0.8 * reports[0].loss
     for name, tensor in average.model[0].m[:18].state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
 
 
-def test_the_backbone_moves_by_its_share_of_the_learning_rate(images: list[PseudoLabelledImage], tmp_path: Path):
+def test_backbone_share_scales_its_learning_rate(images: list[PseudoLabelledImage], tmp_path: Path):
     phase = Phase("deep", 14, 16, 1, 1e-3)
     moved = {}
     for share in (0.0, 1.0):
         network = new_network()
         before = {name: tensor.clone() for name, tensor in network.named_parameters()}
-        train_detector(network, images, [], [phase], replace(SETTINGS, backbone_share=share), tmp_path / str(share))
+        train_detector(
+            network, images, [], [phase], replace(SETTINGS, backbone_share=share), TrainingRun(tmp_path / str(share))
+        )
         moved[share] = {name for name, tensor in network.named_parameters() if not torch.equal(tensor, before[name])}
     assert not any(name.startswith("model.0.") for name in moved[0.0])
     assert any(name.startswith("model.0.m.18.") for name in moved[1.0])
     assert moved[0.0] >= {name for name in moved[1.0] if name.startswith("model.4.")} != set()
 
 
-def test_images_without_any_actor_cannot_teach(images: list[PseudoLabelledImage], tmp_path: Path):
+def test_images_without_actors_are_refused(images: list[PseudoLabelledImage], tmp_path: Path):
     empty = PseudoLabelledImage(
         images[0].path, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
     )
     with pytest.raises(TrainingError, match="no actor in any of the images"):
-        train_detector(new_network(), [empty], [empty], PHASES, SETTINGS, tmp_path)
+        train_detector(new_network(), [empty], [empty], PHASES, SETTINGS, TrainingRun(tmp_path))
 
 
-def test_presence_f1_is_2tp_over_said_plus_true():
-    said, truth = np.array([[1, 0], [1, 0], [0, 0]], bool), np.array([[1, 0], [0, 0], [1, 0]], bool)
-    assert presence_f1(said, truth).tolist() == [0.5, 0.0]
+def test_presence_f1_is_2tp_over_predicted_plus_target_positives():
+    predicted, targets = np.array([[1, 0], [1, 0], [0, 0]], bool), np.array([[1, 0], [0, 0], [1, 0]], bool)
+    assert presence_f1(predicted, targets).tolist() == [0.5, 0.0]
 
 
-def test_a_saved_detector_finds_what_the_network_finds(tmp_path: Path, taxonomy: Taxonomy):
+def test_saved_detector_equals_the_network(tmp_path: Path, taxonomy: Taxonomy):
     network = new_network().eval()
-    for layer in network.modules():  # as it starts, hardly anything gets through, and all confidences are the same
+    for layer in network.modules():  # the initial weights attenuate so much that all confidences are equal
         if isinstance(layer, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(layer.weight)
     for heads in (network.model[-1].one2one_cv2, network.model[-1].one2one_cv3):
         for head in heads:
             head[-1].weight.data.mul_(0.01)
-    path = tmp_path / "own.safetensors"
+    path = tmp_path / "detector.safetensors"
     save_detector(path, network.state_dict(), manifest())
     shutil.copy(ARCHITECTURE, architecture_path(path))
     assert path.stat().st_size < 10e6
-    detector = YoloActorDetector(path, taxonomy, 320, 0.0)
+    detector = YoloActorDetector(path, taxonomy, DetectorSettings(320, 0.0))
     image = np.random.default_rng(0).integers(0, 255, (320, 320, 3)).astype(np.uint8)
     (found,) = detector.detect([image])
     state, _ = load_detector(path)
@@ -157,10 +174,10 @@ def test_a_saved_detector_finds_what_the_network_finds(tmp_path: Path, taxonomy:
     corners, confidence, actors = expected[:, :4].clip(0, 320), expected[:, 4], expected[:, 5]
     for box, score, actor in zip(found.boxes[:20], found.confidence[:20], found.actor_index[:20], strict=True):
         same = (np.abs(corners - box).max(axis=1) < 0.5) & (np.abs(confidence - score) < 1e-3) & (actors == actor)
-        assert same.any()  # in no fixed order: many are equally likely
+        assert same.any()  # in no fixed order, since many are equally confident
 
 
-def test_the_same_detector_gives_the_same_bytes(tmp_path: Path):
+def test_equal_detectors_give_equal_bytes(tmp_path: Path):
     state = new_network().state_dict()
     for name in ("one", "two"):
         save_detector(tmp_path / f"{name}.safetensors", state, manifest())
@@ -176,28 +193,28 @@ def test_the_same_detector_gives_the_same_bytes(tmp_path: Path):
         (lambda path: architecture_path(path).write_text("nc: 6"), "was trained with another model YAML"),
     ],
 )
-def test_a_wrong_file_is_refused_in_one_line(damage, message: str, tmp_path: Path, taxonomy: Taxonomy):
-    path = tmp_path / "own.safetensors"
+def test_wrong_file_is_refused_in_one_line(damage, message: str, tmp_path: Path, taxonomy: Taxonomy):
+    path = tmp_path / "detector.safetensors"
     save_detector(path, new_network().state_dict(), manifest())
     shutil.copy(ARCHITECTURE, architecture_path(path))
     damage(path)
     with pytest.raises(DetectorError, match=message) as caught:
-        YoloActorDetector(path, taxonomy, 320, 0.5)
+        YoloActorDetector(path, taxonomy, DetectorSettings(320, 0.5))
     assert "\n" not in str(caught.value)
 
 
-def test_a_foreign_safetensors_file_is_refused(tmp_path: Path, taxonomy: Taxonomy):
+def test_foreign_safetensors_file_is_refused(tmp_path: Path, taxonomy: Taxonomy):
     import safetensors.torch
 
     path = tmp_path / "foreign.safetensors"
     safetensors.torch.save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(DetectorError, match="no detector of ours"):
-        YoloActorDetector(path, taxonomy, 320, 0.5)
+    with pytest.raises(DetectorError, match="not a detector of this project"):
+        YoloActorDetector(path, taxonomy, DetectorSettings(320, 0.5))
 
 
-def test_an_own_detector_can_be_started_from_even_for_other_classes(tmp_path: Path):
+def test_detector_with_other_classes_initializes_all_but_the_outputs(tmp_path: Path):
     network = new_network()
-    path = tmp_path / "own.safetensors"
+    path = tmp_path / "detector.safetensors"
     save_detector(path, network.state_dict(), manifest())
     shutil.copy(ARCHITECTURE, architecture_path(path))
     torch.manual_seed(1)
@@ -208,54 +225,57 @@ def test_an_own_detector_can_be_started_from_even_for_other_classes(tmp_path: Pa
     assert all(same.values())
 
 
-def test_what_is_not_there_cannot_be_started_from():
+def test_missing_initial_weights_are_refused():
     with pytest.raises(DetectorError, match=r"gone\.safetensors: no such detector file"):
         load_initial_weights("gone.safetensors", new_network())
 
 
+def run_retrain_detector(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser()
+    retrain_detector.add_arguments(parser)
+    return retrain_detector.run(parser.parse_args(arguments))
+
+
 class TestCommand:
-    """retrain_detector.py on real frames of the kit, with the kit's YOLO26n as the teacher."""
+    """The command retrain-detector on photographs of people and a cat, with the embedded detector as the teacher."""
 
     @pytest.fixture(scope="class")
-    def folder(self, kit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        folder = tmp_path_factory.mktemp("kit-frames")
-        for path in sorted((kit / "frames").iterdir())[:12]:
-            shutil.copy(path, folder / path.name)
-        return folder
+    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        images = [*photo_clips.pan(photo_clips.PEOPLE, 6), *photo_clips.pan(photo_clips.CAT, 6)]
+        return write_pngs(tmp_path_factory.mktemp("frames"), np.stack(images))
 
-    def arguments(self, folder: Path, yolo: Path, tmp_path: Path) -> list[str]:
+    def arguments(self, folder: Path, tmp_path: Path) -> list[str]:
+        teacher = str(MODELS / "actor_detector.safetensors")
         return [
-            *("--images", str(folder), "--teacher", str(yolo), "--start", "random", "--device", "cpu"),
-            *("--work", str(tmp_path / "work"), "--out", str(tmp_path / "own.safetensors"), "--held-out", "0.3"),
+            *("--images", str(folder), "--teacher", teacher, "--start", "random", "--device", "cpu"),
+            *("--work", str(tmp_path / "work"), "--out", str(tmp_path / "detector.safetensors"), "--held-out", "0.3"),
             *("--views", "8", "--epochs", "1", "--deep-views", "8", "--deep-epochs", "1", "--imgsz", "96"),
         ]
 
-    def test_it_writes_a_detector_that_can_be_used(self, folder, yolo, tmp_path, taxonomy, capsys):
-        import retrain_detector
-
-        assert retrain_detector.main(self.arguments(folder, yolo, tmp_path)) == 0
+    def test_writes_a_usable_detector(self, folder, tmp_path, taxonomy, capsys):
+        assert run_retrain_detector(self.arguments(folder, tmp_path)) == 0
         assert "held-out images" in capsys.readouterr().out
-        detector = YoloActorDetector(tmp_path / "own.safetensors", taxonomy, 96, 0.0)
+        detector = YoloActorDetector(tmp_path / "detector.safetensors", taxonomy, DetectorSettings(96, 0.0))
         assert len(detector.detect([np.zeros((96, 96, 3), np.uint8)])[0].boxes)
-        _, manifest = load_detector(tmp_path / "own.safetensors")
+        _, manifest = load_detector(tmp_path / "detector.safetensors")
         assert [phase["name"] for phase in manifest.training["phases"]] == ["frozen", "deep"]
-        with pytest.raises(TrainingError, match="holds a training already: --resume"):
-            retrain_detector.main(self.arguments(folder, yolo, tmp_path))
-        bytes_before = (tmp_path / "own.safetensors").read_bytes()
-        assert retrain_detector.main([*self.arguments(folder, yolo, tmp_path), "--resume"]) == 0
-        assert (tmp_path / "own.safetensors").read_bytes() == bytes_before
+        with pytest.raises(TrainingError, match="holds a training already: continue it with --resume"):
+            run_retrain_detector(self.arguments(folder, tmp_path))
+        bytes_before = (tmp_path / "detector.safetensors").read_bytes()
+        assert run_retrain_detector([*self.arguments(folder, tmp_path), "--resume"]) == 0
+        assert (tmp_path / "detector.safetensors").read_bytes() == bytes_before
         with pytest.raises(TrainingError, match="holds a training with"):
-            retrain_detector.main([*self.arguments(folder, yolo, tmp_path), "--resume", "--epochs", "3"])
+            run_retrain_detector([*self.arguments(folder, tmp_path), "--resume", "--epochs", "3"])
 
-    def test_wrong_folders_are_named(self, yolo, tmp_path):
-        import retrain_detector
-
+    def test_wrong_folders_are_refused(self, tmp_path):
         (tmp_path / "empty").mkdir()
         with pytest.raises(DatasetError, match="no images there"):
-            retrain_detector.main(self.arguments(tmp_path / "empty", yolo, tmp_path))
-        assert not list((tmp_path / "work").iterdir()), "the right path can be given next, without --resume"
+            run_retrain_detector(self.arguments(tmp_path / "empty", tmp_path))
+        assert not list((tmp_path / "work").iterdir()), (
+            "the command can be repeated with the right path, without --resume"
+        )
         with pytest.raises(TrainingError, match="no training to resume"):
-            retrain_detector.main([*self.arguments(tmp_path / "empty", yolo, tmp_path / "new"), "--resume"])
+            run_retrain_detector([*self.arguments(tmp_path / "empty", tmp_path / "new"), "--resume"])
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -265,9 +285,7 @@ class TestCommand:
         ],
         ids=["nothing to train", "negative"],
     )
-    def test_epochs_that_cannot_be_are_refused(self, folder, yolo, tmp_path, capsys, change, message):
-        import retrain_detector
-
-        with pytest.raises(SystemExit, match="2"):
-            retrain_detector.main([*self.arguments(folder, yolo, tmp_path), *change])
-        assert message in capsys.readouterr().err
+    def test_wrong_epochs_are_refused(self, folder, tmp_path, capsys, change, message):
+        with pytest.raises((SystemExit, TrainingError)) as caught:
+            run_retrain_detector([*self.arguments(folder, tmp_path), *change])
+        assert message in capsys.readouterr().err + str(caught.value)

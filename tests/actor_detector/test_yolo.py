@@ -1,4 +1,4 @@
-"""The YOLO wrapper with real weights, and files that are not what they should be."""
+"""The YOLO detector with real weights, and with files that are not detectors."""
 
 import os
 import pickle
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from common.paths import A2D_TAXONOMY_FILE
 from a2d.taxonomy import Taxonomy, load_taxonomy
-from actor_detector.letterbox import Letterbox
+from actor_detector.detector_settings import DetectorSettings
 from actor_detector.yolo import YoloActorDetector
 from common.errors import DetectorError, TaxonomyError
+from common.paths import A2D_TAXONOMY_FILE, MODELS
 from video.clips import read_frames
 
 CLIPS = {
@@ -27,101 +27,104 @@ CLIPS = {
 }
 
 
+EMBEDDED_FILE = MODELS / "actor_detector.safetensors"
+
+
 @pytest.fixture(scope="module")
-def detector(yolo: Path, taxonomy: Taxonomy) -> YoloActorDetector:
+def detector(taxonomy: Taxonomy) -> YoloActorDetector:
+    return YoloActorDetector(EMBEDDED_FILE, taxonomy, DetectorSettings(320, 0.5))
+
+
+@pytest.fixture(scope="module")
+def pt_detector(yolo: Path, taxonomy: Taxonomy) -> YoloActorDetector:
     return YoloActorDetector(yolo, taxonomy)
 
 
+@pytest.mark.parametrize(("name", "actor"), [("people_clip", "person"), ("cat_clip", "cat")])
+def test_clip_contains_its_actor(detector, request, taxonomy, name, actor):
+    check_actor(detector, request.getfixturevalue(name), taxonomy.actor(actor).index)
+
+
 @pytest.mark.parametrize("actor", CLIPS)
-def test_a_real_clip_shows_its_actor(detector, kit, taxonomy, actor):
-    images = next(iter(read_frames(kit / "clips" / CLIPS[actor], 16))).images
+def test_real_clip_contains_its_actor(pt_detector, kit, taxonomy, actor):
+    check_actor(pt_detector, kit / "clips" / CLIPS[actor], taxonomy.actor(actor).index)
+
+
+def check_actor(detector, clip, actor_index):
+    """Check the detections in the first frames of a clip that shows an actor."""
+    images = next(iter(read_frames(clip, 16))).images
     found = detector.detect(images)
     assert len(found) == len(images)
     boxes = np.concatenate([frame.boxes for frame in found])
-    assert taxonomy.actor(actor).index in np.concatenate([frame.actor_index for frame in found])
+    assert actor_index in np.concatenate([frame.actor_index for frame in found])
     assert (boxes[:, :2] < boxes[:, 2:]).all()
     assert (boxes >= 0).all()
     assert (boxes <= [images.shape[2], images.shape[1]] * 2).all()
     assert all((frame.confidence >= 0.5).all() for frame in found)
 
 
-def test_frames_without_actors_stay(detector):
+def test_frames_without_actors_have_empty_entries(detector):
     blank = np.full((3, 64, 96, 3), 127, np.uint8)
     assert [len(frame.boxes) for frame in detector.detect(blank)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["yolo26n", "yolov8n"])
-def test_boxes_are_those_that_ultralytics_predicts(kit, taxonomy, name):
+def test_boxes_equal_ultralytics(kit, taxonomy, name):
     from ultralytics import YOLO
 
     path = kit / "weights" / f"{name}.pt"
     clip = kit / "clips" / CLIPS["car"]
     frames = next(iter(read_frames(clip, 4))).images
-    own = YoloActorDetector(path, taxonomy, 224, 0.25).detect(frames)
+    detections = YoloActorDetector(path, taxonomy, DetectorSettings(224, 0.25)).detect(frames)
     threads = torch.get_num_threads()
     expected = YOLO(path).predict(list(frames), imgsz=224, conf=0.25, device="cpu", verbose=False)
     torch.set_num_threads(threads)
-    wanted = taxonomy.match_detector_classes(YOLO(path).names)
+    actor_of_class = taxonomy.match_detector_classes(YOLO(path).names)
     total = 0
-    for found, result in zip(own, expected, strict=True):
+    for found, result in zip(detections, expected, strict=True):
         classes = result.boxes.cls.numpy().astype(int)
-        kept = np.isin(classes, list(wanted))
-        assert found.actor_index.tolist() == [wanted[number] for number in classes[kept]]
-        np.testing.assert_allclose(found.boxes, result.boxes.xyxy.numpy()[kept], atol=0.01)
-        np.testing.assert_allclose(found.confidence, result.boxes.conf.numpy()[kept], atol=1e-4)
+        is_actor = np.isin(classes, list(actor_of_class))
+        assert found.actor_index.tolist() == [actor_of_class[number] for number in classes[is_actor]]
+        np.testing.assert_allclose(found.boxes, result.boxes.xyxy.numpy()[is_actor], atol=0.01)
+        np.testing.assert_allclose(found.confidence, result.boxes.conf.numpy()[is_actor], atol=1e-4)
         total += len(found.boxes)
     assert total
 
 
-@pytest.mark.parametrize("size", [(426, 240), (240, 426), (320, 320), (33, 500), (1920, 1080), (7, 5)], ids=str)
-def test_frames_are_laid_out_as_ultralytics_does(size):
-    from ultralytics.data.augment import LetterBox
-    from ultralytics.utils.ops import scale_boxes
-
-    letterbox = Letterbox.fit(size, 224)
-    image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
-    (inputs,) = letterbox.canvas(1)
-    letterbox.place(image, inputs)
-    np.testing.assert_array_equal(inputs, LetterBox(224, auto=True, stride=32)(image=image))
-    boxes = np.array([[-3, 2, 100, 90], [10, 10, 224, 224]], np.float32)
-    expected = scale_boxes(inputs.shape[:2], torch.from_numpy(boxes.copy()), image.shape[:2])
-    np.testing.assert_allclose(letterbox.to_frame(boxes), expected, atol=1e-3)
-
-
-def test_torch_keeps_its_threads(detector):
+def test_number_of_torch_threads_is_unchanged(detector):
     before = torch.get_num_threads()
     detector.detect(np.zeros((1, 64, 64, 3), np.uint8))
     assert torch.get_num_threads() == before
     assert threading.active_count() < 50
 
 
-def test_classes_are_matched_by_name(yolo, tmp_path):
+def test_missing_detector_class_is_named(tmp_path):
     wrong = tmp_path / "taxonomy.yaml"
     wrong.write_text(A2D_TAXONOMY_FILE.read_text().replace("[sports ball]", "[sport ball]"))
     with pytest.raises(
         TaxonomyError, match=r"'ball' needs the detector class 'sport ball'.*did you mean 'sports ball'"
     ):
-        YoloActorDetector(yolo, load_taxonomy(wrong))
+        YoloActorDetector(EMBEDDED_FILE, load_taxonomy(wrong))
 
 
-class Poisoned:
-    """A pickle that would run a command when it is opened."""
+class MaliciousPickle:
+    """A pickle that creates a folder when it is loaded."""
 
-    def __init__(self, victim: Path) -> None:
-        self.victim = victim
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def __reduce__(self):
-        return os.mkdir, (str(self.victim),)
+        return os.mkdir, (str(self.folder),)
 
 
-def test_a_pickle_that_runs_code_is_refused_and_does_not_run(taxonomy, tmp_path):
-    file, victim = tmp_path / "poisoned.pt", tmp_path / "victim"
-    torch.save({"model": Poisoned(victim)}, file)
-    with pytest.raises(DetectorError, match=r"poisoned\.pt: not a YOLO model"):
+def test_pickle_with_code_is_refused_without_running_it(taxonomy, tmp_path):
+    file, folder = tmp_path / "malicious.pt", tmp_path / "created"
+    torch.save({"model": MaliciousPickle(folder)}, file)
+    with pytest.raises(DetectorError, match=r"malicious\.pt: not a YOLO model"):
         YoloActorDetector(file, taxonomy)
-    assert not victim.exists()
-    pickle.loads(pickle.dumps(Poisoned(victim)))
-    assert victim.exists()
+    assert not folder.exists()
+    pickle.loads(pickle.dumps(MaliciousPickle(folder)))
+    assert folder.exists()
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(taxonomy, tmp_path)
         pytest.param("model.onnx", b"hello\n", r"an Ultralytics \.pt file or a .* was expected", id="other suffix"),
     ],
 )
-def test_wrong_files_are_one_clear_line(taxonomy, tmp_path, name, content, reason):
+def test_wrong_file_is_refused_in_one_line(taxonomy, tmp_path, name, content, reason):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DetectorError, match=reason) as caught:
@@ -142,20 +145,20 @@ def test_wrong_files_are_one_clear_line(taxonomy, tmp_path, name, content, reaso
 
 
 @pytest.mark.parametrize(("size", "confidence"), [(224, 1.5), (224, -0.1), (0, 0.5), (225, 0.5)])
-def test_settings_out_of_range_are_refused(yolo, taxonomy, size, confidence):
+def test_settings_out_of_range_are_refused(taxonomy, size, confidence):
     with pytest.raises(DetectorError, match="was given"):
-        YoloActorDetector(yolo, taxonomy, size, confidence)
+        YoloActorDetector(EMBEDDED_FILE, taxonomy, DetectorSettings(size, confidence))
 
 
-def test_a_first_import_of_ultralytics_says_nothing_on_stdout(yolo, tmp_path):
+def test_first_import_of_ultralytics_prints_nothing_on_stdout(tmp_path):
     code = (
         "from pathlib import Path; from a2d.taxonomy import load_taxonomy; "
         "from actor_detector.yolo import YoloActorDetector; "
-        f"YoloActorDetector(Path({str(yolo)!r}), load_taxonomy())"
+        f"YoloActorDetector(Path({str(EMBEDDED_FILE)!r}), load_taxonomy())"
     )
     environment = {**os.environ, "YOLO_CONFIG_DIR": str(tmp_path)}
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout == ""
+    assert process.stdout == ""

@@ -174,7 +174,7 @@ def test_download_weights_continues_after_a_failure(folder, known, server, tmp_p
     server.requested.clear()
     assert main(command) == console.DONE
     assert server.requested == []
-    assert {line.split()[-1] for line in capsys.readouterr().out.splitlines()[2:4]} == {"there"}
+    assert {line.split()[-1] for line in capsys.readouterr().out.splitlines()[2:4]} == {"exists"}
 
 
 def test_known_weights_are_pinned():

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from motion_clips import CAT, DOG, clip
 
 from actor_detector.motion.features import MOTION_FEATURES, motion_features
 from experiments.motion_variants import most_confident_boxes, motion_variant
-from motion_clips import CAT, DOG, clip
 
 SPEED = MOTION_FEATURES.index("speed, mean")
 WALK = [(50 + 4 * step, 100) for step in range(20)]

@@ -1,27 +1,28 @@
-"""PyTorch and OpenVINO give the same answers, and OpenVINO keeps what it converted."""
+"""PyTorch and OpenVINO agree, and OpenVINO caches converted networks."""
 
 import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+import photo_clips
 import pytest
+from single_clip import detect_clip
 
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.int8_calibration import calibration_images, evenly_spaced_frames
 from actor_detector.yolo import YoloActorDetector
 from common.errors import UserError
+from common.paths import MODELS, PROJECT
 from inference.interfaces import Network, content_key
 from inference.runtime import Runtime, make_runtime
-from pipeline.config import TaggerConfig
+from pipeline.config import TaggerConfig, build_runtime
 from pipeline.tagger import ActorActionTagger
-from single_clip import detect_clip
 from video.clips import decode_frames
 
-PROJECT = Path(__file__).resolve().parents[2]
-CLIPS = (
+SETTINGS = DetectorSettings(224, 0.4)
+KIT_CLIPS = (
     "dog-walking__ground-a-video-dog-walking.mp4",
     "bird-walking__lixirui142-flamingo.mp4",
     "cat-none__yrcong-puff.mp4",
@@ -46,23 +47,23 @@ def small_network():
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
-@pytest.mark.parametrize("images", [1, 4, 7])
-def test_batches_of_any_number_are_answered_in_order(backend, images, engines):
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_outputs_of_batches_of_any_size_are_in_order(backend, count, engines):
     import torch
 
-    shown = np.random.default_rng(0).integers(0, 256, (images, 16, 24, 3)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (count, 16, 24, 3)).astype(np.uint8)
     engine = Runtime(backend, cache=engines).engine(Network(content_key("small"), small_network), (16, 24), 4)
     module = small_network()
-    rgb = torch.from_numpy(shown[..., ::-1].copy()).permute(0, 3, 1, 2) / 255
+    rgb = torch.from_numpy(images[..., ::-1].copy()).permute(0, 3, 1, 2) / 255
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)))
     with torch.inference_mode():
         expected = module.network((rgb - mean) / std).numpy()
-    answers = [engine.submit(shown) for _ in range(5)]
-    for answer in answers:
-        np.testing.assert_allclose(answer.result(), expected, atol=1e-5)
+    outputs = [engine.submit(images) for _ in range(5)]
+    for output in outputs:
+        np.testing.assert_allclose(output.result(), expected, atol=1e-5)
 
 
-def test_a_kept_network_is_not_built_again(tmp_path):
+def test_cached_network_is_not_built_again(tmp_path):
     built = []
     images = np.full((2, 16, 24, 3), 200, np.uint8)
 
@@ -71,47 +72,61 @@ def test_a_kept_network_is_not_built_again(tmp_path):
         return small_network()
 
     runtime = Runtime("openvino", cache=tmp_path)
-    network = Network(content_key("kept"), build)
+    network = Network(content_key("cached"), build)
     first = runtime.engine(network, (16, 24), 2).submit(images).result()
     again = runtime.engine(network, (16, 24), 2).submit(images).result()
     assert len(built) == 1
     np.testing.assert_array_equal(first, again)
     runtime.engine(network, (24, 16), 2)
-    assert len(built) == 2, "another shape is another network"
+    assert len(built) == 2, "each shape has a network in the cache"
     for path in tmp_path.glob("*.bin"):
         path.unlink()
     runtime.engine(network, (16, 24), 2)
-    assert len(built) == 3, "half of a kept network is none"
+    assert len(built) == 3, "a network without its weights must not be used"
 
 
-def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path, caplog):
-    (tmp_path / "file").write_text("in the way")
+def test_unwritable_cache_is_only_a_warning(tmp_path, caplog):
+    (tmp_path / "file").write_text("not a folder")
     runtime = Runtime("openvino", cache=tmp_path / "file" / "engines")
-    engine = runtime.engine(Network(content_key("unkept"), small_network), (16, 24), 2)
+    engine = runtime.engine(Network(content_key("uncached"), small_network), (16, 24), 2)
     assert engine.submit(np.zeros((1, 16, 24, 3), np.uint8)).result().shape == (1, 4)
-    assert "cannot be kept" in caplog.text
+    assert "cannot be cached" in caplog.text
     assert runtime.facts("0" * 64, lambda: {"a": 1}) == {"a": 1}
 
 
-@pytest.mark.parametrize("detector", ["yolo26n", "embedded"])
-def test_detections_agree_on_real_clips(kit, taxonomy, engines, detector):
-    path = kit / "weights" / "yolo26n.pt" if detector == "yolo26n" else PROJECT / "models/actor_detector.safetensors"
+@pytest.fixture(scope="module")
+def clips(people_and_cat_clip, people_clip, cat_clip):
+    return [people_and_cat_clip, people_clip, cat_clip]
+
+
+@pytest.fixture(params=["embedded", "yolo26n"])
+def detector_and_clips(request, clips):
+    """The file of a detector, and clips in which it detects actors."""
+    if request.param == "embedded":
+        return MODELS / "actor_detector.safetensors", clips
+    kit = request.getfixturevalue("kit")
+    return kit / "weights" / "yolo26n.pt", [kit / "clips" / name for name in KIT_CLIPS]
+
+
+def test_backends_agree_on_detections(detector_and_clips, taxonomy, engines):
+    path, clips = detector_and_clips
     found = {}
     for backend in ("torch", "openvino"):
-        own = YoloActorDetector(path, taxonomy, DetectorSettings(224, 0.4), make_runtime(backend, "f32", "cpu", engines))
-        found[backend] = [detect_clip(own, kit / "clips" / clip) for clip in CLIPS]
+        yolo = YoloActorDetector(path, taxonomy, SETTINGS, make_runtime(backend, "f32", "cpu", engines))
+        found[backend] = [detect_clip(yolo, clip) for clip in clips]
     for reference, other in zip(found["torch"], found["openvino"], strict=True):
+        assert len(reference.boxes)
         np.testing.assert_allclose(other.presence_ratios(6), reference.presence_ratios(6), atol=0.01)
         assert abs(len(other.boxes) - len(reference.boxes)) <= 0.01 * len(reference.boxes)
 
 
-def test_results_agree_on_real_clips(config, kit, engines):
+def test_backends_agree_on_results(config, clips, engines):
     results = {}
     for backend in ("torch", "openvino"):
-        own = replace(config, backend=backend, cache=None, engines=engines)
-        tagger = ActorActionTagger.from_config(own)
-        results[backend] = [tagger.tag(kit / "clips" / clip) for clip in CLIPS]
+        tagger = ActorActionTagger.from_config(replace(config, backend=backend, cache=None, engines=engines))
+        results[backend] = [tagger.tag(clip) for clip in clips]
     for reference, other in zip(results["torch"], results["openvino"], strict=True):
+        assert reference.scores
         assert [actor.present for actor in other.actors.values()] == [
             actor.present for actor in reference.actors.values()
         ]
@@ -121,61 +136,61 @@ def test_results_agree_on_real_clips(config, kit, engines):
         assert other.scores == pytest.approx(reference.scores, abs=0.02)
 
 
-def test_a_second_run_needs_no_torch(kit, tmp_path):
+def test_second_run_does_not_load_torch(people_clip, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from pipeline.config import TaggerConfig; "
+        "import sys; from pathlib import Path; from pipeline.config import TaggerConfig, build_runtime; "
         "from pipeline.tagger import ActorActionTagger; "
         "tagger = ActorActionTagger.from_config(TaggerConfig(backend='openvino', device='cpu')); "
-        f"print(tagger.tag({str(kit / 'clips' / CLIPS[0])!r}).status, 'torch' in sys.modules, "
+        f"print(tagger.tag({str(people_clip)!r}).status, 'torch' in sys.modules, "
         "'ultralytics' in sys.modules, sys.modules.get('openvino_telemetry'))"
     )
     environment = {**os.environ, "ACTOR_ACTION_CACHE": str(tmp_path)}
-    said = [
+    printed = [
         subprocess.run(
             [sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
         ).stdout.split()
         for _ in range(2)
     ]
-    assert said == [["ok", "True", "True", "None"], ["ok", "False", "False", "None"]]
+    assert printed == [["ok", "True", "True", "None"], ["ok", "False", "False", "None"]]
 
 
-def test_a_detector_in_8_bits_sees_nearly_the_same(kit, taxonomy, tmp_path, capfd):
-    clips = [kit / "clips" / clip for clip in CLIPS]
-    weights = kit / "weights" / "yolo26n.pt"
+def test_int8_detector_nearly_agrees_with_single_precision(detector_and_clips, taxonomy, tmp_path, capfd):
+    weights, clips = detector_and_clips
     runtime = make_runtime("openvino", "int8", "cpu", tmp_path, calibration_images(clips))
     assert runtime.name.startswith("openvino int8 ")
-    found = [detect_clip(YoloActorDetector(weights, taxonomy, DetectorSettings(224, 0.4), runtime), clip) for clip in clips]
+    found = [detect_clip(YoloActorDetector(weights, taxonomy, SETTINGS, runtime), clip) for clip in clips]
     assert capfd.readouterr().out == ""
-    for clip, own in zip(clips, found, strict=True):
-        usual = detect_clip(YoloActorDetector(weights, taxonomy, DetectorSettings(224, 0.4), Runtime("openvino")), clip)
-        np.testing.assert_allclose(own.presence_ratios(6), usual.presence_ratios(6), atol=0.15)
-        assert not np.array_equal(own.confidence, usual.confidence), "it does compute in 8 bits"
-    (description,) = {path.stem[-16:] for path in tmp_path.glob("*-int8-*.xml")}
-    assert description in calibration_images(clips).key
+    for clip, quantized in zip(clips, found, strict=True):
+        reference = detect_clip(YoloActorDetector(weights, taxonomy, SETTINGS, Runtime("openvino")), clip)
+        np.testing.assert_allclose(quantized.presence_ratios(6), reference.presence_ratios(6), atol=0.15)
+        assert not np.array_equal(quantized.confidence, reference.confidence), "must compute with 8-bit integers"
+    (key,) = {path.stem[-16:] for path in tmp_path.glob("*-int8-*.xml")}
+    assert key in calibration_images(clips).key
     assert calibration_images(clips[:1]).key != calibration_images(clips).key
 
 
-def test_a_network_that_does_not_bear_8_bits_keeps_its_own(kit, tmp_path):
+def test_network_without_int8_support_stays_in_single_precision(people_clip):
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3)).astype(np.uint8)
-    calibration = calibration_images([kit / "clips" / CLIPS[0]])
+    calibration = calibration_images([people_clip])
     network = Network(content_key("small"), small_network)
-    own = Runtime("openvino", precision="int8", calibration=calibration).engine(network, (16, 24), 2)
-    usual = Runtime("openvino").engine(network, (16, 24), 2)
-    np.testing.assert_array_equal(own.submit(images).result(), usual.submit(images).result())
+    int8 = Runtime("openvino", precision="int8", calibration=calibration).engine(network, (16, 24), 2)
+    reference = Runtime("openvino").engine(network, (16, 24), 2)
+    np.testing.assert_array_equal(int8.submit(images).result(), reference.submit(images).result())
 
 
-def test_frames_for_calibration_are_spread_over_the_clip(kit):
-    clip = kit / "clips" / CLIPS[2]
+def test_calibration_images_are_evenly_spaced_letterboxed_frames(tmp_path):
+    squares = photo_clips.pan(photo_clips.PEOPLE, 150)[:, :, 128:448]
+    clip = photo_clips.write_frames(tmp_path / "squares.mp4", squares)
     frames = [frame.index for frame in evenly_spaced_frames(clip, 10)]
     assert 5 < len(frames) <= 10
     assert len({*np.diff(frames)}) == 1
-    images = calibration_images([clip]).images((96, 160))
+    images = calibration_images([clip]).load((96, 160))
     assert images.shape[1:] == (96, 160, 3)
-    assert 64 < len(images) <= 128 or len(images) == sum(1 for _ in decode_frames(clip))
+    assert 64 < len(images) <= 128
     first = next(decode_frames(clip))
-    inner = round(96 * first.size[0] / first.size[1])
-    left = (160 - inner) // 2
-    np.testing.assert_array_equal(images[0][:, left : left + inner], first.image((inner, 96)))
+    width = round(96 * first.size[0] / first.size[1])
+    left = (160 - width) // 2
+    np.testing.assert_array_equal(images[0][:, left : left + width], first.image((width, 96)))
     assert (images[0][:, :left] == 114).all()
 
 
@@ -190,12 +205,12 @@ def test_frames_for_calibration_are_spread_over_the_clip(kit):
     ],
     ids=str,
 )
-def test_what_cannot_be_had_is_refused(choice, message):
+def test_make_runtime_rejects_invalid_combinations(choice, message):
     with pytest.raises(UserError, match=message):
         make_runtime(*choice, None)
 
 
-def test_auto_follows_the_device():
+def test_auto_selects_by_device():
     assert make_runtime("auto", "auto", "cpu", None).name == "openvino f32"
     assert make_runtime("auto", "auto", "cuda:0", None).name == "torch bf16"
-    assert TaggerConfig(device="cpu").runtime.name == "openvino f32"
+    assert build_runtime(TaggerConfig(device="cpu")).name == "openvino f32"

@@ -1,4 +1,4 @@
-"""Annotated clips: what was found is in the picture, readable, and the clip's times are kept."""
+"""Annotated clips: detections and labels are visible, and the frames keep their times."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +42,7 @@ def result(taxonomy) -> ClipResult:
 
 
 def count(image, color, tolerance=40) -> int:
-    """Pixels of about a colour; H.264 and smooth edges blur it."""
+    """Count the pixels of approximately a colour; H.264 and anti-aliasing blur it."""
     return int((np.abs(image.astype(int) - color).max(axis=-1) <= tolerance).sum())
 
 
@@ -51,7 +51,7 @@ def frames_of(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "picture", "whole"),
+    ("width", "height", "picture", "canvas"),
     [
         (48, 32, (720, 480), 720),
         (427, 320, (640, 480), 640),
@@ -62,15 +62,15 @@ def frames_of(path: Path) -> np.ndarray:
     ],
     ids=str,
 )
-def test_small_clips_are_enlarged_and_narrow_ones_get_room(width, height, picture, whole):
+def test_small_clips_are_enlarged_and_narrow_ones_get_a_wider_canvas(width, height, picture, canvas):
     layout = Layout.of(width, height)
     assert layout.picture == pytest.approx(picture, abs=2)
-    assert layout.width == pytest.approx(whole, abs=2)
+    assert layout.width == pytest.approx(canvas, abs=2)
     assert all(length % 2 == 0 for length in (*layout.picture, layout.width))
     assert layout.unit >= 1
 
 
-def test_every_box_is_drawn_in_its_frame_and_inside_the_picture(result, detections, taxonomy):
+def test_boxes_are_drawn_in_their_frames_and_inside_the_picture(result, detections, taxonomy):
     layout = Layout.of(48, 32)
     annotator = Annotator(result, detections, taxonomy, layout)
     grey = np.full((32, 48, 3), 90, np.uint8)
@@ -80,12 +80,12 @@ def test_every_box_is_drawn_in_its_frame_and_inside_the_picture(result, detectio
     assert count(first[:lines], person) > 1000
     assert count(second[:lines], person) == count(third[:lines], person) == 0
     assert (first[0, :100] == person).all(axis=-1).mean() > 0.9, "its upper edge is the picture's"
-    assert (second[lines - 1, 200:700] != 90).any(), "the cat's lower edge is too"
+    assert (second[lines - 1, 200:700] != 90).any(), "the cat's lower edge is visible too"
     assert (third[:lines] == 90).all()
     np.testing.assert_array_equal(first[lines:], third[lines:])
 
 
-def test_an_absent_actor_is_thin_and_grey(result, detections, taxonomy):
+def test_an_absent_actor_has_a_thin_grey_box(result, detections, taxonomy):
     grey = np.full((32, 48, 3), 90, np.uint8)
     absent = Annotator(result, detections, taxonomy, Layout.of(48, 32)).draw(grey, 1)[:480]
     actors = {**result.actors, "cat": replace(result.actors["cat"], present=True)}
@@ -96,27 +96,27 @@ def test_an_absent_actor_is_thin_and_grey(result, detections, taxonomy):
     assert (absent != 90).any(axis=-1).sum() < (present != 90).any(axis=-1).sum()
 
 
-def test_the_strip_shows_the_verdict_and_how_much_of_each_actor(result, detections, taxonomy):
+def test_the_strip_shows_the_verdict_presence_and_gate_of_each_actor(result, detections, taxonomy):
     layout = Layout.of(640, 480)
 
     def strip(**changes):
         return Annotator(replace(result, **changes), detections, taxonomy, layout).strip
 
     person = np.array(PALETTE[0])
-    said = strip()
-    assert count(said[:40], person) > 1000
+    normal = strip()
+    assert count(normal[:40], person) > 1000
     nothing = strip(labels=())
     assert count(nothing[:40], person) == 0
-    assert nothing[:40].max() > 100, "and says so"
+    assert nothing[:40].max() > 100, "a message instead"
     more = strip(actors={**result.actors, "person": replace(result.actors["person"], presence=1.0)})
-    assert count(more[48:], person) > 2 * count(said[48:], person)
+    assert count(more[48:], person) > 2 * count(normal[48:], person)
     gate = strip(actors={**result.actors, "dog": replace(result.actors["dog"], gate=0.9)})
-    moved = np.flatnonzero((gate != said).any(axis=(0, 2)))
+    moved = np.flatnonzero((gate != normal).any(axis=(0, 2)))
     assert moved.size > 0, "the gate's tick is where the gate is"
     assert moved.max() - moved.min() > 100
 
 
-def test_labels_that_find_no_room_are_counted(result, detections, taxonomy):
+def test_labels_that_do_not_fit_are_counted(result, detections, taxonomy):
     labels = tuple(TaggedLabel(label.name, label.id, 0.9) for label in taxonomy.labels)
     strip = Annotator(replace(result, labels=labels), detections, taxonomy, Layout.of(640, 480)).strip
     assert (strip[:40, -4:] == strip[0, 0]).all(), "nothing reaches the edge"
@@ -124,11 +124,11 @@ def test_labels_that_find_no_room_are_counted(result, detections, taxonomy):
     assert (strip[:40] != few[:40]).any()
 
 
-@pytest.mark.parametrize("kind", ["video", "folder of frames", "cut off"])
-def test_an_annotated_clip_keeps_the_times_and_loses_no_frame(result, detections, taxonomy, tmp_path, kind):
+@pytest.mark.parametrize("kind", ["video", "folder of frames", "truncated"])
+def test_an_annotated_clip_has_all_frames_at_their_times(result, detections, taxonomy, tmp_path, kind):
     clip = write_pngs(tmp_path / "clip") if kind == "folder of frames" else write_video(tmp_path / "clip.avi")
     frames = 6
-    if kind == "cut off":
+    if kind == "truncated":
         clip.write_bytes(clip.read_bytes()[:-150])
         with pytest.raises(TruncatedClipError, match="3 of 6 frames"):
             frames_of(clip)
@@ -145,7 +145,7 @@ def test_an_annotated_clip_keeps_the_times_and_loses_no_frame(result, detections
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_a_frame_of_another_size_is_fitted_in(result, detections, taxonomy):
+def test_a_frame_of_another_size_is_resized(result, detections, taxonomy):
     annotator = Annotator(result, detections, taxonomy, Layout.of(48, 32))
     small = annotator.draw(np.full((16, 24, 3), 90, np.uint8), 2)
     assert small.shape == annotator.draw(np.full((32, 48, 3), 90, np.uint8), 2).shape

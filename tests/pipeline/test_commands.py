@@ -1,91 +1,81 @@
-"""The four commands as a user meets them: what they print, what they write, and one clear line for what is wrong."""
+"""The commands as a user meets them: what they print, what they write, and one clear line for every mistake."""
 
 import csv
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from collections import Counter
 
 import pytest
-import retrain_head
-import run_pipeline
-import score_split
-import tune_thresholds
 from fake_a2d import write_clips_csv
 
 from action_heads.checkpoint import head_path, read_manifest
-from actor_detector import clip_detection
+from actor_detector.yolo import YoloActorDetector
+from common.paths import PROJECT
 from pipeline import tagger
-from pipeline.commands import console as cli
+from pipeline.__main__ import main
+from pipeline.commands import console, retrain_head
+from pipeline.known_detectors import EMBEDDED_FILE
 from thresholds.gates import PAPER_GATES_FILE, load_gates
 
-DOG = "dog-walking__ground-a-video-dog-walking.mp4"
-
 
 @pytest.fixture
-def stages(yolo, gates_file, heads, cache):
-    """Arguments that name the real parts."""
-    return [
-        *("--detector", str(yolo), "--thresholds", str(gates_file), "--heads", str(heads)),
-        *("--cache", str(cache), "--device", "cpu", "--look-every", "1"),
-    ]
-
-
-@pytest.fixture
-def small_kit(kit, tmp_path):
-    """A CSV of a few real clips."""
+def clips_csv(people_and_cat_clip, cat_clip, people_clip, tmp_path):
+    """A CSV of three clips."""
     rows = [
-        (DOG, "adult-walking dog-walking", "train"),
-        ("cat-none__yrcong-puff.mp4", "cat-none", "train"),
-        ("car-running__intel-iot-devkit-person-bicycle-car-detection.mp4", "car-running", "test"),
+        (people_and_cat_clip, "adult-walking cat-walking", "train"),
+        (people_clip, "adult-walking", "train"),
+        (cat_clip, "cat-none", "test"),
     ]
     path = tmp_path / "clips.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "labels", "split"])
-        writer.writerows((kit / "clips" / name, labels, split) for name, labels, split in rows)
+        writer.writerows(rows)
     return path
 
 
-def test_tagging_prints_a_table(stages, kit, capsys):
-    assert cli.run(run_pipeline.main, ["--video", str(kit / "clips" / DOG), *stages]) == 0
+def test_tag_prints_a_table(stages, people_and_cat_clip, capsys):
+    assert main(["tag", "--video", str(people_and_cat_clip), *stages]) == console.DONE
     out, err = capsys.readouterr()
     assert "who does what: " in out
     assert "present (+90.0)" in out
     assert "using detector" in err
 
 
-def test_tagging_a_folder_goes_on_after_a_failure_and_says_so(stages, kit, tmp_path, capsys):
+def test_tag_continues_after_an_unreadable_clip_and_reports_it(stages, people_clip, cat_clip, tmp_path, capsys):
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.mp4").symlink_to(kit / "clips" / DOG)
+    (tmp_path / "in" / "a.mp4").symlink_to(people_clip)
     (tmp_path / "in" / "b.mp4").write_text("no video")
-    (tmp_path / "in" / "c.mp4").symlink_to(kit / "clips" / DOG)
-    command = ["--video", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json", *stages]
-    assert cli.run(run_pipeline.main, command) == 1
+    (tmp_path / "in" / "c.mp4").symlink_to(people_clip)
+    command = ["tag", "--video", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json", *stages]
+    assert main(command) == console.SOME_FAILED
     out, err = capsys.readouterr()
     printed = [json.loads(line) for line in out.splitlines()]
     assert [row["status"] for row in printed] == ["ok", "error", "ok"]
-    assert "of 3 clips, 1 could not be read and 0 break off" in err
+    assert "of 3 clips, 1 could not be read and 0 are truncated" in err
     written = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     assert written == printed
     assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 4
-    assert cli.run(run_pipeline.main, command) == 1
+    assert main(command) == console.SOME_FAILED
     again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert again[0] == printed[0], "what was finished is kept, its timing among it"
+    assert again[0] == printed[0], "a finished clip's row is reused, with its timing"
     (tmp_path / "in" / "a.mp4").unlink()
-    (tmp_path / "in" / "a.mp4").symlink_to(kit / "clips" / "cat-none__yrcong-puff.mp4")
-    cli.run(run_pipeline.main, command)
+    (tmp_path / "in" / "a.mp4").symlink_to(cat_clip)
+    assert main(command) == console.SOME_FAILED
     third = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert third[0]["frames"] != printed[0]["frames"], "a clip that has changed is tagged again"
+    assert third[0]["sha256"] != printed[0]["sha256"], "a clip that has changed is tagged again"
+    assert [name for name, actor in third[0]["actors"].items() if actor["present"]] == ["cat"]
     written = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
-    assert [row["frames"] for row in written] == [row["frames"] for row in third], "and has one row"
+    assert [row["sha256"] for row in written] == [row["sha256"] for row in third], "and has one row"
 
 
-def test_tuning_prints_the_comparison_and_writes_gates(small_kit, yolo, cache, tmp_path, capsys):
+def test_tune_thresholds_prints_the_comparison_and_writes_gates(clips_csv, cache, tmp_path, capsys):
     out = tmp_path / "gates.yaml"
-    command = ["--data", str(small_kit), "--out", str(out), "--detector", str(yolo), "--cache", str(cache)]
-    assert cli.run(tune_thresholds.main, [*command, "--seed", "3"]) == 0
+    command = ["tune-thresholds", "--data", str(clips_csv), "--out", str(out), "--cache", str(cache), "--seed", "3"]
+    assert main(command) == console.DONE
     printed, warnings = capsys.readouterr()
     for name in ("uniform 0.15", "spso2011 −P", "spso2011 −P·R·F1", "spso2011 −F1", "exact −P·R·F1, no bounds"):
         assert name in printed
@@ -95,83 +85,88 @@ def test_tuning_prints_the_comparison_and_writes_gates(small_kit, yolo, cache, t
     assert (gates.values >= 0.1).all()
     assert (gates.values <= 0.4).all()
     on_bound = {actor for actor, value in zip(gates.actors, gates.values, strict=True) if value in (0.1, 0.4)}
-    assert {line.split()[4] for line in warnings.splitlines() if "sits on its bound" in line} == on_bound
+    assert {line.split()[4] for line in warnings.splitlines() if "lies on its bound" in line} == on_bound
     before = out.read_bytes()
-    assert cli.run(tune_thresholds.main, [*command, "--seed", "3"]) == 0
+    assert main(command) == console.DONE
     assert out.read_bytes() == before, "the same seed gives the same file"
 
 
 @pytest.fixture
-def stage_1(yolo, cache):
-    """Arguments that name the real detector."""
-    return ["--detector", str(yolo), "--cache", str(cache), "--device", "cpu"]
+def stage_1(cache):
+    """Arguments of the commands that run the detector alone."""
+    return ["--cache", str(cache), "--device", "cpu"]
 
 
 @pytest.mark.parametrize("tune", ["classifier", "norms"])
-def test_retraining_changes_one_head_and_shows_it(small_kit, heads, tmp_path, capsys, stage_1, tune):
+def test_retrain_head_changes_one_head_and_shows_it(clips_csv, heads, tmp_path, capsys, stage_1, tune):
     folder = tmp_path / "heads"
     folder.mkdir()
-    for actor in ("dog", "cat"):
+    for actor in ("person", "cat"):
         head_path(folder, actor).write_bytes(head_path(heads, actor).read_bytes())
     before = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
-    command = ["--actor", "dog", "--data", str(small_kit), "--out", str(folder), "--look-every", "1", *stage_1]
+    command = ["--actor", "cat", "--data", str(clips_csv), "--out", str(folder), "--look-every", "1", *stage_1]
     if tune == "norms":
         command += ["--tune", "norms", "--trunk", "random", "--epochs", "1"]
-    assert cli.run(retrain_head.main, command) == 0
+    assert main(["retrain-head", *command]) == console.DONE
     printed, err = capsys.readouterr()
-    assert ("expect weak scores" in err) == (tune == "norms")
+    assert ("expect low scores" in err) == (tune == "norms")
     assert f"tuning {tune}" in err
     written = {path.name for path in folder.iterdir()}
-    assert written == {"cat.safetensors", "dog.safetensors"} | ({"dog.jsonl"} if tune == "norms" else set())
-    assert head_path(folder, "cat").read_bytes() == before["cat.safetensors"]
-    assert head_path(folder, "dog").read_bytes() != before["dog.safetensors"]
-    changes = {line.split()[0]: line.split()[-1] for line in printed.splitlines() if line.startswith(("cat ", "dog "))}
-    assert changes == {"cat": "same", "dog": "changed"}
+    assert written == {"cat.safetensors", "person.safetensors"} | ({"cat.jsonl"} if tune == "norms" else set())
+    assert head_path(folder, "person").read_bytes() == before["person.safetensors"]
+    assert head_path(folder, "cat").read_bytes() != before["cat.safetensors"]
+    changes = {
+        line.split()[0]: line.split()[-1] for line in printed.splitlines() if line.startswith(("cat ", "person "))
+    }
+    assert changes == {"person": "same", "cat": "changed"}
     if tune == "norms":
-        (epoch,) = [json.loads(line) for line in (folder / "dog.jsonl").read_text().splitlines()]
+        (epoch,) = [json.loads(line) for line in (folder / "cat.jsonl").read_text().splitlines()]
         assert epoch["epoch"] == 1
-    manifest = read_manifest(head_path(folder, "dog"))
-    shown = retrain_head.INPUT if tune == "classifier" else retrain_head.PLAIN_INPUT
-    assert (manifest.backbone, manifest.tuned, manifest.input) == ("efficientnet_lite0", tune, shown)
+    manifest = read_manifest(head_path(folder, "cat"))
+    input_kind = retrain_head.INPUT if tune == "classifier" else retrain_head.PLAIN_INPUT
+    assert (manifest.backbone, manifest.tuned, manifest.input) == ("efficientnet_lite0", tune, input_kind)
     assert manifest.data["images"] == 2
 
 
-def test_a_head_retrained_from_kept_features_is_the_same_and_small(small_kit, tmp_path, stage_1):
-    command = ["--actor", "cat", "--data", str(small_kit), *stage_1]
+def test_a_head_trained_on_cached_features_is_the_same_and_small(clips_csv, tmp_path, stage_1):
+    command = ["retrain-head", "--actor", "cat", "--data", str(clips_csv), *stage_1]
     for folder in ("first", "second"):
-        assert cli.run(retrain_head.main, [*command, "--out", str(tmp_path / folder)]) == 0
+        assert main([*command, "--out", str(tmp_path / folder)]) == console.DONE
     first, second = (head_path(tmp_path / folder, "cat").read_bytes() for folder in ("first", "second"))
     assert first == second
     assert len(first) < 80_000
 
 
-def test_a_head_of_ones_own_is_used_beside_the_embedded_ones(stages, heads, kit, tmp_path, capsys, monkeypatch):
+def test_a_folder_with_one_head_is_completed_with_the_embedded_heads(
+    stages, heads, people_and_cat_clip, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(tagger, "EMBEDDED_HEADS", heads)
     (tmp_path / "mine").mkdir()
     shutil.copy(head_path(heads, "cat"), tmp_path / "mine")
-    command = ["--video", str(kit / "clips" / DOG), *stages, "--heads", str(tmp_path / "mine")]
-    assert cli.run(run_pipeline.main, command) == 0
+    command = ["tag", "--video", str(people_and_cat_clip), *stages, "--heads", str(tmp_path / "mine")]
+    assert main(command) == console.DONE
     assert f"heads: cat from {tmp_path / 'mine'}, the other 5 embedded" in capsys.readouterr().err
 
 
-def test_the_published_recipe_means_the_published_network(small_kit, tmp_path, capsys, stage_1):
-    command = ["--actor", "dog", "--data", str(small_kit), "--out", str(tmp_path), *stage_1, "--look-every", "2"]
+def test_the_published_recipe_implies_the_published_network(clips_csv, tmp_path, capsys, stage_1):
+    command = ["--actor", "cat", "--data", str(clips_csv), "--out", str(tmp_path), *stage_1, "--look-every", "2"]
     command += ["--recipe", "paper", "--trunk", "random", "--epochs", "1"]
-    assert cli.run(retrain_head.main, command) == 0
+    assert main(["retrain-head", *command]) == console.DONE
     assert "resnet34, input frame, tuning all, recipe paper" in capsys.readouterr().err
-    manifest = read_manifest(head_path(tmp_path, "dog"))
+    manifest = read_manifest(head_path(tmp_path, "cat"))
     assert (manifest.backbone, manifest.tuned, manifest.input) == ("resnet34", "all", "frame")
-    assert head_path(tmp_path, "dog").stat().st_size < 43_000_000, "convolutions in half precision"
+    assert head_path(tmp_path, "cat").stat().st_size < 43_000_000, "convolutions in half precision"
 
 
-def test_scoring_prints_tables_and_writes_them(small_kit, stages, tmp_path, capsys):
-    assert cli.run(score_split.main, ["--data", str(small_kit), "--out", str(tmp_path / "scores"), *stages]) == 0
+def test_score_split_prints_tables_and_writes_them(clips_csv, stages, tmp_path, capsys):
+    out = tmp_path / "scores"
+    assert main(["score-split", "--data", str(clips_csv), "--out", str(out), *stages]) == console.DONE
     printed = capsys.readouterr().out
     for name in ("pipeline", "all labels", "true actors, each one's commonest action", "always "):
         assert name in printed
-    scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    scores = json.loads((out / "scores.json").read_text())
     assert (scores["split"], scores["samples"], scores["level"]) == ("test", 1, "clip")
-    assert (tmp_path / "scores" / "scores.txt").read_text() == printed
+    assert (out / "scores.txt").read_text() == printed
 
 
 WRONG_TAGGING = [
@@ -182,7 +177,7 @@ WRONG_TAGGING = [
     pytest.param(["--video", "a.mp4", "--heads", "{tmp}"], "no head for person, ball", id="no heads"),
     pytest.param(["--video", "a.mp4", "--thresholds", "no.yaml"], "no.yaml: no such file", id="no gates"),
     pytest.param(["--video", "a.mp4", "--thresholds", str(PAPER_GATES_FILE)], "made for", id="gates of another"),
-    pytest.param(["--video", "a.mp4", "--imgsz", "320"], "made for", id="gates of other settings"),
+    pytest.param(["--video", "a.mp4", "--imgsz", "224"], "made for", id="gates of other settings"),
     pytest.param(["--video", "a.mp4", "--taxonomy", "no.yaml"], "no.yaml: no such file", id="no taxonomy"),
     pytest.param(["--video", "a.mp4", "--device", "tpu"], "device 'tpu' was given", id="no such device"),
 ]
@@ -190,16 +185,16 @@ WRONG_TAGGING = [
 
 def assert_one_line(code: int, err: str, message: str) -> None:
     lines = [line for line in err.splitlines() if not line.startswith("using ")]
-    assert code == cli.WRONG_USAGE
+    assert code == console.WRONG_USAGE
     assert len(lines) == 1, err
     assert lines[0].startswith("error: ")
     assert message in lines[0]
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG_TAGGING)
-def test_wrong_use_of_tagging_is_one_clear_line(stages, tmp_path, capsys, arguments, message):
+def test_wrong_use_of_tag_is_one_clear_line(stages, tmp_path, capsys, arguments, message):
     given = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
-    code = cli.run(run_pipeline.main, [*stages, *given])
+    code = main(["tag", *stages, *given])
     assert_one_line(code, capsys.readouterr().err, message)
 
 
@@ -207,26 +202,26 @@ CSV_HEAD = "file,labels,split\n"
 WRONG_DATA = [
     pytest.param("", "clips.csv", id="an empty file"),
     pytest.param(CSV_HEAD, "no row below the header", id="no rows"),
-    pytest.param(CSV_HEAD + "{dog},dog-flying,train\n", "clips.csv:2: unknown label 'dog-flying'", id="unknown label"),
-    pytest.param(CSV_HEAD + "no.mp4,dog-none,train\n", "clips.csv:2", id="missing file"),
-    pytest.param(CSV_HEAD + "{dog},dog-none,test\n", "'train'", id="an empty split"),
-    pytest.param("file,label,split\n{dog},dog-none,train\n", "labels", id="missing column"),
+    pytest.param(CSV_HEAD + "{cat},cat-flying,train\n", "clips.csv:2: unknown label 'cat-flying'", id="unknown label"),
+    pytest.param(CSV_HEAD + "no.mp4,cat-none,train\n", "clips.csv:2", id="missing file"),
+    pytest.param(CSV_HEAD + "{cat},cat-none,test\n", "'train'", id="an empty split"),
+    pytest.param("file,label,split\n{cat},cat-none,train\n", "labels", id="missing column"),
 ]
 
 
 @pytest.mark.parametrize(("content", "message"), WRONG_DATA)
-@pytest.mark.parametrize("command", ["retrain", "tune"])
-def test_wrong_data_is_one_clear_line(kit, yolo, tmp_path, capsys, command, content, message):
+@pytest.mark.parametrize("command", ["retrain-head", "tune-thresholds"])
+def test_wrong_data_is_one_clear_line(cat_clip, tmp_path, capsys, command, content, message):
     path = tmp_path / "clips.csv"
-    path.write_text(content.replace("{dog}", str(kit / "clips" / DOG)))
-    if command == "retrain":
-        command = ["--actor", "dog", "--data", str(path), "--out", str(tmp_path / "h"), "--detector", str(yolo)]
-        code = cli.run(retrain_head.main, command)
-    else:
-        out = str(tmp_path / "g.yaml")
-        code = cli.run(tune_thresholds.main, ["--data", str(path), "--out", out, "--detector", str(yolo), "--no-cache"])
-    err = "\n".join(line for line in capsys.readouterr().err.splitlines() if not line.startswith("training "))
-    assert_one_line(code, err, message)
+    path.write_text(content.replace("{cat}", str(cat_clip)))
+    arguments = ["--actor", "cat"] if command == "retrain-head" else ["--no-cache"]
+    code = main([command, "--data", str(path), "--out", str(tmp_path / "out"), *arguments])
+    assert_one_line(code, without_plan(capsys.readouterr().err), message)
+
+
+def without_plan(err: str) -> str:
+    """Remove the line in which `retrain-head` describes what it is about to do."""
+    return "\n".join(line for line in err.splitlines() if not line.startswith("training "))
 
 
 @pytest.mark.parametrize(
@@ -244,12 +239,10 @@ def test_wrong_data_is_one_clear_line(kit, yolo, tmp_path, capsys, command, cont
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_wrong_use_of_retraining_is_one_clear_line(tmp_path, capsys, yolo, change, message):
+def test_wrong_use_of_retrain_head_is_one_clear_line(tmp_path, capsys, change, message):
     data = write_clips_csv(tmp_path)
-    command = ["--actor", "dog", "--data", str(data), "--out", str(tmp_path / "heads"), "--detector", str(yolo)]
-    code = cli.run(retrain_head.main, [*command, *change])
-    err = "\n".join(line for line in capsys.readouterr().err.splitlines() if not line.startswith("training "))
-    assert_one_line(code, err, message)
+    command = ["retrain-head", "--actor", "dog", "--data", str(data), "--out", str(tmp_path / "heads"), *change]
+    assert_one_line(main(command), without_plan(capsys.readouterr().err), message)
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
@@ -267,88 +260,117 @@ def test_wrong_use_of_retraining_is_one_clear_line(tmp_path, capsys, yolo, chang
 def test_numbers_out_of_range_are_refused_before_any_work(tmp_path, capsys, arguments, message):
     command = ["--data", str(write_clips_csv(tmp_path)), "--out", str(tmp_path / "g.yaml"), *arguments]
     try:
-        code = cli.run(tune_thresholds.main, command)
-    except SystemExit as end:  # argparse's own way
+        code = main(["tune-thresholds", *command])
+    except SystemExit as end:  # argparse reports it
         code = int(str(end.code))
-    assert code == cli.WRONG_USAGE
+    assert code == console.WRONG_USAGE
     assert message in capsys.readouterr().err
 
 
-def test_a_detector_without_gates_of_its_own_wants_some_named(stages, capsys):
-    at = stages.index("--thresholds")
-    code = cli.run(run_pipeline.main, ["--video", "a.mp4", *stages[:at], *stages[at + 2 :]])
-    assert_one_line(code, capsys.readouterr().err, "yolo26n.pt': name their file with --thresholds, or tune some")
+def test_a_detector_without_tuned_gates_needs_a_gate_file(capsys):
+    code = main(["tag", "--video", "a.mp4", "--detector", str(EMBEDDED_FILE), "--device", "cpu"])
+    assert_one_line(
+        code,
+        capsys.readouterr().err,
+        "actor_detector.safetensors': name a gate file with --thresholds, or tune gates with",
+    )
 
 
-def test_help_says_what_each_detector_is_used_with():
-    text = " ".join(run_pipeline.build_parser().format_help().split())
+def test_help_states_the_defaults_of_each_detector(capsys):
+    with pytest.raises(SystemExit):
+        main(["tag", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
     assert "default: 320 of the embedded one, 224 of others" in text
     assert "0.5 of others" in text
     assert "embedded: default.yaml, yolo26n: yolo26n.yaml" in text
 
 
 @pytest.mark.parametrize("arguments", [[], ["--demo", "--video", "a.mp4"]], ids=["neither", "both"])
-def test_either_videos_or_the_demo_are_tagged(arguments, capsys):
+def test_tag_takes_either_videos_or_the_demo(arguments, capsys):
     with pytest.raises(SystemExit) as end:
-        run_pipeline.main(arguments)
-    assert end.value.code == cli.WRONG_USAGE
+        main(["tag", *arguments])
+    assert end.value.code == console.WRONG_USAGE
     assert "--demo" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["tag", "tune", "retrain", "score"])
-def test_a_place_that_cannot_be_written_is_known_before_the_work(stages, small_kit, kit, tmp_path, capsys, command):
+@pytest.mark.parametrize("command", ["tag", "tune-thresholds", "retrain-head", "score-split"])
+def test_an_output_that_cannot_be_written_is_reported_before_the_work(
+    stages, clips_csv, people_clip, tmp_path, capsys, monkeypatch, command
+):
+    def submit(*arguments):
+        pytest.fail("a frame was processed")
+
+    monkeypatch.setattr(YoloActorDetector, "submit", submit)
     file = tmp_path / "file"
     file.write_text("")
-    data = ["--data", str(small_kit)]
-    main, arguments = {
-        "tag": (run_pipeline.main, ["--video", str(kit / "clips" / DOG), "--out", str(file), *stages]),
-        "tune": (tune_thresholds.main, [*data, "--out", str(file / "gates.yaml"), "--no-cache"]),
-        "retrain": (retrain_head.main, [*data, "--actor", "dog", "--out", str(file), *stages[:2]]),
-        "score": (score_split.main, [*data, "--out", str(file), *stages]),
+    data = ["--data", str(clips_csv)]
+    arguments = {
+        "tag": ["--video", str(people_clip), "--out", str(file), *stages, "--no-cache"],
+        "tune-thresholds": [*data, "--out", str(file / "gates.yaml"), "--no-cache"],
+        "retrain-head": [*data, "--actor", "cat", "--out", str(file), "--no-cache"],
+        "score-split": [*data, "--out", str(file), *stages, "--no-cache"],
     }[command]
-    code = cli.run(main, arguments)
-    assert_one_line(code, capsys.readouterr().err, str(file))
+    assert_one_line(main([command, *arguments]), capsys.readouterr().err, str(file))
 
 
 def test_an_interrupt_ends_without_a_traceback(capsys):
-    def interrupted(argv):
+    def interrupted():
         raise KeyboardInterrupt
 
-    assert cli.run(interrupted, []) == cli.INTERRUPTED
+    assert console.run_guarded(interrupted) == console.INTERRUPTED
     assert capsys.readouterr().err == "interrupted; what was written before is whole\n"
 
 
-def test_a_reader_who_has_had_enough_is_no_error(stages, kit):
-    """`run_pipeline.py … | head` must not end in a traceback, nor say that all was done."""
-    project = Path(run_pipeline.__file__).parent
-    command = [sys.executable, "run_pipeline.py", "--video", str(kit / "clips" / DOG), "--json", *stages]
-    done = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert done.stdout is not None
-    assert done.stderr is not None
-    done.stdout.close()
-    error = done.stderr.read()
-    assert done.wait() == cli.BROKEN_PIPE
+def test_a_closed_pipe_ends_without_a_traceback(stages, people_clip):
+    """`actor-action tag … | head` ends with the exit code of a closed pipe, as other programs do."""
+    command = [sys.executable, "run_pipeline.py", "--video", str(people_clip), "--json", *stages]
+    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait() == console.BROKEN_PIPE
     assert "Traceback" not in error
     assert "Exception" not in error
 
 
-@pytest.mark.parametrize("cached", [True, False], ids=["cache", "no cache"])
-def test_annotating_writes_a_copy_of_every_clip_that_can_be_read(stages, kit, tmp_path, capsys, monkeypatch, cached):
+@pytest.fixture
+def submitted(monkeypatch):
+    """How often the network was given each of its inputs."""
+    counts = Counter[str]()
+    submit = YoloActorDetector.submit
+
+    def spy(self, inputs, letterbox):
+        counts.update(hashlib.sha256(image).hexdigest() for image in inputs)
+        return submit(self, inputs, letterbox)
+
+    monkeypatch.setattr(YoloActorDetector, "submit", spy)
+    return counts
+
+
+@pytest.mark.parametrize("is_cached", [True, False], ids=["cache", "no cache"])
+def test_annotate_writes_a_copy_of_every_readable_clip_and_detects_nothing_twice(
+    stages, people_clip, cat_clip, tmp_path, capsys, submitted, is_cached
+):
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.mp4").symlink_to(kit / "clips" / DOG)
+    (tmp_path / "in" / "a.mp4").symlink_to(people_clip)
     (tmp_path / "in" / "b.mp4").write_text("no video")
-    passes = []
-    detect = clip_detection.detect_clip
-    monkeypatch.setattr(clip_detection, "detect_clip", lambda *given: passes.append(given) or detect(*given))
-    stages = [*stages, *([] if cached else ["--no-cache"])]
-    command = ["--video", str(tmp_path / "in"), "--annotate", str(tmp_path / "seen"), "--json", *stages]
-    assert cli.run(run_pipeline.main, command) == 1
-    capsys.readouterr()
-    assert [path.name for path in (tmp_path / "seen").iterdir()] == ["a.annotated.mp4"]
-    assert len([given for given in passes if given[1].name == "a.mp4"]) <= 1, "nothing is detected twice"
-    if cached:
-        (tmp_path / "seen" / "a.annotated.mp4").unlink()
-        command += ["--out", str(tmp_path / "out")]
-        for _ in range(2):  # the second time, the result is kept from the first
-            assert cli.run(run_pipeline.main, command) == 1
-            (tmp_path / "seen" / "a.annotated.mp4").unlink()
+    (tmp_path / "in" / "c.mp4").symlink_to(cat_clip)
+    copies = tmp_path / "annotated"
+    stages = [*stages, *(["--cache", str(tmp_path / "cache")] if is_cached else ["--no-cache"])]
+    command = ["tag", "--video", str(tmp_path / "in"), "--annotate", str(copies), "--json", *stages]
+
+    def run(*more: str) -> None:
+        assert main([*command, *more]) == console.SOME_FAILED
+        capsys.readouterr()
+        assert sorted(path.name for path in copies.iterdir()) == ["a.annotated.mp4", "c.annotated.mp4"]
+        for path in copies.iterdir():
+            path.unlink()
+
+    run()
+    assert len(submitted) == 16, "all frames of both clips, which differ from each other"
+    assert set(submitted.values()) == {1}, "a frame was detected twice"
+    if is_cached:
+        for _ in range(2):  # the second run reuses the results of the first
+            run("--out", str(tmp_path / "out"))
+        assert submitted.total() == 16, "a frame was detected although its clip is cached"

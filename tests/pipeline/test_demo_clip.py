@@ -1,30 +1,32 @@
-"""The demo clip, and the command that makes, tags and annotates it."""
+"""The demo clip, and the command that writes, tags and annotates it."""
 
 import json
 
 import cv2
 import numpy as np
 import pytest
-import run_pipeline
 
 from benchmarks.clip_meter import ClipMeter
 from common.errors import ClipError
-from pipeline.commands import console as cli
-from pipeline.visualization import demo_clip as demo
-from pipeline.visualization.demo_clip import HEIGHT, SCENE_FRAMES, SCENES, WIDTH, View, write_demo
+from pipeline.__main__ import main
+from pipeline.commands import console
+from pipeline.visualization import demo_clip as module
+from pipeline.visualization.demo_clip import (
+    HEIGHT,
+    SCENE_FRAMES,
+    SCENES,
+    WIDTH,
+    CameraView,
+    Scene,
+    crop_view,
+    write_demo,
+)
 from video.clips import read_frames
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    path = tmp_path_factory.mktemp("demo") / "demo.mp4"
-    write_demo(path)
-    return path
-
-
-def test_the_clip_is_short_and_as_wide_as_it_should_be(clip):
+def test_the_clip_has_the_documented_size_and_duration(demo_clip):
     meter = ClipMeter()
-    for batch in read_frames(clip):
+    for batch in read_frames(demo_clip):
         meter.add(batch)
     info = meter.info()
     assert (info.frames, info.width, info.height) == (SCENE_FRAMES * len(SCENES), WIDTH, HEIGHT)
@@ -32,14 +34,14 @@ def test_the_clip_is_short_and_as_wide_as_it_should_be(clip):
     assert 5 < info.duration_seconds < 7
 
 
-def test_the_same_clip_comes_out_every_time(clip, tmp_path):
+def test_write_demo_is_deterministic(demo_clip, tmp_path):
     write_demo(tmp_path / "again.mp4")
-    assert (tmp_path / "again.mp4").read_bytes() == clip.read_bytes()
+    assert (tmp_path / "again.mp4").read_bytes() == demo_clip.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["again.mp4"]
 
 
-def test_scenes_differ_and_the_camera_moves(clip):
-    images = np.concatenate([batch.images for batch in read_frames(clip)]).astype(int)
+def test_scenes_differ_and_the_camera_moves(demo_clip):
+    images = np.concatenate([batch.images for batch in read_frames(demo_clip)]).astype(int)
     steps = np.abs(np.diff(images, axis=0)).mean(axis=(1, 2, 3))
     cuts = [SCENE_FRAMES * number - 1 for number in range(1, len(SCENES))]
     assert sorted(np.argsort(steps)[-len(cuts) :]) == cuts
@@ -50,7 +52,7 @@ def test_scenes_differ_and_the_camera_moves(clip):
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.file)
 def test_the_camera_stays_inside_the_photograph_or_shows_all_of_it(scene):
-    photograph = demo._read(scene)
+    photograph = module._read(scene)
     for view in (scene.begin, scene.end):
         half = view.width / 2, view.width * HEIGHT / WIDTH / 2
         inside = [
@@ -63,10 +65,10 @@ def test_the_camera_stays_inside_the_photograph_or_shows_all_of_it(scene):
         assert all(inside) or all(whole)
 
 
-def test_a_view_shows_what_is_there():
+def test_crop_view_centres_and_scales_the_view():
     photograph = np.zeros((400, 800, 3), np.uint8)
     cv2.circle(photograph, (500, 150), 40, (0, 0, 255), cv2.FILLED)
-    frame = demo.cut_out(photograph, View(500, 150, 288))
+    frame = crop_view(photograph, CameraView(500, 150, 288))
     rows, columns = np.nonzero(frame[..., 2] > 127)
     assert (rows.mean(), columns.mean()) == pytest.approx((HEIGHT / 2, WIDTH / 2), abs=1.5)
     assert np.ptp(columns) == pytest.approx(2 * 2 * 40, abs=3)
@@ -81,26 +83,30 @@ def test_a_view_shows_what_is_there():
     ],
 )
 def test_a_missing_photograph_is_one_clear_line(tmp_path, monkeypatch, package, file, message):
-    monkeypatch.setattr(demo, "SCENES", (demo.Scene(package, file, View(1, 1, 1), View(1, 1, 1)),))
+    view = CameraView(1, 1, 1)
+    monkeypatch.setattr(module, "SCENES", (Scene(package, file, view, view),))
     with pytest.raises(ClipError, match=message):
         write_demo(tmp_path / "demo.mp4")
     assert not list(tmp_path.iterdir())
 
 
-def test_the_embedded_models_find_them_too(tmp_path, capsys):
-    assert cli.run(run_pipeline.main, ["--demo", "--out", str(tmp_path / "demo"), "--no-cache", "--json"]) == 0
-    row = json.loads(capsys.readouterr().out)
-    assert {name for name, actor in row["actors"].items() if actor["present"]} == {"person", "cat"}
+def test_the_demo_finds_the_cat_and_the_people_with_the_shipped_models(tmp_path, capsys):
+    out = tmp_path / "demo"
+    assert main(["tag", "--demo", "--out", str(out), "--no-cache", "--json"]) == console.DONE
+    printed, err = capsys.readouterr()
+    check_demo(json.loads(printed))
+    files = sorted(path.name for path in out.iterdir())
+    assert files == ["demo.annotated.mp4", "demo.mp4"]
+    assert all(str(out / name) in err for name in files)
 
 
-def test_the_demo_finds_the_cat_and_the_people(yolo, gates_file, heads, tmp_path, capsys):
-    command = ["--demo", "--out", str(tmp_path / "demo"), "--no-cache", "--json", "--look-every", "1"]
-    stages = ["--detector", str(yolo), "--thresholds", str(gates_file), "--heads", str(heads), "--device", "cpu"]
-    assert cli.run(run_pipeline.main, [*command, *stages]) == 0
-    out, err = capsys.readouterr()
-    row = json.loads(out)
+def test_the_demo_finds_the_cat_and_the_people_with_a_pt_detector(yolo, yolo_gates_file, heads, tmp_path, capsys):
+    command = ["--out", str(tmp_path / "demo"), "--no-cache", "--json", "--look-every", "1", "--device", "cpu"]
+    stages = ["--detector", str(yolo), "--thresholds", str(yolo_gates_file), "--heads", str(heads)]
+    assert main(["tag", "--demo", *command, *stages]) == console.DONE
+    check_demo(json.loads(capsys.readouterr().out))
+
+
+def check_demo(row):
     assert {name for name, actor in row["actors"].items() if actor["present"]} == {"person", "cat"}
     assert row["actors"]["cat"]["presence"] == pytest.approx(1 / len(SCENES), abs=0.08)
-    files = sorted(path.name for path in (tmp_path / "demo").iterdir())
-    assert files == ["demo.annotated.mp4", "demo.mp4"]
-    assert all(str(tmp_path / "demo" / name) in err for name in files)

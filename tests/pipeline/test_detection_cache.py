@@ -1,15 +1,16 @@
-"""The detection cache: what goes in comes out, and a different question never gets another's answer."""
+"""The detection cache: entries are returned as they were saved, and different inputs never share one."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from common.paths import A2D_TAXONOMY_FILE
 from a2d.taxonomy import load_taxonomy
 from actor_detector.detections import ClipDetections
+from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
-from pipeline.detection_cache import DetectionCache, detection_key
+from common.paths import A2D_TAXONOMY_FILE
+from pipeline.detection_cache import DetectionCache, DetectionSettings
 from video.clips import clip_sha256
 
 
@@ -30,7 +31,7 @@ def detections():
     )
 
 
-def test_round_trip(tmp_path, detections):
+def test_load_returns_what_was_saved(tmp_path, detections):
     cache = DetectionCache(tmp_path)
     assert cache.load("ab" * 32) is None
     cache.save("ab" * 32, detections)
@@ -55,7 +56,7 @@ def test_a_damaged_entry_counts_as_absent(tmp_path, detections, damage):
     assert cache.load("ab" * 32) is None
 
 
-def test_no_damage_of_a_few_bytes_goes_further_than_the_cache(tmp_path, detections):
+def test_damage_of_a_few_bytes_raises_nothing(tmp_path, detections):
     cache = DetectionCache(tmp_path)
     cache.save("ab" * 32, detections)
     (entry,) = tmp_path.rglob("*.npz")
@@ -63,33 +64,63 @@ def test_no_damage_of_a_few_bytes_goes_further_than_the_cache(tmp_path, detectio
     rng = np.random.default_rng(0)
     for _ in range(300):
         damaged = bytearray(whole)
-        for place in rng.integers(len(whole), size=3):
-            damaged[place] = rng.integers(256)
+        for index in rng.integers(len(whole), size=3):
+            damaged[index] = rng.integers(256)
         entry.write_bytes(damaged)
         cache.load("ab" * 32)
 
 
-def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path, detections, caplog):
+def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path, detections, caplog):
     (tmp_path / "file").write_text("")
     DetectionCache(tmp_path / "file").save("ab" * 32, detections)
-    assert "detections cannot be kept" in caplog.text
+    assert "detections cannot be cached" in caplog.text
 
 
-def test_without_a_folder_nothing_is_kept(detections):
+def test_without_a_folder_nothing_is_cached(detections):
     cache = DetectionCache(None)
     cache.save("ab" * 32, detections)
     assert cache.load("ab" * 32) is None
 
 
-def test_every_ingredient_changes_the_key(taxonomy, tmp_path):
+@pytest.fixture
+def settings(taxonomy):
+    return DetectionSettings("d" * 64, DetectorSettings(320, 0.1), taxonomy, "openvino f32", SpeedOptions())
+
+
+def test_everything_that_determines_detections_changes_the_key(settings, tmp_path):
     other = tmp_path / "taxonomy.yaml"
     other.write_text(A2D_TAXONOMY_FILE.read_text().replace("[car]", "[car, truck]"))
-    first = ("clip", "detector", 224, 0.5, taxonomy, "torch f32", SpeedOptions())
-    changes = ("other clip", "other detector", 320, 0.4, load_taxonomy(other), "openvino f32", SpeedOptions(stride=2))
-    keys = {detection_key(*first)}
-    keys |= {detection_key(*first[:place], change, *first[place + 1 :]) for place, change in enumerate(changes)}
-    assert len(keys) == 1 + len(changes)
-    assert detection_key("clip", "detector", 224, 0.5, load_taxonomy(), "torch f32", SpeedOptions()) in keys
+    changes = [
+        {"detector_sha256": "e" * 64},
+        {"detector": DetectorSettings(224, 0.1)},
+        {"detector": DetectorSettings(320, 0.05)},
+        {"taxonomy": load_taxonomy(other)},
+        {"runtime": "torch f32"},
+        {"speed_options": SpeedOptions(stride=2)},
+    ]
+    keys = {settings.key("c" * 64), settings.key("b" * 64)}
+    keys |= {replace(settings, **change).key("c" * 64) for change in changes}
+    assert len(keys) == 2 + len(changes)
+    assert replace(settings, taxonomy=load_taxonomy()).key("c" * 64) in keys
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({}, "030b8666e2ab9ad27e57c15dede1b563b978f8271be4ce6c9cc730866f02bcae"),
+        (
+            {
+                "detector": DetectorSettings(224, 0.1),
+                "runtime": "torch f32",
+                "speed_options": SpeedOptions(stride=2, reuse_below=1.5, loop_filter=False),
+            },
+            "0da2165bb59ddf0e2b25c071490d7cf4a83da996aa7bc2d8bdf30a7b20d20454",
+        ),
+    ],
+    ids=["defaults", "other settings"],
+)
+def test_existing_caches_stay_valid(settings, changes, key):
+    assert replace(settings, **changes).key("c" * 64) == key
 
 
 def test_a_folder_of_frames_is_hashed_by_names_and_contents(tmp_path):

@@ -1,25 +1,23 @@
-"""Where a head looks, in training as in tagging."""
+"""Frame sampling: a head is given the same frames in training as in tagging."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from pipeline.training.training_frames import sample_training_frames
 
 from a2d.formats.base import Sample
-from a2d.taxonomy import load_taxonomy
 from action_heads.backbones import find_backbone
 from action_heads.model import load_trunk
 from action_heads.training.features import FeatureCache
 from action_heads.training.samples import auxiliary_targets, target_matrix
 from actor_detector.detections import ClipDetections
-from actor_detector.speed_options import SpeedOptions
-from inference.runtime import Runtime
 from pipeline.cached_detector import CachedDetector
-from pipeline.detection_cache import DetectionCache
 from pipeline.frame_sampling import sample_frames
 from pipeline.tagger import ActorActionTagger
-from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features
+from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features, sample_auxiliary_frames
+from pipeline.training.training_frames import sample_training_frames
 
-PERSON, DOG = 0, 5
+PERSON, CAT, DOG = 0, 4, 5
 
 
 @pytest.fixture
@@ -38,14 +36,14 @@ def detections():
     )
 
 
-def test_frames_are_chosen_among_those_that_show_the_actor(detections):
+def test_frames_are_sampled_among_those_that_show_the_actor(detections):
     assert sample_frames(detections, DOG, 0.5) == (2, 7)
     assert sample_frames(detections, DOG, 0.05) == (2, 3, 7, 9)
     assert sample_frames(detections, DOG, 5) == (2,)
-    assert sample_frames(detections, 1, 0.5) == (0, 5), "never seen: of the whole clip"
+    assert sample_frames(detections, 1, 0.5) == (0, 5), "never detected: frames of the whole clip"
 
 
-def test_the_most_confident_box_counts(detections):
+def test_best_boxes_are_the_most_confident_ones(detections):
     found = detections.best_boxes(DOG, [3, 4, 9])
     np.testing.assert_array_equal(found, [[8, 9, 10, 11], [np.nan] * 4, [20, 21, 22, 23]])
     assert detections.best_boxes(DOG, []).shape == (0, 4)
@@ -54,68 +52,72 @@ def test_the_most_confident_box_counts(detections):
 
 
 @pytest.fixture
-def detector(yolo, cache, config):
-    return CachedDetector(
-        "yolo26n", yolo, load_taxonomy(), 224, 0.5, config.runtime, 8, SpeedOptions(), DetectionCache(cache)
-    )
+def detector(config, taxonomy):
+    return CachedDetector.from_config(config, taxonomy)
 
 
-def test_training_looks_where_tagging_looks(config, detector, kit, taxonomy):
-    clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
+def test_training_samples_the_frames_that_tagging_samples(config, detector, people_and_cat_clip, taxonomy):
+    clip = people_and_cat_clip
     samples = [
-        Sample(clip, None, ("dog-walking",), "train", "a source"),
-        Sample(clip, 3, ("dog-walking",), "train", "a source"),
+        Sample(clip, None, ("cat-walking",), "train", "a source"),
+        Sample(clip, 3, ("cat-walking",), "train", "a source"),
     ]
     tagged = ActorActionTagger.from_config(config).tag(clip)
-    looks = sample_training_frames(samples, taxonomy.actor("dog"), detector, "crop", config.look_every)
-    assert tuple(look.frame_index for look in looks[:-1]) == tagged.actors["dog"].frames
-    assert [look.sample for look in looks] == [samples[0], samples[0], samples[1]]
-    assert looks[-1].frame_index == 3, "the frame that the labels speak of"
-    assert {look.clip_sha256 for look in looks} == {tagged.sha256}
-    for look in looks:
-        expected = detector.detect(clip).detections.best_boxes(DOG, [look.frame_index])[0]
-        np.testing.assert_array_equal(look.box, expected)
-        assert not np.isnan(look.box).any()
+    frames = sample_training_frames(samples, taxonomy.actor("cat"), detector, "crop", config.sample_every_seconds)
+    assert tuple(frame.frame_index for frame in frames[:-1]) == tagged.actors["cat"].frames
+    assert [frame.sample for frame in frames] == [samples[0], samples[0], samples[1]]
+    assert frames[-1].frame_index == 3, "the labelled frame"
+    assert {frame.clip_sha256 for frame in frames} == {tagged.sha256}
+    for frame in frames:
+        expected = detector.detect(clip).detections.best_boxes(CAT, [frame.frame_index])[0]
+        np.testing.assert_array_equal(frame.box, expected)
+        assert not np.isnan(frame.box).any()
 
 
-def test_labelled_frames_shown_whole_need_no_detector(kit, taxonomy, tmp_path):
-    detector = CachedDetector("none", tmp_path / "none.pt", taxonomy, 224, 0.5, Runtime(), 8, 1, DetectionCache(None))
-    sample = Sample(kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4", 3, ("dog-walking",), "train", "s")
-    (look,) = sample_training_frames([sample], taxonomy.actor("dog"), detector, "frame", 4)
-    assert look.frame_index == 3
-    assert np.isnan(look.box).all()
+def test_labelled_whole_frames_need_no_detector(people_and_cat_clip, detector, taxonomy, tmp_path):
+    detector = replace(detector, path=tmp_path / "none.pt", sha256="0" * 64)
+    sample = Sample(people_and_cat_clip, 3, ("cat-walking",), "train", "a source")
+    (frame,) = sample_training_frames([sample], taxonomy.actor("cat"), detector, "frame", 4)
+    assert frame.frame_index == 3
+    assert np.isnan(frame.box).all()
 
 
-def test_an_action_is_lent_where_both_have_it_and_it_is_clear_whose(taxonomy, tmp_path):
+def test_auxiliary_targets_are_known_for_shared_actions_of_one_kind(taxonomy, tmp_path):
     samples = [
-        Sample(tmp_path, None, labels, "train", "s") for labels in (("cat-walking", "dog-crawling"), ("cat-none",))
+        Sample(tmp_path, None, labels, "train", "a source")
+        for labels in (("cat-walking", "dog-crawling"), ("cat-none",))
     ]
     dog, cat, person = (taxonomy.actor(name) for name in ("dog", "cat", "person"))
     targets, known = auxiliary_targets(dog, cat, samples)
-    assert [[dog.labels[place].action for place in np.flatnonzero(row)] for row in targets] == [["walking"], ["none"]]
-    assert {label.action for label, says in zip(dog.labels, known[0], strict=True) if not says} == {"crawling"}
+    assert [[dog.labels[index].action for index in np.flatnonzero(row)] for row in targets] == [["walking"], ["none"]]
+    assert {label.action for label, is_known in zip(dog.labels, known[0], strict=True) if not is_known} == {"crawling"}
     assert (known[0] == known[1]).all()
     _, known = auxiliary_targets(person, cat, samples)
-    says = [label.name for label, told in zip(person.labels, known[0], strict=True) if told]
-    assert says == ["adult-eating", "adult-jumping", "adult-running"], "who walks may be an adult or a baby"
+    names = [label.name for label, is_known in zip(person.labels, known[0], strict=True) if is_known]
+    assert names == ["adult-eating", "adult-jumping", "adult-running"], "a walking person may be an adult or a baby"
     targets, known = auxiliary_targets(dog, cat, [])
     assert targets.shape == known.shape == (0, 7)
 
 
-def test_what_is_borrowed_is_looked_at_as_its_owner(detector, kit, taxonomy, cache):
-    clip = kit / "clips" / "dog-walking__ground-a-video-dog-walking.mp4"
-    samples = [Sample(clip, None, ("dog-walking", "adult-walking"), "train", "a source")]
+def test_auxiliary_features_show_the_auxiliary_actors(detector, people_and_cat_clip, taxonomy, cache):
+    samples = [Sample(people_and_cat_clip, None, ("cat-walking", "adult-walking"), "train", "a source")]
     trunk = load_trunk("embedded", find_backbone("efficientnet_lite0"))
-    source = HeadFeatureExtractor(trunk, "crop", FeatureCache(cache / "features"))
-    cat, dog, person = (taxonomy.actor(name) for name in ("cat", "dog", "person"))
-    lent = auxiliary_features(cat, [dog, person], samples, detector, 0.5, source, 0.2)
-    looks = [sample_training_frames(samples, lender, detector, "crop", 0.5) for lender in (dog, person)]
-    assert lent.features.sample.tolist() == [0] * len(looks[0]) + [1] * len(looks[1])
-    own = source.label(looks[0], target_matrix(dog, [look.sample for look in looks[0]]))
-    np.testing.assert_array_equal(lent.features.values[: len(looks[0])], own.values)
-    walking = [label.action for label in cat.labels].index("walking")
-    assert lent.features.targets[:, walking].all()
-    assert lent.weight == 0.2
-    assert len(lent.without(np.array(["a source"])).features) == 0
-    assert auxiliary_features(cat, [dog], samples, detector, 0.5, source, 0.0) is None
-    assert auxiliary_features(cat, [taxonomy.actor("bird")], samples, detector, 0.5, source) is None
+    extractor = HeadFeatureExtractor(trunk, "crop", FeatureCache(cache / "features"))
+    dog, cat, person = (taxonomy.actor(name) for name in ("dog", "cat", "person"))
+    frames = sample_auxiliary_frames([cat, person], samples, detector, "crop", 0.5)
+    assert list(frames) == [cat, person]
+    for actor in (cat, person):
+        expected = sample_training_frames(samples, actor, detector, "crop", 0.5)
+        assert [frame.frame_index for frame in frames[actor]] == [frame.frame_index for frame in expected]
+        np.testing.assert_array_equal([frame.box for frame in frames[actor]], [frame.box for frame in expected])
+    auxiliary = auxiliary_features(dog, frames, extractor, 0.2)
+    assert auxiliary.features.sample.tolist() == [0] * len(frames[cat]) + [1] * len(frames[person])
+    of_cat = extractor.labelled_features(frames[cat], target_matrix(cat, [frame.sample for frame in frames[cat]]))
+    np.testing.assert_array_equal(auxiliary.features.values[: len(frames[cat])], of_cat.values)
+    walking = [label.action for label in dog.labels].index("walking")
+    assert auxiliary.features.targets[:, walking].all()
+    assert auxiliary.weight == 0.2
+    assert len(auxiliary.without(np.array(["a source"])).features) == 0
+    assert auxiliary_features(dog, {cat: frames[cat]}, extractor, 0.0) is None
+    assert sample_auxiliary_frames([taxonomy.actor("bird")], samples, detector, "crop", 0.5) == {}
+    assert auxiliary_features(dog, {}, extractor) is None

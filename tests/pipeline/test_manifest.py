@@ -1,4 +1,4 @@
-"""The manifest of what the project ships: strict, brought up to date by its command, and checked when a run begins."""
+"""The manifest of what the project ships: strictly parsed, updated by its command, and verified when a run starts."""
 
 import datetime
 from dataclasses import replace
@@ -9,8 +9,10 @@ import yaml
 
 from common.errors import ManifestError
 from common.files import sha256_file
-from pipeline import manifest, tagger
-from pipeline.commands import console as cli
+from pipeline import tagger
+from pipeline.__main__ import main
+from pipeline.commands import console
+from pipeline.known_detectors import EMBEDDED_FILE
 from pipeline.manifest import Manifest, load_manifest
 from pipeline.tagger import ActorActionTagger
 
@@ -34,7 +36,7 @@ def listed(models: Path) -> Manifest:
     return load_manifest(models / "manifest.yaml")
 
 
-def test_what_is_recorded_comes_back(models, listed):
+def test_load_returns_what_was_recorded(models, listed):
     (entry,) = listed.entries.values()
     assert list(listed.entries) == ["models/heads/dog.safetensors"]
     assert (entry.sha256, entry.bytes) == (sha256_file(models / "heads" / "dog.safetensors"), 6)
@@ -44,13 +46,13 @@ def test_what_is_recorded_comes_back(models, listed):
 
 
 def test_without_a_manifest_nothing_is_listed(tmp_path):
-    nothing = load_manifest(tmp_path / "models" / "manifest.yaml")
-    assert nothing.entries == {}
-    nothing.verify(tmp_path / "whatever")
-    nothing.verify_matching("models/*")
+    empty = load_manifest(tmp_path / "models" / "manifest.yaml")
+    assert empty.entries == {}
+    empty.verify(tmp_path / "any")
+    empty.verify_matching("models/*")
 
 
-def test_only_listed_files_are_looked_at(models, listed, tmp_path):
+def test_only_listed_files_are_verified(models, listed, tmp_path):
     listed.verify(models / "heads" / "dog.safetensors")
     listed.verify(models / "heads" / ".." / "heads" / "dog.safetensors", sha256_file(models / "heads/dog.safetensors"))
     (models / "other.safetensors").write_bytes(b"changed")
@@ -114,39 +116,42 @@ def test_a_wrong_entry_is_one_clear_line(models, change, message):
         load_manifest(models / "manifest.yaml")
 
 
-def test_the_command_adds_and_updates(models, capsys):
+def test_the_command_adds_and_updates_entries(models, capsys):
     file = models / "manifest.yaml"
-    command = ["record", str(models / "other.safetensors"), "--manifest", str(file), "--data", "9 clips"]
-    assert cli.run(manifest.main, [*command, "--made-by", "a command", "--seed", "7", "--source", "Apache-2.0"]) == 0
+    command = ["manifest", str(models / "other.safetensors"), "--manifest", str(file), "--data", "9 clips"]
+    first = ["--made-by", "a command", "--seed", "7", "--source", "Apache-2.0"]
+    assert main([*command, *first]) == console.DONE
     assert "recorded models/other.safetensors" in capsys.readouterr().out
-    (models / "other.safetensors").write_bytes(b"made again")
-    assert cli.run(manifest.main, [*command, "--made-by", "another", "--seed", "8"]) == 0
+    (models / "other.safetensors").write_bytes(b"new weights")
+    assert main([*command, "--made-by", "another", "--seed", "8"]) == console.DONE
     entries = load_manifest(file).entries
     assert list(entries) == ["models/heads/dog.safetensors", "models/other.safetensors"]
     entry = entries["models/other.safetensors"]
-    assert (entry.made_by, entry.seed, entry.bytes, entry.source) == ("another", 8, 10, "")
+    assert (entry.made_by, entry.seed, entry.bytes, entry.source) == ("another", 8, 11, "")
     load_manifest(file).verify(models / "other.safetensors")
 
 
 @pytest.mark.parametrize(("name", "message"), [("no.safetensors", "no such file"), ("../../out", "only files below")])
 def test_the_command_refuses_what_cannot_be_listed(models, capsys, name, message):
     (models.parent.parent / "out").write_text("outside")
-    command = ["record", str(models / name), "--manifest", str(models / "manifest.yaml"), "--data", "", "--made-by", ""]
-    assert cli.run(manifest.main, [*command, "--seed", "0"]) == cli.WRONG_USAGE
+    command = ["manifest", str(models / name), "--manifest", str(models / "manifest.yaml")]
+    assert main([*command, "--data", "", "--made-by", "", "--seed", "0"]) == console.WRONG_USAGE
     assert message in capsys.readouterr().err
 
 
-def test_the_tagger_checks_detector_gates_and_what_stage_2_ships(config, yolo, tmp_path, monkeypatch):
+def test_the_tagger_verifies_its_files(config, tmp_path, monkeypatch):
     models = tmp_path / "models"
     (models / "heads").mkdir(parents=True)
     paths = {
-        "detector": models / "yolo26n.pt",
+        "detector": models / EMBEDDED_FILE.name,
+        "architecture": models / EMBEDDED_FILE.with_suffix(".yaml").name,
         "gates": tmp_path / "thresholds" / "default.yaml",
         "head": models / "heads" / "dog.safetensors",
         "trunk": models / "trunk_resnet34.safetensors",
     }
     paths["gates"].parent.mkdir()
-    paths["detector"].write_bytes(yolo.read_bytes())
+    paths["detector"].write_bytes(EMBEDDED_FILE.read_bytes())
+    paths["architecture"].write_bytes(EMBEDDED_FILE.with_suffix(".yaml").read_bytes())
     paths["gates"].write_bytes(Path(str(config.thresholds)).read_bytes())
     paths["head"].write_bytes(b"a head")
     paths["trunk"].write_bytes(b"a trunk")
@@ -165,7 +170,7 @@ def test_the_tagger_checks_detector_gates_and_what_stage_2_ships(config, yolo, t
         path.write_bytes(content)
 
 
-def test_what_the_project_ships_is_what_its_manifest_says():
+def test_the_shipped_files_are_those_in_the_manifest():
     shipped = load_manifest()
     shipped.verify_matching("*")
     weights = {path.relative_to(shipped.root).as_posix() for path in (shipped.root / "models").rglob("*.safetensors")}

@@ -1,4 +1,4 @@
-"""Nothing reaches for the network: whole runs, in processes where every attempt is recorded and refused."""
+"""No run uses the network: whole runs, in processes where every attempt is recorded and refused."""
 
 import os
 import shutil
@@ -13,8 +13,8 @@ from fake_a2d import write_video
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# Python runs it before everything else. An audit hook sees what is asked of the network below all libraries' own
-# wrappers; sockets of the same machine, AF_UNIX, reach nobody.
+# Python runs this before everything else. An audit hook sees every use of the network, below the libraries' wrappers;
+# sockets within the machine, AF_UNIX, do not use the network.
 GUARD = """\
 import os, socket, sys
 
@@ -33,18 +33,18 @@ sys.addaudithook(watch)
 
 @dataclass(frozen=True)
 class Machine:
-    """A fresh machine without network.
+    """A new machine without network.
 
     Attributes:
         home: An empty home folder.
-        record: What was asked of the network, a line each.
+        record: File with one line per attempt to use the network.
     """
 
     home: Path
     record: Path
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run Python there, in the project's folder."""
+        """Run Python on the machine, in the project's folder."""
         # No PYTEST_* variables: Ultralytics sends nothing when it sees them.
         environment = {
             "PATH": os.environ["PATH"],
@@ -66,12 +66,12 @@ class Machine:
 
     @property
     def attempts(self) -> list[str]:
-        """What was asked of the network."""
+        """All attempts to use the network."""
         return self.record.read_text().splitlines()
 
 
 def _without_network() -> list[str]:
-    """Give what runs a command in a network namespace of its own, or nothing where that is not allowed."""
+    """Return a prefix that runs a command in a new network namespace; empty where that is not allowed."""
     command = ["unshare", "--map-root-user", "--net"]
     if shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
         return command
@@ -88,22 +88,17 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(home, record)
 
 
-@pytest.fixture
-def stages(yolo, gates_file, heads) -> list[str]:
-    return ["--detector", str(yolo), "--thresholds", str(gates_file), "--heads", str(heads)]
-
-
 def check(machine: Machine, done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert "who does what: " in done.stdout
     assert machine.attempts == []
     left = {path.relative_to(machine.home).as_posix() for path in machine.home.rglob("*") if path.is_file()}
     ours = ("guard/", ".cache/actor-action/")
-    assert not [name for name in left if not name.startswith(ours)], "dependencies leave nothing in the home folder"
+    assert not [name for name in left if not name.startswith(ours)], "dependencies write nothing to the home folder"
 
 
 def commands(folder: Path) -> dict[str, Sequence[str]]:
-    """The runs: the demo, and a clip, annotated."""
+    """Return the commands by name: the demo, and the annotation of a clip."""
     clip = write_video(folder / "clip.mp4")
     return {
         "demo": ["run_pipeline.py", "--demo", "--out", str(folder / "demo")],
@@ -112,32 +107,33 @@ def commands(folder: Path) -> dict[str, Sequence[str]]:
 
 
 @pytest.mark.parametrize("what", ["demo", "video"])
-def test_a_run_asks_nobody(machine, stages, tmp_path, what):
+def test_a_run_with_a_pt_detector_does_not_use_the_network(machine, yolo, yolo_gates_file, heads, tmp_path, what):
+    stages = ["--detector", str(yolo), "--thresholds", str(yolo_gates_file), "--heads", str(heads)]
     check(machine, machine.run(*commands(tmp_path)[what], *stages, "--look-every", "1"))
 
 
 @pytest.mark.parametrize("what", ["demo", "video"])
-def test_a_run_with_the_embedded_models_asks_nobody(machine, tmp_path, what):
+def test_a_run_with_the_embedded_models_does_not_use_the_network(machine, tmp_path, what):
     done = machine.run(*commands(tmp_path)[what])
     check(machine, done)
-    assert "--detector yolo26n is the better eye" in done.stderr
+    assert "--detector yolo26n is recommended" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["run_pipeline.py", "--demo", "--detector", "yolo26n"], "yolo26n.pt cannot be downloaded from https://github.com"),
-        (["download_weights.py"], "resnet34-b627a593.pth cannot be downloaded from https://download.pytorch.org"),
+        (["tag", "--demo", "--detector", "yolo26n"], "yolo26n.pt cannot be downloaded from https://github.com"),
+        (["download-weights"], "resnet34-b627a593.pth cannot be downloaded from https://download.pytorch.org"),
     ],
     ids=["detector", "all"],
 )
-def test_a_download_that_is_chosen_asks_and_fails_in_one_line(machine, command, message):
-    done = machine.run(*command)
+def test_a_requested_download_is_tried_and_fails_in_one_line(machine, command, message):
+    done = machine.run("-m", "pipeline", *command)
     assert done.returncode != 0
     assert message in done.stderr
     assert "copy the file into" in done.stderr
     assert "Traceback" not in done.stderr
-    assert machine.attempts, "the guard sees what is asked"
+    assert machine.attempts, "the guard did not record the attempt"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +147,6 @@ def test_a_download_that_is_chosen_asks_and_fails_in_one_line(machine, command, 
     ],
     ids=["connect", "name", "datagram", "urllib", "child process"],
 )
-def test_the_guard_sees_every_way_to_the_network(machine, code):
+def test_the_guard_records_every_kind_of_attempt(machine, code):
     machine.run("-c", code)
     assert machine.attempts

@@ -1,4 +1,4 @@
-"""Rows of results: their documented shape, and a folder of them that survives being killed."""
+"""Rows of results: their documented format, and a folder of them that survives being killed."""
 
 import csv
 import json
@@ -51,7 +51,7 @@ def rows_of(path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_row_has_the_documented_shape():
+def test_a_row_has_the_documented_format():
     written = json.loads(json.dumps(row().to_dict()))
     assert list(written) == [
         *("schema", "video", "sha256", "status", "error", "frames", "fps", "duration_seconds"),
@@ -72,7 +72,7 @@ def test_a_row_has_the_documented_shape():
 
 
 @pytest.mark.parametrize("result", [row(), failed("no.mp4")], ids=["ok", "error"])
-def test_round_trip(result):
+def test_from_dict_inverts_to_dict(result):
     assert ClipResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
@@ -81,17 +81,17 @@ def test_round_trip(result):
     [{"schema": 1}, {"labels": [{"name": "x"}]}, {"weights": {}}, {"more": 1}],
     ids=lambda change: [*change][0],
 )
-def test_foreign_rows_are_refused(change):
+def test_rows_of_another_format_are_refused(change):
     with pytest.raises(ValueError, match="schema|not a row"):
         ClipResult.from_dict(row().to_dict() | change)
 
 
-def test_the_nearest_miss_is_the_one_with_the_smallest_gap_that_was_seen():
+def test_the_nearest_miss_is_the_detected_actor_nearest_to_its_gate():
     assert row().nearest_miss == "cat"
     assert replace(row(), actors={"dog": ActorEvidence(0.0, 0.001, False, -0.001)}).nearest_miss is None
 
 
-def test_a_person_reads_the_reasons(taxonomy):
+def test_format_result_states_the_reasons(taxonomy):
     text = format_result(row(), taxonomy, 0.5)
     assert "74 frames, 3.1 s, 24 frames/s" in text
     assert "93.0 %" in text
@@ -105,7 +105,7 @@ def folder(path: Path, weights: Weights = WEIGHTS, **settings: object) -> Result
     return ResultsFolder(path, weights, {"label_threshold": 0.5, **settings})
 
 
-def test_a_second_run_goes_on_where_the_first_was_killed(tmp_path):
+def test_a_second_run_continues_where_the_first_was_killed(tmp_path):
     first = folder(tmp_path)
     first.add(row("a.mp4"))
     first.add(failed("b.mp4"))
@@ -115,7 +115,7 @@ def test_a_second_run_goes_on_where_the_first_was_killed(tmp_path):
     assert second.find("a.mp4") == row("a.mp4")
     assert second.find("b.mp4") is None, "a failure is tried again"
     assert second.find("c.mp4") is None
-    assert [entry["status"] for entry in rows_of(second.jsonl)] == ["ok", "error"], "and kept until it is"
+    assert [entry["status"] for entry in rows_of(second.jsonl)] == ["ok", "error"], "and its row remains until then"
     second.add(row("c.mp4"))
     second.add(row("b.mp4"))
     assert [entry["video"] for entry in rows_of(second.jsonl)] == ["a.mp4", "b.mp4", "c.mp4"]
@@ -141,7 +141,7 @@ def test_a_clip_has_one_row_however_its_path_is_spelled(tmp_path, monkeypatch):
     assert [entry["frames"] for entry in rows_of(results.jsonl)] == [75]
 
 
-def test_the_spreadsheet_holds_what_the_rows_hold(tmp_path):
+def test_the_spreadsheet_contains_all_rows(tmp_path):
     first = folder(tmp_path)
     first.add(row("a.mp4"))
     second = folder(tmp_path)
@@ -169,14 +169,14 @@ def test_results_of_different_runs_are_never_mixed(tmp_path, change, message):
     assert folder(tmp_path).find("a.mp4"), "refusing must not lose anything"
 
 
-def test_a_file_that_is_no_result_is_left_alone(tmp_path):
+def test_a_file_that_contains_no_results_is_not_changed(tmp_path):
     (tmp_path / "results.jsonl").write_text("my notes\n")
     with pytest.raises(UserError, match=r"results.jsonl:1: not a row of results"):
         folder(tmp_path)
     assert (tmp_path / "results.jsonl").read_text() == "my notes\n"
 
 
-def test_the_spreadsheet_has_a_line_a_clip():
+def test_the_spreadsheet_has_one_line_per_clip():
     lines = list(csv.DictReader(format_csv([row(), failed("b, c.mp4")]).splitlines()))
     assert lines[0]["labels"] == "adult-walking"
     assert lines[0]["presence_person"] == "0.93"

@@ -1,4 +1,4 @@
-"""When an action is done: stretches of looks whose score holds."""
+"""Segments: when an action happens, from its scores at the sampled frames."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ def segments(times, scores, threshold=0.5, every=0.5, duration=100.0):
     return find_segments(np.array(times, float), np.array(scores, float), threshold, every, duration)
 
 
-def test_neighbouring_looks_are_one_segment_and_a_gap_ends_it():
+def test_neighbouring_intervals_are_one_segment_and_a_gap_ends_it():
     assert segments([0, 0.5, 1.0, 3.0], [0.9] * 4) == ((0.0, 1.5), (3.0, 3.5))
 
 
@@ -20,15 +20,15 @@ def test_the_last_segment_ends_with_the_clip():
     assert segments([0, 0.5], [0.9] * 2, duration=0.7) == ((0.0, 0.7),)
 
 
-def test_one_weak_look_among_strong_ones_does_not_end_a_segment():
+def test_one_low_score_among_high_ones_does_not_end_a_segment():
     assert segments([0, 0.5, 1.0, 1.5, 2.0], [0.9, 0.9, 0.2, 0.9, 0.9]) == ((0.0, 2.5),)
 
 
-def test_looks_far_apart_are_not_averaged():
+def test_distant_frames_are_not_averaged():
     assert segments([0, 5], [0.9, 0.1]) == ((0.0, 0.5),)
 
 
-def test_a_score_that_only_single_looks_reach_is_found_there():
+def test_a_threshold_that_only_single_scores_reach_gives_their_segments():
     assert segments([0, 0.5, 1.0], [0.1, 0.6, 0.1]) == ((0.5, 1.0),)
 
 

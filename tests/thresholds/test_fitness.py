@@ -1,4 +1,4 @@
-"""thresholds.fitness: many sets of gates at once give what a2d.metrics gives one by one."""
+"""Scores of many sets of gates equal those that `a2d.metrics` computes one by one."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ Case = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]
 def one_by_one(
     ratios: NDArray[np.float64], truth: NDArray[np.bool_], gates: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    scores = [count(ratios >= own, truth).sample_averaged for own in gates]
+    scores = [count(ratios >= particle, truth).sample_averaged for particle in gates]
     return np.array([(score.precision, score.recall, score.f1) for score in scores]).reshape(-1, 3)
 
 
@@ -30,7 +30,7 @@ def assert_same(ratios: NDArray[np.float64], truth: NDArray[np.bool_], gates: ND
 
 @st.composite
 def tables(draw: st.DrawFn) -> Case:
-    """Ratios and gates in tenths, so that ties, 0 and 1 are common."""
+    """Draw ratios and gates in tenths, so that ties, 0 and 1 are common."""
     videos, actors, particles = draw(st.integers(1, 12)), draw(st.integers(1, 7)), draw(st.integers(1, 6))
     tenths = st.integers(0, 10).map(lambda number: number / 10)
     ratios = draw(arrays(np.float64, (videos, actors), elements=tenths))
@@ -40,12 +40,12 @@ def tables(draw: st.DrawFn) -> Case:
 
 
 @given(tables())
-def test_equals_metrics_on_any_table(case: Case) -> None:
+def test_scores_equal_metrics_on_any_table(case: Case) -> None:
     assert_same(*case)
 
 
-@pytest.mark.parametrize("videos", [1, 3782, fitness.BLOCK_CELLS + 5], ids=["one", "a2d", "more-than-a-block"])
-def test_equals_metrics_at_size(videos: int) -> None:
+@pytest.mark.parametrize("videos", [1, 3782, fitness.BLOCK_SIZE + 5], ids=["one", "a2d", "more-than-a-block"])
+def test_scores_equal_metrics_for_any_number_of_videos(videos: int) -> None:
     rng = np.random.default_rng(0)
     ratios, truth = rng.random((videos, 6)).round(2), rng.random((videos, 6)) < 0.3
     assert_same(ratios, truth, rng.random((7, 6)).round(2))
@@ -64,7 +64,7 @@ def test_blocks_do_not_change_the_scores(monkeypatch: pytest.MonkeyPatch) -> Non
     rng = np.random.default_rng(2)
     ratios, truth, gates = rng.random((50, 6)), rng.random((50, 6)) < 0.3, rng.random((33, 6))
     whole = score_gates(ratios, truth, gates)
-    monkeypatch.setattr(fitness, "BLOCK_CELLS", 1)
+    monkeypatch.setattr(fitness, "BLOCK_SIZE", 1)
     assert score_gates(ratios, truth, gates).f1.tolist() == whole.f1.tolist()
 
 
@@ -73,7 +73,7 @@ def test_blocks_do_not_change_the_scores(monkeypatch: pytest.MonkeyPatch) -> Non
     [(0.15, 0.15, True), (0.15, np.nextafter(0.15, 1), False), (0.0, 0.0, True), (0.0, 0.1, False), (1.0, 1.0, True)],
     ids=["tie", "just-above", "gate-0", "ratio-0", "both-1"],
 )
-def test_present_means_ratio_reaches_gate(ratio: float, gate: float, present: bool) -> None:
+def test_actor_is_present_if_its_ratio_reaches_the_gate(ratio: float, gate: float, present: bool) -> None:
     scores = score_gates(np.array([[ratio]]), np.array([[True]]), np.array([[gate]]))
     assert scores.recall[0] == float(present)
 
@@ -85,12 +85,12 @@ def test_f1_is_the_mean_of_the_videos_f1() -> None:
 
 
 @pytest.mark.parametrize(("videos", "particles"), [(0, 3), (4, 0)], ids=["no-video", "no-particle"])
-def test_empty(videos: int, particles: int) -> None:
+def test_scores_of_nothing_are_zero(videos: int, particles: int) -> None:
     scores = score_gates(np.zeros((videos, 6)), np.zeros((videos, 6), bool), np.zeros((particles, 6)))
     assert scores.precision.tolist() == scores.recall.tolist() == scores.f1.tolist() == [0.0] * particles
 
 
-def test_objectives_are_lower_where_scores_are_higher() -> None:
+def test_objectives_are_lower_for_higher_scores() -> None:
     scores = GateScores(np.array([0.5, 0.8]), np.array([0.5, 0.5]), np.array([0.5, 0.25]))
     assert set(OBJECTIVES) == {"precision", "prf", "f1"}
     assert OBJECTIVES["precision"](scores).tolist() == [-0.5, -0.8]
@@ -99,12 +99,12 @@ def test_objectives_are_lower_where_scores_are_higher() -> None:
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, np.nan], ids=str)
-def test_ratios_must_be_fractions(bad: float) -> None:
-    with pytest.raises(ValueError, match=r"presence ratios lie in \[0, 1\]"):
+def test_presence_table_rejects_ratios_outside_the_unit_interval(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"presence ratios must be in \[0, 1\]"):
         PresenceTable(np.array([[0.5, bad]]), np.zeros((1, 2), bool))
 
 
-def test_shapes_must_fit() -> None:
+def test_wrong_shapes_are_rejected() -> None:
     with pytest.raises(ValueError, match=r"ratios\.shape = \(2, 3\), truth\.shape = \(2, 2\)"):
         PresenceTable(np.zeros((2, 3)), np.zeros((2, 2), bool))
     with pytest.raises(ValueError, match=r"gates \(particles, 3\) were expected"):

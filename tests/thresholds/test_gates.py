@@ -1,4 +1,4 @@
-"""thresholds.gates: files come back as they went, and a file for something else is refused in one line."""
+"""Gate files round-trip, and gates for other actors or another detector are rejected in one line."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ def gates() -> Gates:
     )
 
 
-def test_round_trip(gates: Gates, tmp_path: Path) -> None:
+def test_saved_gates_are_loaded_unchanged(gates: Gates, tmp_path: Path) -> None:
     path = tmp_path / "new" / "gates.yaml"
     saved = save_gates(gates, path)
     loaded = load_gates(path)
@@ -44,13 +44,13 @@ def test_round_trip(gates: Gates, tmp_path: Path) -> None:
     assert replace(loaded, values=gates.values).__dict__ | {"values": 0} == saved.__dict__ | {"values": 0}
 
 
-def test_same_gates_same_bytes(gates: Gates, tmp_path: Path) -> None:
+def test_equal_gates_give_equal_bytes(gates: Gates, tmp_path: Path) -> None:
     first = save_gates(gates, tmp_path / "a.yaml")
     assert save_gates(load_gates(tmp_path / "a.yaml"), tmp_path / "b.yaml").sha256 == first.sha256
     assert (tmp_path / "a.yaml").read_text(encoding="utf-8").startswith("# Gates: ")
 
 
-def test_published_gates() -> None:
+def test_load_published_gates() -> None:
     paper = load_gates(PAPER_GATES_FILE)
     assert paper.actors == load_taxonomy().actor_names
     assert paper.values.tolist() == [0.1, 0.107, 0.1, 0.1, 0.161, 0.267]
@@ -66,41 +66,52 @@ def test_published_gates_match_no_detector_without_force(sha256: str | None) -> 
     assert check_gates(paper, ACTORS, detector, "paper.yaml", force=True).actors == ACTORS
 
 
-def test_present_at_the_gate_and_above(gates: Gates) -> None:
+def test_actors_are_present_from_the_gate_upwards(gates: Gates) -> None:
     ratios = np.array([[0.1, 0.1, 0.0, 1.0, 1 / 3, 0.0], [0.0, 0.2, 0.5, 0.9, 0.4, 1e-5]])
     assert gates.present(ratios).astype(int).tolist() == [[1, 0, 1, 1, 1, 0], [0, 1, 1, 0, 1, 1]]
 
 
-def test_values_cannot_be_changed(gates: Gates) -> None:
+def test_decide_returns_ratios_gates_and_margins(gates: Gates) -> None:
+    ratios = np.array([0.1, 0.1, 0.0, 0.5, 1.0, 0.0])
+    decision = gates.decide(ratios)
+    assert decision.present.tolist() == [True, False, True, False, True, False]
+    np.testing.assert_array_equal(decision.ratios, ratios)
+    np.testing.assert_array_equal(decision.gates, gates.values)
+    np.testing.assert_array_equal(decision.margins, ratios - gates.values)
+    assert (decision.margins[decision.present] >= 0).all()
+    assert (decision.margins[~decision.present] < 0).all()
+
+
+def test_values_are_read_only(gates: Gates) -> None:
     with pytest.raises(ValueError, match="read-only"):
         gates.values[0] = 0.5
 
 
-def test_check_reorders_by_name(gates: Gates) -> None:
-    turned = check_gates(gates, ACTORS[::-1], DETECTOR, "gates.yaml")
-    assert turned.actors == ACTORS[::-1]
-    assert turned.values.tolist() == gates.values[::-1].tolist()
+def test_check_gates_reorders_by_name(gates: Gates) -> None:
+    reordered = check_gates(gates, ACTORS[::-1], DETECTOR, "gates.yaml")
+    assert reordered.actors == ACTORS[::-1]
+    assert reordered.values.tolist() == gates.values[::-1].tolist()
 
 
-def test_detectors_name_does_not_count(gates: Gates) -> None:
+def test_name_of_the_detector_is_ignored(gates: Gates) -> None:
     check_gates(gates, ACTORS, replace(DETECTOR, name="renamed"), "gates.yaml")
 
 
 @pytest.mark.parametrize(
     "other", [{"sha256": "0" * 64}, {"sha256": None}, {"image_size": 640}, {"confidence": 0.25}], ids=str
 )
-def test_another_detector_needs_force(gates: Gates, other: dict[str, Any]) -> None:
+def test_another_detector_requires_force(gates: Gates, other: dict[str, Any]) -> None:
     detector = replace(DETECTOR, **other)
     with pytest.raises(GatesError) as caught:
         check_gates(gates, ACTORS, detector, "gates.yaml")
     assert str(caught.value) == (
         "gates.yaml: made for detector yolo26n fb15fb15… at image size 224, confidence 0.5; "
-        f"this run uses {detector}: tune gates for it with tune_thresholds.py, or pass --force"
+        f"this run uses {detector}: tune gates for it with tune-thresholds, or pass --force"
     )
     check_gates(gates, ACTORS, detector, "gates.yaml", force=True)
 
 
-def test_another_build_of_a_published_network_needs_no_force(gates: Gates, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_build_of_a_published_network_requires_no_force(gates: Gates, caplog: pytest.LogCaptureFixture) -> None:
     rebuilt = replace(DETECTOR, sha256="ab" * 32)
     assert check_gates(gates, ACTORS, rebuilt, "gates.yaml", published=True).actors == ACTORS
     (warning,) = caplog.messages
@@ -113,14 +124,14 @@ def test_another_build_of_a_published_network_needs_no_force(gates: Gates, caplo
     [{"name": "yolo11n"}, {"name": ""}, {"sha256": None}, {"image_size": 640}, {"confidence": 0.25}],
     ids=str,
 )
-def test_another_published_network_or_setting_needs_force(gates: Gates, other: dict[str, Any]) -> None:
+def test_another_published_network_or_setting_requires_force(gates: Gates, other: dict[str, Any]) -> None:
     detector = replace(DETECTOR, **({"sha256": "ab" * 32} | other))
     with pytest.raises(GatesError, match="made for detector yolo26n fb15fb15"):
         check_gates(gates, ACTORS, detector, "gates.yaml", published=True)
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_other_actors_are_refused_even_with_force(gates: Gates, force: bool) -> None:
+def test_other_actors_are_rejected_even_with_force(gates: Gates, force: bool) -> None:
     with pytest.raises(GatesError, match=r"made for the actors person, .*, dog; this taxonomy has person, horse"):
         check_gates(gates, ("person", "horse"), DETECTOR, "gates.yaml", force=force)
 
@@ -151,7 +162,7 @@ def test_other_actors_are_refused_even_with_force(gates: Gates, force: bool) -> 
         ({"detector": {"name": "x", "sha256": None, "image_size": "224", "confidence": 0.5}}, "image_size: a whole"),
     ],
 )
-def test_wrong_files(tmp_path: Path, changes: dict[Any, Any], message: str) -> None:
+def test_invalid_gate_files_are_rejected(tmp_path: Path, changes: dict[Any, Any], message: str) -> None:
     content = yaml.safe_load(PAPER_GATES_FILE.read_text(encoding="utf-8")) | changes
     path = tmp_path / "gates.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -162,14 +173,14 @@ def test_wrong_files(tmp_path: Path, changes: dict[Any, Any], message: str) -> N
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "gates: {person: 0.1}"], ids=["empty", "list", "broken", "few"])
-def test_not_a_gate_file(tmp_path: Path, text: str) -> None:
+def test_other_files_are_rejected(tmp_path: Path, text: str) -> None:
     path = tmp_path / "gates.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(GatesError, match=r"gates\.yaml: "):
         load_gates(path)
 
 
-def test_missing_file(tmp_path: Path) -> None:
+def test_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(GatesError, match="no such file"):
         load_gates(tmp_path / "none.yaml")
 
@@ -180,11 +191,11 @@ def test_missing_file(tmp_path: Path) -> None:
         (("a", "b"), [0.1], "one gate per actor"),
         ((), [], "one gate per actor"),
         (("a", "a"), [0.1, 0.2], "one gate per actor"),
-        (("a",), [1.5], r"the gate of 'a' should lie in \[0, 1\], it is 1.5"),
+        (("a",), [1.5], r"the gate of 'a' must be in \[0, 1\], it is 1.5"),
         (("a",), [np.nan], "it is nan"),
     ],
-    ids=["count", "none", "twice", "range", "nan"],
+    ids=["count", "none", "duplicate", "range", "nan"],
 )
-def test_gates_check_themselves(gates: Gates, actors: tuple[str, ...], values: list[float], message: str) -> None:
+def test_gates_reject_invalid_values(gates: Gates, actors: tuple[str, ...], values: list[float], message: str) -> None:
     with pytest.raises(GatesError, match=message):
         replace(gates, actors=actors, values=np.array(values))

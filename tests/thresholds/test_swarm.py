@@ -1,9 +1,10 @@
-"""thresholds.swarm: both swarms find minima, repeat, and leave no trace of pyswarms in the process."""
+"""Both swarms find minima reproducibly and leave the process as it was."""
 
 import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,109 +14,114 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from thresholds import swarm
-from thresholds.swarm import OPTIMIZERS, minimise, sample_target
+from thresholds.swarm import OPTIMIZERS, SwarmSettings, minimise, sample_target
 
+DEFAULTS = SwarmSettings("spso2011", particles=40, iterations=10, runs=4, seed=0)
 CENTRE = np.array([0.15, 0.2, 0.3])
 BOX = (np.full(3, 0.1), np.full(3, 0.4))
 
-both = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+
+
+def settings(optimizer: str, **changes: int) -> SwarmSettings:
+    return replace(DEFAULTS, optimizer=optimizer, **changes)
 
 
 def sphere(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     return ((positions - CENTRE) ** 2).sum(axis=1)
 
 
-@both
-def test_finds_the_minimum_of_a_shifted_sphere(optimizer: str) -> None:
-    result = minimise(sphere, BOX, optimizer=optimizer, iterations=80)
+@every_optimizer
+def test_minimise_finds_the_minimum_of_a_shifted_sphere(optimizer: str) -> None:
+    result = minimise(sphere, BOX, settings(optimizer, iterations=80))
     assert result.value < 1e-6
     np.testing.assert_allclose(result.position, CENTRE, atol=1e-3)
 
 
-@both
-def test_finds_a_minimum_on_the_bounds(optimizer: str) -> None:
-    result = minimise(lambda positions: positions.sum(axis=1), BOX, optimizer=optimizer, iterations=60)
+@every_optimizer
+def test_minimise_finds_a_minimum_on_the_bounds(optimizer: str) -> None:
+    result = minimise(lambda positions: positions.sum(axis=1), BOX, settings(optimizer, iterations=60))
     np.testing.assert_allclose(result.position, BOX[0], atol=1e-3)
 
 
-@both
-def test_result_fits_together(optimizer: str) -> None:
-    result = minimise(sphere, BOX, optimizer=optimizer, particles=5, iterations=7, runs=3)
+@every_optimizer
+def test_result_is_consistent(optimizer: str) -> None:
+    result = minimise(sphere, BOX, settings(optimizer, particles=5, iterations=7, runs=3))
     assert result.position.shape == (3,)
     assert result.history.shape == (3, 7)
     assert_array_equal(result.run_values, result.history[:, -1])
     assert result.value == result.run_values.min() == sphere(result.position[None])[0]
     assert (np.diff(result.history) <= 0).all()
-    assert len(set(result.run_values)) == 3, "every run should have a seed of its own"
+    assert len(set(result.run_values)) == 3, "runs must have different seeds"
 
 
-@both
-def test_evaluates_whole_swarms_inside_the_bounds(optimizer: str) -> None:
-    seen: list[NDArray[np.float64]] = []
+@every_optimizer
+def test_minimise_evaluates_whole_swarms_within_the_bounds(optimizer: str) -> None:
+    evaluated: list[NDArray[np.float64]] = []
 
     def record(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        seen.append(positions.copy())
+        evaluated.append(positions.copy())
         return sphere(positions)
 
-    minimise(record, BOX, optimizer=optimizer, particles=9, iterations=6, runs=2)
-    assert [positions.shape for positions in seen] == [(9, 3)] * 12
-    assert all(((positions >= BOX[0]) & (positions <= BOX[1])).all() for positions in seen)
+    minimise(record, BOX, settings(optimizer, particles=9, iterations=6, runs=2))
+    assert [positions.shape for positions in evaluated] == [(9, 3)] * 12
+    assert all(((positions >= BOX[0]) & (positions <= BOX[1])).all() for positions in evaluated)
 
 
-@both
-def test_same_seed_same_result(optimizer: str) -> None:
-    first, again, other = (minimise(sphere, BOX, optimizer=optimizer, seed=seed) for seed in (5, 5, 6))
+@every_optimizer
+def test_equal_seeds_give_equal_results(optimizer: str) -> None:
+    first, again, other = (minimise(sphere, BOX, settings(optimizer, seed=seed)) for seed in (5, 5, 6))
     assert_array_equal(first.position, again.position)
     assert_array_equal(first.history, again.history)
     assert (first.history != other.history).any()
 
 
-@both
+@every_optimizer
 @pytest.mark.parametrize("fails", [False, True], ids=["finishes", "raises"])
-def test_callers_generator_and_environment_are_left_alone(
+def test_global_generator_and_environment_are_preserved(
     optimizer: str, fails: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LOG_CFG", "the caller's own")
+    monkeypatch.setenv("LOG_CFG", "set by the caller")
     np.random.seed(1)
     expected = np.random.random(3)
     np.random.seed(1)
     if fails:
         with pytest.raises(ZeroDivisionError):
-            minimise(lambda positions: positions / 0 if 1 // 0 else positions, BOX, optimizer=optimizer)
+            minimise(lambda positions: positions / 0 if 1 // 0 else positions, BOX, settings(optimizer))
     else:
-        minimise(sphere, BOX, optimizer=optimizer)
+        minimise(sphere, BOX, settings(optimizer))
     assert_array_equal(np.random.random(3), expected)
-    assert os.environ["LOG_CFG"] == "the caller's own"
+    assert os.environ["LOG_CFG"] == "set by the caller"
 
 
-@both
+@every_optimizer
 @pytest.mark.parametrize(("particles", "iterations"), [(1, 1), (1, 4), (2, 3)])
-def test_smallest_swarms(optimizer: str, particles: int, iterations: int) -> None:
-    result = minimise(sphere, BOX, optimizer=optimizer, particles=particles, iterations=iterations, runs=1)
+def test_minimise_with_the_smallest_swarms(optimizer: str, particles: int, iterations: int) -> None:
+    result = minimise(sphere, BOX, settings(optimizer, particles=particles, iterations=iterations, runs=1))
     assert result.history.shape == (1, iterations)
 
 
-@both
-def test_bounds_may_meet(optimizer: str) -> None:
+@every_optimizer
+def test_bounds_may_be_equal(optimizer: str) -> None:
     point = np.array([0.2, 0.2, 0.2])
-    assert_array_equal(minimise(sphere, (point, point), optimizer=optimizer).position, point)
+    assert_array_equal(minimise(sphere, (point, point), settings(optimizer)).position, point)
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 6])
-def test_targets_fill_the_ball(dimensions: int) -> None:
+def test_targets_are_uniform_in_the_ball(dimensions: int) -> None:
     rng = np.random.default_rng(0)
-    own, best = np.full((20_000, dimensions), 2.0), np.full((20_000, dimensions), 3.0)
-    targets = sample_target(np.zeros_like(own), own, best, rng)
-    centre = swarm.ATTRACTION * (own + best)[0] / 3
+    personal, best = np.full((20_000, dimensions), 2.0), np.full((20_000, dimensions), 3.0)
+    targets = sample_target(np.zeros_like(personal), personal, best, rng)
+    centre = swarm.ATTRACTION * (personal + best)[0] / 3
     radius = np.linalg.norm(centre)
     depths = np.linalg.norm(targets - centre, axis=1) / radius
     assert depths.max() <= 1 + 1e-12
-    # Uniform over the volume: the share of points below a depth r is r^dimensions.
+    # Uniform over the volume: the share of points within a relative distance r is r^dimensions.
     np.testing.assert_allclose((depths < 0.5 ** (1 / dimensions)).mean(), 0.5, atol=0.02)
     np.testing.assert_allclose(targets.mean(axis=0), centre, atol=0.05)
 
 
-def test_target_of_the_neighbourhoods_best() -> None:
+def test_target_of_the_best_particle_of_a_neighbourhood() -> None:
     best = np.array([[2.0, 0.0]])
     targets = np.vstack([sample_target(0 * best, best, best, np.random.default_rng(seed)) for seed in range(200)])
     centre = swarm.ATTRACTION * best / 2
@@ -124,25 +130,25 @@ def test_target_of_the_neighbourhoods_best() -> None:
     assert depths.max() > 0.9 * swarm.ATTRACTION
 
 
-def test_target_of_a_particle_that_is_where_all_want_to_be() -> None:
-    place = np.full((1, 3), 0.25)
-    assert_array_equal(sample_target(place, place, place, np.random.default_rng(0)), place)
+def test_target_of_a_particle_at_all_best_positions() -> None:
+    position = np.full((1, 3), 0.25)
+    assert_array_equal(sample_target(position, position, position, np.random.default_rng(0)), position)
 
 
-def test_informants_are_self_and_a_few_drawn() -> None:
+def test_informants_are_the_particle_itself_and_a_few_drawn_ones() -> None:
     informants = swarm._draw_informants(40, np.random.default_rng(0))
-    assert all(particle in own for particle, own in enumerate(informants))
+    assert all(particle in indices for particle, indices in enumerate(informants))
     assert 2 * 40 < sum(map(len, informants)) <= 4 * 40
 
 
-def test_only_the_component_that_hits_turns_round() -> None:
+def test_only_velocity_components_at_a_bound_are_reversed() -> None:
     class Swarm:
         position = np.array([[0.2, 0.39]])
         velocity = np.array([[0.02, 0.2]])
         pbest_pos = best_pos = position
 
     box = swarm._Box(np.full(2, 0.1), np.full(2, 0.4))
-    swarm._move(Swarm, box, lambda wanted, bounds: wanted.clip(*bounds), np.random.default_rng(0))
+    swarm._move(Swarm, box, lambda position, bounds: position.clip(*bounds), np.random.default_rng(0))
     np.testing.assert_allclose(Swarm.position, [[0.2 + swarm.INERTIA * 0.02, 0.4]])
     np.testing.assert_allclose(Swarm.velocity, [[swarm.INERTIA * 0.02, -0.5 * swarm.INERTIA * 0.2]])
 
@@ -155,6 +161,17 @@ def test_only_the_component_that_hits_turns_round() -> None:
         ({"iterations": 0}, "iterations: at least 1"),
         ({"runs": 0}, "runs: at least 1"),
         ({"seed": -1}, "seed: a whole number from 0"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_swarm_settings_reject_invalid_values(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(DEFAULTS, **changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
         ({"bounds": (BOX[1], BOX[0])}, "lower <= upper"),
         ({"bounds": (BOX[0], BOX[1][:2])}, "bounds \\(dimensions,\\) were expected"),
         ({"objective": lambda positions: positions}, "finite values"),
@@ -162,9 +179,9 @@ def test_only_the_component_that_hits_turns_round() -> None:
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_wrong_arguments(changed: dict[str, Any], message: str) -> None:
+def test_minimise_rejects_invalid_arguments(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        minimise(**{"objective": sphere, "bounds": BOX, **changed})
+        minimise(**{"objective": sphere, "bounds": BOX, "settings": DEFAULTS, **changed})
 
 
 SILENCE_CHECK = """
@@ -173,21 +190,21 @@ SILENCE_CHECK = """
     logging.root.addHandler(handler)
     logging.root.setLevel(logging.ERROR)
 
-    def untouched() -> None:
+    def is_unchanged() -> bool:
         root = logging.root
         return root.handlers == [handler] and root.level == logging.ERROR and "LOG_CFG" not in os.environ
 
-    from thresholds.swarm import OPTIMIZERS, minimise
-    assert "pyswarms" not in sys.modules, "importing thresholds.swarm should be cheap"
+    from thresholds.swarm import OPTIMIZERS, SwarmSettings, minimise
+    assert "pyswarms" not in sys.modules, "importing thresholds.swarm must not load pyswarms"
     for optimizer in OPTIMIZERS:
-        minimise(lambda positions: positions.sum(axis=1), ([0.0], [1.0]), optimizer=optimizer, particles=4, runs=2)
-        assert untouched(), optimizer
+        minimise(lambda positions: positions.sum(axis=1), ([0.0], [1.0]), SwarmSettings(optimizer, 4, 10, 2, 0))
+        assert is_unchanged(), optimizer
     assert "pyswarms" in sys.modules
     assert os.listdir() == [], os.listdir()
 """
 
 
-def test_pyswarms_leaves_no_log_and_no_handler(tmp_path: Path) -> None:
+def test_pyswarms_adds_no_log_file_and_no_handler(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     environment = {key: value for key, value in os.environ.items() if key != "LOG_CFG"} | {"PYTHONPATH": str(root)}
     command = [sys.executable, "-c", textwrap.dedent(SILENCE_CHECK)]

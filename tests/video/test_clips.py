@@ -20,9 +20,14 @@ def test_import_loads_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", heavy], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", KIT_CLIPS)
-def test_kit_clips_are_decoded_completely_and_by_index(kit: Path, name: str) -> None:
-    clip = kit / "clips" / name
+@pytest.fixture(params=["demo", *KIT_CLIPS])
+def long_clip(request, demo_clip: Path) -> Path:
+    """The demo clip, or a real one."""
+    return demo_clip if request.param == "demo" else request.getfixturevalue("kit") / "clips" / request.param
+
+
+def test_long_clips_are_decoded_completely_and_by_index(long_clip: Path) -> None:
+    clip = long_clip
     with av.open(str(clip)) as container:
         kinds = [frame.pict_type for frame in container.decode(video=0)]
         expected = container.streams.video[0].frames
@@ -139,7 +144,7 @@ def test_frame_batch_checks_shapes_and_has_a_short_repr(batch: FrameBatch) -> No
         replace(batch, images=np.zeros((3, 48, 64), np.uint8))
 
 
-def test_frames_can_be_converted_by_several_threads(kit):
+def test_frames_can_be_converted_by_several_threads(demo_clip):
     """The decoder's thread converts the detector's input while the heads convert earlier frames."""
     code = (
         "import sys; from pathlib import Path; from concurrent.futures import ThreadPoolExecutor; "
@@ -147,7 +152,7 @@ def test_frames_can_be_converted_by_several_threads(kit):
         "pool = ThreadPoolExecutor(4); print(len({image.tobytes() for image in pool.map(lambda f: f.image(), frames)}))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(kit / "clips" / "cat-none__yrcong-puff.mp4")],
+        [sys.executable, "-c", code, str(demo_clip)],
         cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
         text=True,

@@ -105,8 +105,8 @@ def test_mp4_truncated_between_frames_is_detected(tmp_path: Path) -> None:
     assert "12 of 20" in message
 
 
-def test_mp4_without_sample_table_is_rejected(kit: Path, tmp_path: Path) -> None:
-    clip = cut_file(remux(kit / "clips" / KIT_CLIPS[1], tmp_path / "cut.mp4"))
+def test_mp4_without_sample_table_is_rejected(demo_clip: Path, tmp_path: Path) -> None:
+    clip = cut_file(remux(demo_clip, tmp_path / "cut.mp4"))
     with pytest.raises(ClipError, match="not a video that can be read"):
         read_all(clip)
 

@@ -9,15 +9,22 @@ from video.clips import decode_frames
 from video.yuv import resize_yuv, yuv_to_bgr_matrix
 
 SIZE = (224, 126)
-CLIPS = {
+KIT_CLIPS = {
     "unmarked": "dog-walking__ground-a-video-dog-walking.mp4",
     "BT.709": "car-running__intel-iot-devkit-person-bicycle-car-detection.mp4",
 }
 
 
-@pytest.mark.parametrize("name", CLIPS.values(), ids=CLIPS)
-def test_resized_frames_equal_resized_images_up_to_rounding(kit, name):
-    frame = next(decode_frames(kit / "clips" / name))
+@pytest.fixture(params=["demo", *KIT_CLIPS])
+def frame(request, demo_clip):
+    """The first frame of the demo clip, or of a real one."""
+    clip = demo_clip
+    if request.param != "demo":
+        clip = request.getfixturevalue("kit") / "clips" / KIT_CLIPS[request.param]
+    return next(decode_frames(clip))
+
+
+def test_resized_frames_equal_resized_images_up_to_rounding(frame):
     whole = cv2.resize(frame.image(), SIZE, interpolation=cv2.INTER_LINEAR)
     small = frame.image(SIZE)
     assert small.shape == (126, 224, 3)

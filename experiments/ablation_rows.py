@@ -1,0 +1,115 @@
+"""Rows of the ablation: from the published recipe to the shipped heads, and single changes to the shipped heads."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from action_heads.backbones import find_backbone
+from action_heads.input_kinds import BOTH, CROP, WHOLE_FRAME
+from action_heads.label_decision import to_probabilities
+from action_heads.model import Trunk, load_trunk
+from action_heads.tuning_modes import ALL
+from experiments.experiment_setup import HeadVariant
+from experiments.label_decision import MOST_LIKELY_ONLY, LabelDecision
+from experiments.learners import mix_features, repeat_rare_labels
+
+STEPS = "step by step"
+ALTERNATIVES = "one change to the shipped heads"
+LIMITS = "less data and perfect stages"
+BASELINES = "trivial baselines"
+PARTS = (STEPS, ALTERNATIVES, LIMITS, BASELINES)
+
+PUBLISHED = "published recipe"
+SHIPPED = "and auxiliary data from other animals (shipped)"
+PUBLISHED_SAMPLING_SECONDS = 1.5  # 3 to 5 frames are labelled per clip in A2D
+BACKBONE = "efficientnet_lite0"
+TRAIN_SHARES = (0.25, 0.5, 0.75)
+
+TRUE_ACTORS, TRUE_ACTIONS = "actors", "actions"
+MOST_LIKELY_DECISION = LabelDecision(threshold=MOST_LIKELY_ONLY)
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """One row of the table.
+
+    Attributes:
+        part: The part of the table, one of `PARTS`.
+        name: What is changed, compared with the previous row (in `STEPS`) or with the shipped heads.
+        variant: How the heads are trained.
+        decision: How labels are decided.
+        oracle: `TRUE_ACTORS` or `TRUE_ACTIONS` if those are given; otherwise empty.
+        train_share: Share of the train sources to train on, in (0, 1].
+    """
+
+    part: str
+    name: str
+    variant: HeadVariant
+    decision: LabelDecision = field(default_factory=LabelDecision)
+    oracle: str = ""
+    train_share: float = 1.0
+
+
+def make_rows(seed: int) -> list[AblationRow]:
+    """Create the rows that have heads; rows with the same heads share the `HeadVariant` object.
+
+    Args:
+        seed: Seed of the trunk's random weights, if it has any.
+    """
+    trunk = load_trunk("embedded", find_backbone(BACKBONE), seed)
+    steps = [AblationRow(STEPS, name, variant) for name, variant in _make_steps(trunk).items()]
+    shipped = steps[-1].variant
+    return [
+        *steps[:1],
+        AblationRow(STEPS, f"{PUBLISHED}, threshold 0.5", steps[0].variant, LabelDecision(threshold=0.5)),
+        AblationRow(STEPS, f"{PUBLISHED}, most likely action only", steps[0].variant, MOST_LIKELY_DECISION),
+        *steps[1:],
+        *(AblationRow(ALTERNATIVES, name, variant) for name, variant in _make_alternatives(shipped).items()),
+        *(AblationRow(ALTERNATIVES, name, shipped, decision) for name, decision in _make_decisions().items()),
+        *(AblationRow(LIMITS, f"{share:.0%} of the sources", shipped, train_share=share) for share in TRAIN_SHARES),
+        AblationRow(LIMITS, "true actors instead of the gates", shipped, oracle=TRUE_ACTORS),
+        AblationRow(LIMITS, "true actions behind the gates", shipped, oracle=TRUE_ACTIONS),
+    ]
+
+
+def _make_steps(trunk: Trunk) -> dict[str, HeadVariant]:
+    shipped = HeadVariant(trunk)
+    plain = replace(shipped, auxiliary_weight=0, calibrated=False)
+    return {
+        PUBLISHED: replace(
+            shipped, input_kind=WHOLE_FRAME, tuning_mode=ALL, sample_every_seconds=PUBLISHED_SAMPLING_SECONDS
+        ),
+        "frozen trunk, logistic regression on all labels": replace(plain, input_kind=WHOLE_FRAME),
+        "crop with context instead of the whole frame": replace(plain, input_kind=CROP),
+        "whole frame and crop": replace(plain, input_kind=BOTH),
+        "and motion, of the most confident boxes": replace(plain, track=False, camera=False),
+        "motion of one track, without the camera's": plain,
+        "and temperature scaling": replace(shipped, auxiliary_weight=0),
+        SHIPPED: shipped,
+    }
+
+
+def _make_alternatives(shipped: HeadVariant) -> dict[str, HeadVariant]:
+    return {
+        "camera motion not subtracted": replace(shipped, camera=False),
+        "no tracking": replace(shipped, track=False),
+        "and changes of the crop's features": replace(shipped, feature_changes=True),
+        "up to three boxes per frame": replace(shipped, boxes_per_frame=3),
+        "and mirror images in prediction": replace(shipped, mirrored=True),
+        "mixup of features": replace(shipped, auxiliary_weight=0, augment=mix_features),
+        "rare labels count twice": replace(shipped, auxiliary_weight=0, augment=repeat_rare_labels),
+        "one threshold per label": replace(shipped, per_label_thresholds=True),
+        "a frame every 1.5 s": replace(shipped, sample_every_seconds=PUBLISHED_SAMPLING_SECONDS),
+    }
+
+
+def _make_decisions() -> dict[str, LabelDecision]:
+    return {
+        "most likely action only": MOST_LIKELY_DECISION,
+        "frames: mean of probabilities": LabelDecision(lambda logits: to_probabilities(logits).mean(axis=0)),
+        "frames: mean of the top three": LabelDecision(
+            lambda logits: to_probabilities(np.sort(logits, axis=0)[-3:].mean(axis=0))
+        ),
+        "frames: maximum": LabelDecision(lambda logits: to_probabilities(logits.max(axis=0))),
+        "frames: noisy-or": LabelDecision(lambda logits: 1 - np.prod(1 - to_probabilities(logits), axis=0)),
+    }

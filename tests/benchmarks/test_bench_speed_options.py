@@ -1,0 +1,47 @@
+"""Benchmark of the speed options."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import bench_speed_options
+from benchmarks.bench_speed_options import BASELINE, measure_changes
+
+
+def test_changes_of_presence_ratios_are_summarized():
+    baseline = np.array([[0.5, 0.0], [0.2, 1.0]])
+    ratios = np.array([[0.505, 0.0], [0.1, 1.0]])
+    assert measure_changes(ratios, baseline, np.array([0.15, 0.5])) == {
+        "mean_change": pytest.approx(0.0262, abs=1e-4),
+        "max_change": 0.1,
+        "share_within_0.01": 0.75,
+        "gate_decisions_changed": 1,
+    }
+
+
+def test_speed_options_are_measured(people_clip, tmp_path, monkeypatch):
+    (tmp_path / "clips.csv").write_text(f"file,labels,split\n{people_clip},adult-walking,test\n")
+    make_configs = bench_speed_options.make_configs
+    monkeypatch.setattr(
+        bench_speed_options,
+        "make_configs",
+        lambda *given: {name: make_configs(*given)[name] for name in (BASELINE, "--stride 5")},
+    )
+    command = ["--data", str(tmp_path / "clips.csv"), "--repeats", "1", "--calibrate-on", "test"]
+    assert bench_speed_options.main([*command, "--out", str(tmp_path / "report.json")]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["detector"], report["clips"], report["timed_clips"]) == ("embedded", 1, 1)
+    assert list(report["rows"]) == [BASELINE, "--stride 5"]
+    baseline = report["rows"][BASELINE]
+    assert (baseline["speedup"], baseline["mean_change"], baseline["share_within_0.01"]) == (1, 0, 1)
+    for row in report["rows"].values():  # people are in all frames
+        assert (row["max_change"], row["gate_decisions_changed"], row["gates_f1"]) == (0, 0, 1)
+
+
+def test_unreadable_clips_are_errors(taxonomy, tmp_path):
+    from common.errors import ClipError
+    from pipeline.config import TaggerConfig
+
+    with pytest.raises(ClipError, match="absent"):
+        bench_speed_options.presence_ratios(TaggerConfig(device="cpu"), [tmp_path / "absent.mp4"], taxonomy)
