@@ -35,9 +35,9 @@ class TrunkManifest:
     licence: str
 
 
-def trunk_path(backbone: str, folder: Path | None = None) -> Path:
-    """Return the path of a backbone's trunk in a folder, by default the folder of embedded trunks."""
-    return (folder or EMBEDDED_FOLDER) / f"trunk_{backbone}.safetensors"
+def trunk_path(backbone: str) -> Path:
+    """Return the path of a backbone's embedded trunk."""
+    return EMBEDDED_FOLDER / f"trunk_{backbone}.safetensors"
 
 
 def save_trunk(path: Path, tensors: "Mapping[str, Tensor]", manifest: TrunkManifest, eight_bits: bool = False) -> None:

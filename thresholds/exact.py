@@ -23,12 +23,10 @@ class ExactResult:
     Attributes:
         gates: Shape (actors,), each half-way between two neighbouring observed ratios.
         value: The objective at these gates, lower is better.
-        start_values: The objective reached from each start, shape (starts,).
     """
 
     gates: NDArray[np.float64]
     value: float
-    start_values: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def coordinate_search(
             candidate_value = _value(table, objective, candidate)
             if candidate_value < value - MIN_GAIN:
                 gates, value, improved = candidate, candidate_value, True
-    return ExactResult(gates, value, np.array([value]))
+    return ExactResult(gates, value)
 
 
 def best_gate(
@@ -136,9 +134,7 @@ def search(
     initial_gates = rng.uniform(lower, upper, (starts, table.actors))
     initial_gates[0] = np.clip(UNIFORM_GATE, lower, upper)
     results = [coordinate_search(table, objective, start, bounds) for start in initial_gates]
-    values = np.array([result.value for result in results])
-    best = results[int(values.argmin())]
-    return ExactResult(best.gates, best.value, values)
+    return min(results, key=lambda result: result.value)
 
 
 def _sort_column(ratios: NDArray[np.float64], bounds: tuple[float, float]) -> _Column:

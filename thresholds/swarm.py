@@ -72,13 +72,11 @@ class SwarmResult:
     Attributes:
         position: Best position of all runs, shape (dimensions,).
         value: The objective at this position.
-        run_values: Best value of each run, shape (runs,).
         history: Best value up to each iteration, shape (runs, iterations).
     """
 
     position: FloatArray
     value: float
-    run_values: FloatArray
     history: FloatArray
 
 
@@ -116,7 +114,7 @@ def minimise(objective: SwarmObjective, bounds: tuple[FloatArray, FloatArray], s
         settings: Size of the search.
 
     Returns:
-        The best position, and the values of all runs.
+        The best position, and the history of all runs.
 
     Raises:
         ValueError: If the bounds are invalid, or the objective's values have another shape or are not finite.
@@ -130,7 +128,7 @@ def minimise(objective: SwarmObjective, bounds: tuple[FloatArray, FloatArray], s
             runs.append(run_swarm(_checked(objective), box, settings.particles, settings.iterations, rng))
     history = np.stack([run.history for run in runs])
     best = int(history[:, -1].argmin())
-    return SwarmResult(runs[best].position, float(history[best, -1]), history[:, -1].copy(), history)
+    return SwarmResult(runs[best].position, float(history[best, -1]), history)
 
 
 def _checked(objective: SwarmObjective) -> SwarmObjective:

@@ -51,15 +51,11 @@ class TunedGates:
 
     Attributes:
         values: The gates, shape (actors,).
-        objective_value: The objective at these gates, lower is better.
         reached: Sample-averaged scores of these gates on the table that they were tuned on.
-        run_values: Best value of each run of the swarm, or of each start of the exact search, shape (runs,).
     """
 
     values: NDArray[np.float64]
-    objective_value: float
     reached: Scores
-    run_values: NDArray[np.float64]
 
 
 def tune(table: PresenceTable, objective: str, settings: SearchSettings) -> TunedGates:
@@ -86,7 +82,7 @@ def tune(table: PresenceTable, objective: str, settings: SearchSettings) -> Tune
         optimum = exact.search(
             table, OBJECTIVES[objective], starts=settings.runs, seed=settings.seed, bounds=settings.bounds
         )
-        return _describe(table, optimum.gates, optimum.value, optimum.start_values)
+        return _describe(table, optimum.gates)
 
     def evaluate(gates: NDArray[np.float64]) -> NDArray[np.float64]:
         return OBJECTIVES[objective](score_gates(table.ratios, table.truth, gates))
@@ -97,7 +93,7 @@ def tune(table: PresenceTable, objective: str, settings: SearchSettings) -> Tune
         settings.optimizer, settings.particles, settings.iterations, settings.runs, settings.seed
     )
     found = swarm.minimise(evaluate, box, swarm_settings)
-    return _describe(table, found.position, found.value, found.run_values)
+    return _describe(table, found.position)
 
 
 def gates_on_bound(values: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.bool_]:
@@ -117,8 +113,5 @@ def gates_on_bound(values: NDArray[np.float64], bounds: tuple[float, float]) -> 
     return (values <= lower) | (values >= upper)
 
 
-def _describe(
-    table: PresenceTable, values: NDArray[np.float64], value: float, run_values: NDArray[np.float64]
-) -> TunedGates:
-    reached = score_gates(table.ratios, table.truth, values[None]).of_particle(0)
-    return TunedGates(values, value, reached, run_values)
+def _describe(table: PresenceTable, values: NDArray[np.float64]) -> TunedGates:
+    return TunedGates(values, score_gates(table.ratios, table.truth, values[None]).of_particle(0))

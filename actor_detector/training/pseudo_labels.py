@@ -22,6 +22,7 @@ from video.image_files import read_image, read_image_size
 
 FUSION_IOU = 0.55  # intersection over union from which two boxes of one actor are fused
 MIN_FUSED_CONFIDENCE = 0.15  # fused boxes with a lower confidence are dropped
+BATCH_SIZE = 16  # images per call of a teacher
 
 
 class ImageDetector(Protocol):
@@ -59,7 +60,6 @@ def label_images(
     images: Sequence[Path],
     teachers: Sequence[ImageDetector],
     labels: Path,
-    batch_size: int = 16,
     progress: Progress = no_progress,
 ) -> list[PseudoLabelledImage]:
     """Label images with the teachers, except those that the label file contains already.
@@ -69,7 +69,6 @@ def label_images(
         teachers: Detectors of the same taxonomy's actors.
         labels: JSON lines, one per image: `file`, `boxes`, `confidence`, `actors`. Written batch by batch, so that an
             interrupted labelling can be resumed.
-        batch_size: Images per call of a teacher.
         progress: Shows the progress.
 
     Returns:
@@ -83,8 +82,8 @@ def label_images(
     missing.sort(key=read_image_size)  # batches of one shape need less padding
     labels.parent.mkdir(parents=True, exist_ok=True)
     with labels.open("a", encoding="utf-8") as file:
-        for start in progress(range(0, len(missing), batch_size), "labelling", "batch"):
-            paths = missing[start : start + batch_size]
+        for start in progress(range(0, len(missing), BATCH_SIZE), "labelling", "batch"):
+            paths = missing[start : start + BATCH_SIZE]
             fused = _detect_and_fuse([read_image(path) for path in paths], teachers)
             for path, detections in zip(paths, fused, strict=True):
                 labelled[path.name] = detections

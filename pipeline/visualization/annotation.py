@@ -215,12 +215,12 @@ def _draw_bar(
     """Draw an actor's presence ratio as a bar, and its gate as a tick."""
     begin, end = ends
     half = 4 * unit
-    rectangle(strip, begin, middle - half, end, middle + half, TRACK, half)
+    rectangle(strip, (begin, middle - half, end, middle + half), TRACK, half)
     if evidence.presence > 0:
         reached = begin + max(evidence.presence * (end - begin), 2 * half)
-        rectangle(strip, begin, middle - half, reached, middle + half, color if evidence.present else FAINT, half)
+        rectangle(strip, (begin, middle - half, reached, middle + half), color if evidence.present else FAINT, half)
     gate = begin + evidence.gate * (end - begin)
-    rectangle(strip, gate - unit, middle - 7 * unit, gate + unit, middle + 7 * unit, PLAIN, unit)
+    rectangle(strip, (gate - unit, middle - 7 * unit, gate + unit, middle + 7 * unit), PLAIN, unit)
 
 
 def _images(first: FrameBatch, others: Iterable[FrameBatch]) -> Iterable[NDArray[np.uint8]]:

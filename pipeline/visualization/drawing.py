@@ -27,11 +27,11 @@ def text(image: Image, words: str, left: float, middle: float, color: Color, siz
     cv2.putText(image, words, origin, cv2.FONT_HERSHEY_SIMPLEX, size, color, _stroke(size), cv2.LINE_AA)
 
 
-def rectangle(image: Image, left: float, top: float, right: float, bottom: float, color: Color, radius: float) -> None:
-    """Fill a rectangle with round corners."""
+def rectangle(image: Image, corners: tuple[float, float, float, float], color: Color, radius: float) -> None:
+    """Fill a rectangle with round corners; corners are x1 y1 x2 y2 in pixels."""
     import cv2
 
-    x1, y1, x2, y2 = round(left), round(top), round(right), round(bottom)
+    x1, y1, x2, y2 = (round(value) for value in corners)
     r = max(0, min(round(radius), (x2 - x1) // 2, (y2 - y1) // 2))
     cv2.rectangle(image, (x1 + r, y1), (x2 - r, y2), color, cv2.FILLED)
     cv2.rectangle(image, (x1, y1 + r), (x2, y2 - r), color, cv2.FILLED)
@@ -47,7 +47,7 @@ def chip_width(words: str, unit: float) -> float:
 def chip(image: Image, words: str, left: float, middle: float, color: Color, unit: float) -> float:
     """Draw text on a coloured background with round ends, and return its width in pixels."""
     width, half = chip_width(words, unit), 12 * unit
-    rectangle(image, left, middle - half, left + width, middle + half, color, half)
+    rectangle(image, (left, middle - half, left + width, middle + half), color, half)
     text(image, words, left + 9 * unit, middle, ink_on(color), FONT_SCALE * unit)
     return width
 
@@ -77,7 +77,7 @@ def box(
     tag_width, tag_height = text_width(label, size) + 10 * unit, (16 if faint else 20) * unit
     left = min(max(x1 - stroke // 2, 0), max(width - tag_width - 1, 0))
     top = y1 - tag_height if y1 >= tag_height else y1
-    rectangle(image, left, top, left + tag_width, top + tag_height, DARK if faint else color, 3 * unit)
+    rectangle(image, (left, top, left + tag_width, top + tag_height), DARK if faint else color, 3 * unit)
     text(image, label, left + 5 * unit, top + tag_height / 2, color if faint else ink_on(color), size)
 
 

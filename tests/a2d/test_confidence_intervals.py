@@ -10,7 +10,7 @@ def test_sources_are_resampled_as_a_whole():
     assert bootstrap_f1(predicted, actual, ["one"] * 6, seed=0) == (
         0.5,
         0.5,
-    )  # with one source, all resamples are equal
+    )  # all resamples are equal
     assert bootstrap_f1(predicted, actual, ["one"] * 3 + ["other"] * 3, seed=0) == (0.0, 1.0)
 
 

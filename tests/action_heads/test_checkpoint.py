@@ -75,9 +75,10 @@ def test_file_contains_only_the_tensors_that_training_could_change(heads, taxono
 
 def test_head_on_another_trunk_is_rejected_with_both_hashes(heads, taxonomy, tmp_path, monkeypatch):
     trunk = trunk_files.trunk_path("efficientnet_lite0")
-    copy = trunk_files.trunk_path("efficientnet_lite0", tmp_path)
+    copy = tmp_path / trunk.name
     shutil.copy(trunk, copy)
     monkeypatch.setattr(trunk_files, "EMBEDDED_FOLDER", tmp_path)
+    assert trunk_files.trunk_path("efficientnet_lite0") == copy
     load_head(head_path(heads, "dog"), taxonomy.actor("dog"))
     network = load_trunk("embedded", find_backbone("efficientnet_lite0"))
     manifest = trunk_files.TrunkManifest("efficientnet_lite0", network.preprocessing.to_dict(), "another", "none")

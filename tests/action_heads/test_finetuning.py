@@ -83,7 +83,9 @@ def test_training_is_determined_by_the_seed(frames, trunk):
 
 def test_training_on_a_single_frame_is_possible(frames, trunk):
     one = LabelledFrames(frames.images[:1], frames.targets[:1])
-    assert train_head(one, trunk, FinetuningPlan(adjust_recipe(DEFAULT, epochs=1))) is not None
+    network = train_head(one, trunk, FinetuningPlan(adjust_recipe(DEFAULT, epochs=1)))
+    assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
+    assert np.isfinite(predict_frames(network, one, SMALL)).all()
 
 
 def test_infinite_or_nan_loss_stops_the_training(frames, trunk):

@@ -180,19 +180,19 @@ def as_auxiliary(features, weight=1.0, known=None):
 
 
 def test_auxiliary_samples_improve_the_fit_according_to_their_weight():
-    own, others, unseen = (make_features(samples=samples, noise=4) for samples in (4, 60, 90))
+    primary, others, unseen = (make_features(samples=samples, noise=4) for samples in (4, 60, 90))
     scores = [
-        score_samples(fit_for_c_values(own, [10.0], auxiliary)[0].logits(unseen.values[:, 0]), unseen)
+        score_samples(fit_for_c_values(primary, [10.0], auxiliary)[0].logits(unseen.values[:, 0]), unseen)
         for auxiliary in (None, as_auxiliary(others, 0.3))
     ]
     assert scores[1] > scores[0] + 0.1
-    (alone,), (helped,) = fit_for_c_values(own, [1.0]), fit_for_c_values(own, [1.0], as_auxiliary(others, 1e-9))
+    (alone,), (helped,) = fit_for_c_values(primary, [1.0]), fit_for_c_values(primary, [1.0], as_auxiliary(others, 1e-9))
     np.testing.assert_allclose(helped.weight, alone.weight, atol=1e-4)
 
 
 def test_auxiliary_weight_is_equivalent_to_copies():
     """A weight of 2 has the same effect as two copies of each auxiliary sample."""
-    own, others = make_features(samples=9, seed=0), make_features(samples=6, seed=1)
+    primary, others = make_features(samples=9, seed=0), make_features(samples=6, seed=1)
     twice = replace(
         others,
         values=np.concatenate([others.values] * 2),
@@ -201,17 +201,20 @@ def test_auxiliary_weight_is_equivalent_to_copies():
         groups=np.concatenate([others.groups] * 2),
     )
     (one,), (two,) = (
-        fit_for_c_values(own, [1.0], as_auxiliary(others, 2.0)),
-        fit_for_c_values(own, [1.0], as_auxiliary(twice, 1.0)),
+        fit_for_c_values(primary, [1.0], as_auxiliary(others, 2.0)),
+        fit_for_c_values(primary, [1.0], as_auxiliary(twice, 1.0)),
     )
     np.testing.assert_allclose(one.weight, two.weight, atol=2e-3)
 
 
 def test_labels_with_unknown_auxiliary_targets_are_not_affected():
-    own, others = make_features(samples=12, seed=0), make_features(samples=30, seed=1)
+    primary, others = make_features(samples=12, seed=0), make_features(samples=30, seed=1)
     known = np.tile([True, False, True], (len(others), 1))
-    (alone,), (helped,) = fit_for_c_values(own, [3.0]), fit_for_c_values(own, [3.0], as_auxiliary(others, 1.0, known))
-    values = own.values[:, 0]
+    (alone,), (helped,) = (
+        fit_for_c_values(primary, [3.0]),
+        fit_for_c_values(primary, [3.0], as_auxiliary(others, 1.0, known)),
+    )
+    values = primary.values[:, 0]
     np.testing.assert_allclose(helped.logits(values)[:, 1], alone.logits(values)[:, 1], atol=0.02)
     assert np.abs(helped.logits(values)[:, 0] - alone.logits(values)[:, 0]).max() > 0.1
 
@@ -221,10 +224,10 @@ def test_auxiliary_samples_of_held_out_sources_are_left_out():
     rng = np.random.default_rng(0)
     values = rng.normal(size=(40, 2, 300)).astype(np.float32)  # noise: only a memorized sample can be predicted
     targets = np.eye(2, dtype=bool)[rng.integers(0, 2, 40)]
-    own = LabelledFeatures(values, targets, np.arange(40), np.array([f"s{n}" for n in range(40)]))
-    honest = predict_held_out(own, AuxiliaryFeatures(own, np.ones((40, 2), bool), 1.0))[C_VALUES[-1]]
-    leaky = predict_held_out(own, as_auxiliary(own))[C_VALUES[-1]]
-    assert score_samples(honest, own) < 0.8 < score_samples(leaky, own)
+    primary = LabelledFeatures(values, targets, np.arange(40), np.array([f"s{n}" for n in range(40)]))
+    honest = predict_held_out(primary, AuxiliaryFeatures(primary, np.ones((40, 2), bool), 1.0))[C_VALUES[-1]]
+    leaky = predict_held_out(primary, as_auxiliary(primary))[C_VALUES[-1]]
+    assert score_samples(honest, primary) < 0.8 < score_samples(leaky, primary)
 
 
 def test_overconfident_classifier_is_divided_by_a_temperature():

@@ -1,6 +1,7 @@
 """Prediction with six heads that share a trunk."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from head_probe import predict_images
 
 from action_heads.backbones import find_backbone, network_tensors
 from action_heads.checkpoint import hash_heads, head_path, load_head, save_head
-from action_heads.model import load_trunk
+from action_heads.input_kinds import MOTION_DIM, MOTION_LAYER
+from action_heads.model import initialize_from_trunk, load_trunk
 from action_heads.prediction import ActionHeads
 from common.files import sha256_file
 
@@ -80,6 +82,29 @@ def test_head_receives_the_view_that_it_was_trained_on(heads, taxonomy, images):
     np.testing.assert_array_equal(predict_images(loaded, "person", images, boxes), person)
     cropped = predict_images(loaded, "dog", images, boxes)
     assert (np.abs(cropped - dog).max(axis=1) > 1e-4).tolist() == [True, False, True], "no box: the whole frame"
+
+
+def test_motion_contributes_to_the_logits_of_moving_heads_only(heads, taxonomy, tmp_path):
+    for path in heads.glob("*.safetensors"):
+        shutil.copy(path, tmp_path)
+    dog = taxonomy.actor("dog")
+    _, manifest = load_head(head_path(heads, "dog"), dog)
+    backbone = find_backbone(manifest.backbone)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = backbone.build_head(len(dog.labels), "moving")
+    initialize_from_trunk(network, load_trunk("embedded", backbone))
+    save_head(head_path(tmp_path, "dog"), network, replace(manifest, input="moving"))
+    loaded = ActionHeads(tmp_path, taxonomy)
+    rng = np.random.default_rng(0)
+    motion = rng.standard_normal(MOTION_DIM).astype(np.float32)
+    logits = rng.standard_normal((2, len(dog.labels))).astype(np.float32)
+    contribution = loaded.add_motion("dog", logits, motion) - logits
+    expected = network.get_submodule(MOTION_LAYER).weight.detach().numpy() @ motion
+    assert np.abs(expected).min() > 1e-3
+    np.testing.assert_allclose(contribution, [expected] * 2, atol=1e-5)
+    np.testing.assert_array_equal(loaded.add_motion("dog", logits, None), logits)
+    np.testing.assert_array_equal(loaded.add_motion("cat", logits, motion), logits)
 
 
 def test_missing_heads_come_from_the_fallback_and_are_described(heads, taxonomy, images, tmp_path):

@@ -39,6 +39,14 @@ def test_pan_shifts_the_content_the_other_way(wall, step, size):
     assert found[0].tolist() == [0, 0]
 
 
+def test_borders_do_not_bias_the_shift_of_soft_content():
+    """Registration treats images as periodic, so that without a window their borders would be static edges."""
+    noise = np.random.default_rng(1).integers(0, 255, (180, 430, 3)).astype(np.float32)
+    soft = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 20), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    found = shifts([soft[:, left : left + 320] for left in range(0, 110, 10)])
+    np.testing.assert_allclose(found[-1], [-100, 0], atol=10)
+
+
 def test_cut_is_not_motion(wall):
     other = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (180, 320, 3)).astype(np.uint8), (0, 0), 2)
     assert shifts([wall[:180, :320], other]).tolist() == [[0, 0], [0, 0]]

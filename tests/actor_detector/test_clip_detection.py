@@ -92,6 +92,31 @@ def test_stopping_early_ends_the_thread(detector, clips):
     assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
 
 
+def test_stopping_early_waits_for_the_batches_in_flight(detector, clips, monkeypatch):
+    """Engines read their inputs without copying them, so the inputs must live until the output is complete."""
+    submitted, completed = [], []
+    submit = detector.submit
+
+    class Recorded:
+        def __init__(self, number, output):
+            self.number, self.output = number, output
+
+        def result(self):
+            completed.append(self.number)
+            return self.output.result()
+
+    def record(inputs, letterbox):
+        submitted.append(len(submitted))
+        return Recorded(submitted[-1], submit(inputs, letterbox))
+
+    monkeypatch.setattr(detector, "submit", record)
+    running = detect_clips(detector, (ClipJob(clips[0]) for _ in range(10)))
+    next(running)
+    assert len(completed) < len(submitted), "some batches are in flight"
+    running.close()
+    assert completed == submitted
+
+
 class FrameRecorder:
     """Records the frames with which it is called, and the number of boxes in each."""
 

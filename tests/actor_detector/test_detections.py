@@ -113,6 +113,14 @@ def test_frames_with_an_actor_are_unique_and_ascending():
     assert detections.frames_with(3).tolist() == []
 
 
+def test_boxes_below_a_confidence_are_dropped_and_all_frames_remain():
+    detections = replace(clip(frame(DOG), frame(CAT), frame()), confidence=np.array([0.5, 0.49], np.float32))
+    confident = detections.at_confidence(0.5)
+    assert confident.actor_index.tolist() == [DOG]
+    assert confident.frames == detections.frames == 3
+    assert confident.frame_index.tolist() == [0, 1, 2]
+
+
 def test_fps_is_frames_over_duration():
     assert clip(frame(), frame(), frame(), duration_seconds=1.5).fps == 2.0
     assert clip(frame(), duration_seconds=0.0).fps == 0.0

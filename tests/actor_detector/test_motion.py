@@ -41,6 +41,21 @@ def test_steady_horizontal_walk():
     assert (found["presence"], found["boxes per frame"], found["duration"]) == (1.0, 1.0, 2.0)
 
 
+def test_motion_over_a_long_gap_is_unknown():
+    walk = clip([(50 + 4 * step, 100) for step in range(20)])
+    times = walk.time_seconds.copy()
+    times[10:] += 0.5
+    found = features(replace(walk, time_seconds=times))
+    assert found["speed, mean"] == pytest.approx(np.log1p(1.0), abs=1e-4)
+    assert found["speed, standard deviation"] == pytest.approx(0, abs=1e-4)
+
+
+def test_speed_requires_two_steps():
+    walk = [(50 + 4 * step, 100) for step in range(3)]
+    assert features(clip(walk[:2]))["speed, mean"] == 0
+    assert features(clip(walk))["speed, mean"] > 0
+
+
 def test_jumping_in_place_is_vertical_without_drift():
     found = features(clip([(50, 100 + 8 * (step % 2)) for step in range(21)]))
     assert found["vertical share"] == pytest.approx(1.0, abs=1e-4)
@@ -90,6 +105,20 @@ def test_tracker_does_not_switch_to_a_more_confident_individual():
     walk = [(50 + 4 * step, 100) for step in range(20)]
     other = [(row, (150, 80, 190, 120), 0.95) for row in range(0, 20, 2)]
     assert features(clip(walk, extra=other))["speed, mean"] == pytest.approx(np.log1p(1.0), abs=1e-4)
+
+
+def test_box_that_barely_overlaps_starts_another_track():
+    detections = clip([(50, 100)] * 5 + [(100, 100)] * 12)
+    assert track_actor(detections, DOG).frame_row.tolist() == list(range(5, 17))
+    detections = clip([(50, 100)] * 5 + [(80, 100)] * 12)  # an intersection over union of 1/7
+    assert track_actor(detections, DOG).frame_row.tolist() == list(range(5, 17))
+
+
+def test_track_with_the_largest_total_confidence_is_selected():
+    shorter = [(row, (200, 200, 240, 240), 0.95) for row in range(6)]
+    selected = track_actor(clip([(50, 50)] * 8, confidence=0.3, extra=shorter), DOG)
+    assert selected.frame_row.tolist() == list(range(6))
+    assert (selected.boxes[:, 0] == 200).all()
 
 
 def test_track_ends_after_a_gap_and_the_longest_is_selected():

@@ -9,6 +9,7 @@ import pytest
 
 from actor_detector.detections import FrameDetections
 from actor_detector.motion.tracker import pairwise_iou
+from actor_detector.training import pseudo_labels
 from actor_detector.training.pseudo_labels import fuse_views, label_images
 from common.errors import DatasetError
 
@@ -87,13 +88,14 @@ def test_boxes_in_mirror_images_are_mirrored_back(images: list[Path], tmp_path: 
         assert image.actor_index.tolist() == [3]
 
 
-def test_interrupted_labelling_is_resumed(images: list[Path], tmp_path: Path):
+def test_interrupted_labelling_is_resumed(images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     labels = tmp_path / "labels.jsonl"
     complete = label_images(images, [BrightSpotDetector()], labels)
     lines = labels.read_text().splitlines(keepends=True)
     labels.write_text(lines[0] + lines[1][: len(lines[1]) // 2])  # interrupted within the second line
     teacher = BrightSpotDetector()
-    resumed = label_images(images, [teacher], labels, batch_size=1)
+    monkeypatch.setattr(pseudo_labels, "BATCH_SIZE", 1)
+    resumed = label_images(images, [teacher], labels)
     assert teacher.images == 4  # two images, each with its mirror image
     assert [json.loads(line)["file"] for line in labels.read_text().splitlines()] == [
         json.loads(line)["file"] for line in lines

@@ -4,7 +4,6 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from a2d.taxonomy import Taxonomy, load_taxonomy
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.yolo import YoloActorDetector
 from common.errors import DetectorError, TaxonomyError
-from common.paths import A2D_TAXONOMY_FILE, MODELS
+from common.paths import A2D_TAXONOMY_FILE, MODELS, PROJECT
 from video.clips import read_frames
 
 CLIPS = {
@@ -95,7 +94,19 @@ def test_number_of_torch_threads_is_unchanged(detector):
     before = torch.get_num_threads()
     detector.detect(np.zeros((1, 64, 64, 3), np.uint8))
     assert torch.get_num_threads() == before
-    assert threading.active_count() < 50
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="needs several cores")
+def test_import_of_ultralytics_leaves_torch_all_cores(tmp_path):
+    def count_threads(statements: str, **variables: str) -> int:
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        environment |= {"YOLO_CONFIG_DIR": str(tmp_path), **variables}
+        command = [sys.executable, "-c", f"{statements}; import torch; print(torch.get_num_threads())"]
+        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    after_import = count_threads("from actor_detector import yolo; yolo._import_ultralytics()")
+    assert after_import == count_threads("pass", OMP_NUM_THREADS=str(os.cpu_count())) > 1
 
 
 def test_missing_detector_class_is_named(tmp_path):

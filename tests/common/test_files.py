@@ -40,6 +40,15 @@ def test_write_atomically_replaces_a_file(tmp_path: Path) -> None:
     assert path.read_text() == "short"
 
 
+def test_reader_of_a_replaced_file_sees_the_old_contents(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+    with path.open() as reader:
+        write_atomically(path, "new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
 def test_failed_write_preserves_the_old_contents(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")

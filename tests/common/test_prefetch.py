@@ -1,13 +1,15 @@
 """`prefetch` runs ahead by a bounded number of items and ends with its consumer."""
 
 import threading
+import time
 
 import pytest
 
 from common.prefetch import prefetch
 
 
-def test_prefetch_runs_ahead_by_a_bounded_number_of_items():
+@pytest.mark.parametrize("max_items", [1, 3])
+def test_prefetch_runs_ahead_by_a_bounded_number_of_items(max_items):
     made = []
 
     def numbers():
@@ -15,10 +17,19 @@ def test_prefetch_runs_ahead_by_a_bounded_number_of_items():
             made.append(number)
             yield number
 
-    running = prefetch(numbers(), 3)
+    running = prefetch(numbers(), max_items)
     assert next(running) == 0
+    expected = 1 + max_items + 1  # the consumer's, those in the queue, and the one that waits for space in it
+    end = time.monotonic() + 10
+    while len(made) < expected and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert len(made) == expected
     running.close()
-    assert len(made) <= 6
+    assert len(made) == expected
+
+
+def test_prefetch_yields_the_items_in_order():
     assert list(prefetch(iter_numbers(5), 2)) == [0, 1, 2, 3, 4]
 
 

@@ -119,9 +119,7 @@ def bright_and_dark_frames(taxonomy, tmp_path):
     return frames
 
 
-def test_finetuned_heads_are_cached_by_what_they_are_trained_on(
-    taxonomy, bright_and_dark_frames, tmp_path, monkeypatch
-):
+def test_finetuned_heads_are_cached_by_training_data(taxonomy, bright_and_dark_frames, tmp_path, monkeypatch):
     backbone = find_backbone("efficientnet_lite0")
     trunk = replace(load_trunk("embedded", backbone), preprocessing=replace(backbone.preprocessing, size=64))
     plan = FinetuningPlan(adjust_recipe(DEFAULT, epochs=10, batch_size=4, learning_rate=0.003), "classifier")

@@ -166,6 +166,8 @@ def test_score_split_prints_tables_and_writes_them(clips_csv, stages, tmp_path, 
         assert name in printed
     scores = json.loads((out / "scores.json").read_text())
     assert (scores["split"], scores["samples"], scores["level"]) == ("test", 1, "clip")
+    assert scores["baseline_split"] == "train"
+    assert "always adult-walking" in scores["systems"], "the most common label of the training split"
     assert (out / "scores.txt").read_text() == printed
 
 

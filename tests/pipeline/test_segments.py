@@ -16,6 +16,10 @@ def test_neighbouring_intervals_are_one_segment_and_a_gap_ends_it():
     assert segments([0, 0.5, 1.0, 3.0], [0.9] * 4) == ((0.0, 1.5), (3.0, 3.5))
 
 
+def test_a_gap_of_one_interval_ends_a_segment():
+    assert segments([0, 0.5, 1.5], [0.9] * 3) == ((0.0, 1.0), (1.5, 2.0))
+
+
 def test_the_last_segment_ends_with_the_clip():
     assert segments([0, 0.5], [0.9] * 2, duration=0.7) == ((0.0, 0.7),)
 

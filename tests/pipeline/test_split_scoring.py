@@ -68,6 +68,19 @@ def test_frames_of_a_release_are_scored_at_frame_level(tagger, tmp_path):
     assert report.failures == ()
 
 
+def test_heads_are_given_the_labelled_frame_of_a_sample(tagger, people_and_cat_clip, monkeypatch):
+    given = []
+    predict_actions = ActorActionTagger.predict_actions
+
+    def record(self, detected, frames, *rest):
+        given.append(dict(frames))
+        return predict_actions(self, detected, frames, *rest)
+
+    monkeypatch.setattr(ActorActionTagger, "predict_actions", record)
+    predict_split(tagger, [Sample(people_and_cat_clip, 3, ("cat-walking",), "test", "a")])
+    assert given == [{"person": (3,), "cat": (3,)}]
+
+
 def test_near_seconds_gates_a_frame_by_the_frames_near_it(config, tmp_path):
     """People are in the first 2 seconds of the clip and a cat in the last 2."""
     images = np.concatenate([photo_clips.pan(scene) for scene in (photo_clips.PEOPLE, photo_clips.CAT)])

@@ -210,6 +210,27 @@ def test_gates_of_other_settings_are_refused(config, change):
         ActorActionTagger.from_config(replace(config, **change))
 
 
+def test_settings_contain_everything_else_that_determines_a_result(config, tmp_path):
+    taxonomy = tmp_path / "taxonomy.yaml"
+    taxonomy.write_text(config.taxonomy.read_text() + "# a comment\n")
+    config = replace(config, force=True, backend="openvino")
+    changes = {
+        "image_size": 224,
+        "confidence": 0.3,
+        "sample_every_seconds": 0.25,
+        "label_threshold": 0.1,
+        "stride": 2,
+        "reuse_below": 1.0,
+        "loop_filter": False,
+        "backend": "torch",
+        "taxonomy": taxonomy,
+    }
+    usual = ActorActionTagger.from_config(config).settings
+    assert ActorActionTagger.from_config(replace(config, batch_size=3)).settings == usual
+    for name, value in changes.items():
+        assert ActorActionTagger.from_config(replace(config, **{name: value})).settings != usual, name
+
+
 def test_missing_files_are_named(config, tmp_path):
     with pytest.raises(CheckpointError, match="no head for person, ball, bird, car, cat, dog; train each with"):
         ActorActionTagger.from_config(replace(config, heads=tmp_path))
