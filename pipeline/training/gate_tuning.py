@@ -167,7 +167,8 @@ def presence_table(
     """
     truth_by_clip = clip_labels(samples)
     ratios, truth = [], []
-    for clip, detected in zip(progress(list(truth_by_clip), "detecting", "clip"), detector.detect_all(truth_by_clip), strict=True):
+    clips = progress(list(truth_by_clip), "detecting", "clip")
+    for clip, detected in zip(clips, detector.detect_all(truth_by_clip), strict=True):
         if isinstance(detected, UnreadableClip):
             raise DatasetError(str(detected.error))
         detections = detected.detections

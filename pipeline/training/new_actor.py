@@ -1,4 +1,4 @@
-"""Adding an actor: its own gate beside those of the others, which do not change; its head is trained by `retrain_head`."""
+"""Adding an actor: its gate beside those of the others, which do not change; `retrain_head` trains its head."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -154,8 +154,9 @@ def test_second_run_does_not_load_torch(people_clip, tmp_path):
     assert printed == [["ok", "True", "True", "None"], ["ok", "False", "False", "None"]]
 
 
-def test_int8_detector_nearly_agrees_with_single_precision(detector_and_clips, taxonomy, tmp_path, capfd):
-    weights, clips = detector_and_clips
+def test_int8_detector_nearly_agrees_with_single_precision(kit, taxonomy, tmp_path, capfd):
+    clips = [kit / "clips" / name for name in KIT_CLIPS]
+    weights = kit / "weights" / "yolo26n.pt"
     runtime = make_runtime("openvino", "int8", "cpu", tmp_path, calibration_images(clips))
     assert runtime.name.startswith("openvino int8 ")
     found = [detect_clip(YoloActorDetector(weights, taxonomy, SETTINGS, runtime), clip) for clip in clips]

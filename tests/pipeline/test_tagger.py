@@ -11,6 +11,8 @@ from head_probe import predict_images
 
 from action_heads.checkpoint import head_path
 from action_heads.label_decision import to_probabilities
+from action_heads.prediction import ActionHeads
+from actor_detector.motion.features import motion_features
 from common.errors import CheckpointError, ClipError, DetectorError, GatesError
 from experiments.logits import to_logits
 from pipeline import tagger as module
@@ -159,6 +161,25 @@ def test_detect_gives_the_heads_their_frames_unless_the_detections_are_cached(co
     ((detected, streamed),) = ActorActionTagger.from_config(config).detect([people_and_cat_clip])
     assert detected.from_cache
     assert streamed.predictions() == {}
+
+
+def test_heads_receive_the_motion_of_their_actor(tagger, people_and_cat_clip, taxonomy, monkeypatch):
+    given = {}
+
+    def add_motion(self, actor_name, logits, motion):
+        given[actor_name] = motion
+        return logits + np.float32(0.5)
+
+    usual = tagger.tag(people_and_cat_clip)
+    monkeypatch.setattr(ActionHeads, "add_motion", add_motion)
+    moved = tagger.tag(people_and_cat_clip)
+    assert set(given) == {"person", "cat"}
+    detections = tagger.detector.detect(people_and_cat_clip).detections
+    for name, motion in given.items():
+        actor = taxonomy.actor(name)
+        np.testing.assert_array_equal(motion, motion_features(detections, actor.index))
+        before, after = (np.array([result.scores[label] for label in actor.label_names]) for result in (usual, moved))
+        np.testing.assert_allclose(after, to_probabilities(to_logits(before) + 0.5), atol=5e-4)
 
 
 def test_labels_have_a_timeline_and_segments(tagger, people_and_cat_clip):

@@ -157,6 +157,6 @@ def test_frames_can_be_converted_by_several_threads(demo_clip):
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,  # without a lock, the threads can block each other forever
+        timeout=60,  # without a lock, the threads can block each other forever
     )
     assert int(done.stdout) <= 40
