@@ -44,7 +44,7 @@ class ActorPredictions:
 
 @dataclass
 class StreamingHeads:
-    """Gives frames of one clip to the heads as they are decoded.
+    """Passes frames of one clip to the heads as they are decoded.
 
     Attributes:
         heads: Stage 2.

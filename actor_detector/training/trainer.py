@@ -28,56 +28,12 @@ from actor_detector.training.frozen_features import (
 )
 from actor_detector.training.presence_evaluation import evaluate_presence
 from actor_detector.training.pseudo_labels import PseudoLabelledImage
+from actor_detector.training.settings import Phase, TrainingSettings
 from common.errors import TrainingError
 from common.training_run import TrainingRun
 
 CHECKPOINT_FILE = "checkpoint.pt"
 MAX_GRADIENT_NORM = 10.0
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One part of the training.
-
-    Attributes:
-        name: For the log and the folder of features.
-        frozen: Number of the backbone's first children that are not trained.
-        views: Number of augmented views per epoch; the same ones in every epoch.
-        epochs: Passes over the views.
-        learning_rate: Of AdamW, at the peak of its schedule.
-    """
-
-    name: str
-    frozen: int
-    views: int
-    epochs: int
-    learning_rate: float
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Everything that determines the result of a training besides the images, the network and the phases.
-
-    Attributes:
-        image_size: Long side in pixels for which the detector is trained.
-        view_size: Side of the training views in pixels.
-        batch_size: Views per step.
-        weight_decay: Of AdamW, only for tensors with more than one dimension.
-        average: Decay of the exponential moving average of the weights, which is the result of the training.
-        backbone_share: Factor on the learning rate of the backbone's trained children. At 1, its batch normalization,
-            whose statistics remain those of ImageNet, makes the last feature map collapse.
-        warm_up: Steps over which a phase's learning rate rises.
-        seed: Of the views and their order.
-    """
-
-    image_size: int = 320
-    view_size: int = 256
-    batch_size: int = 32
-    weight_decay: float = 0.01
-    average: float = 0.998
-    backbone_share: float = 0.1
-    warm_up: int = 100
-    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from actor_detector.training.settings import Phase, TrainingSettings
 from common.errors import TrainingError
 from common.paths import PROJECT
 from pipeline.commands import console
@@ -66,7 +67,7 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
         "--image-size",
         dest="image_size",
         type=positive,
-        default=320,
+        default=TrainingSettings.image_size,
         metavar="PIXELS",
         help="long side of the detector's input (default: %(default)s)",
     )
@@ -103,7 +104,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.epochs and not arguments.deep_epochs:
         raise TrainingError("nothing to train: --epochs or --deep-epochs must be above 0")
     from a2d.taxonomy import load_taxonomy
-    from actor_detector.training.trainer import Phase, TrainingSettings
     from inference.devices import find_device
     from pipeline.known_detectors import find_detector
     from pipeline.training.detector_training import DetectorPlan, retrain_detector

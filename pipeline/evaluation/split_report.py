@@ -133,7 +133,7 @@ class SplitReport:
             _tabulate(systems, ["labels", *columns]),
             "Gates: which actors are present (%)",
             _tabulate(self._gate_rows(), ["actor", "P", "R", "F1", "predicted", "true"]),
-            "Where the F1 went (points of sample-averaged F1, in the order of repair)",
+            "Where the F1 went (points of sample-averaged F1, in the order of correction)",
             _tabulate(self._budget_rows(), ["lost to", "points"]),
             "Per label that was predicted or is true (%)",
             _tabulate(self._label_rows(), ["label", "P", "R", "F1", "predicted", "true"]),

@@ -15,7 +15,8 @@ from a2d.taxonomy import Taxonomy
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.training.initial_weights import load_initial_weights
 from actor_detector.training.pseudo_labels import PseudoLabelledImage, label_images
-from actor_detector.training.trainer import DetectorEpoch, Phase, TrainingSettings, train_detector
+from actor_detector.training.settings import Phase, TrainingSettings
+from actor_detector.training.trainer import DetectorEpoch, train_detector
 from actor_detector.weights import DetectorManifest, architecture_path, save_detector
 from actor_detector.yolo import YoloActorDetector, build_network
 from common.errors import DatasetError

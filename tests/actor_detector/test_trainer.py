@@ -19,7 +19,8 @@ from actor_detector.training.frozen_features import frozen_features, run_on_feat
 from actor_detector.training.initial_weights import load_initial_weights
 from actor_detector.training.presence_evaluation import presence_f1
 from actor_detector.training.pseudo_labels import PseudoLabelledImage
-from actor_detector.training.trainer import Phase, TrainingSettings, train_detector
+from actor_detector.training.settings import Phase, TrainingSettings
+from actor_detector.training.trainer import train_detector
 from actor_detector.weights import DetectorManifest, architecture_path, load_detector, save_detector
 from actor_detector.yolo import YoloActorDetector, build_network
 from common.errors import DatasetError, DetectorError, TrainingError
