@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from action_heads.tensor_files import read_header, write_tensors
 from common.errors import CheckpointError
 from common.files import check_keys
-from common.paths import PROJECT
+from common.paths import MODELS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "actor-action-trunk/2"
 EMBEDDED = "embedded"
-EMBEDDED_FOLDER = PROJECT / "models"
+EMBEDDED_FOLDER = MODELS
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from typing import Any
 from a2d.taxonomy import load_taxonomy
 from common.files import write_atomically
 from common.markdown import fill_markers, github_table
-from common.paths import PROJECT
+from common.paths import MODELS, PROJECT
 from experiments.ablation_report import format_markdown
 from experiments.ablation_rows import ALTERNATIVES, BASELINES, LIMITS, PUBLISHED, SHIPPED, STEPS
 from experiments.formatting import interval, percent
 from pipeline.commands import console
 
-MODEL_CARD = PROJECT / "models" / "MODEL_CARD.md"
+MODEL_CARD = MODELS / "MODEL_CARD.md"
 ACCURACY_PAGE = PROJECT / "docs" / "accuracy.md"
 
 Report = Mapping[str, Any]

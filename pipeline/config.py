@@ -7,12 +7,12 @@ from action_heads.defaults import LABEL_THRESHOLD
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
 from common.errors import GatesError
-from common.paths import A2D_TAXONOMY_FILE, PROJECT, cache_folder
+from common.paths import A2D_TAXONOMY_FILE, MODELS, cache_folder
 from inference.devices import find_device
 from inference.runtime import AUTO, Runtime, make_runtime
 from pipeline.known_detectors import EMBEDDED, detector_defaults
 
-EMBEDDED_HEADS = PROJECT / "models" / "heads"
+EMBEDDED_HEADS = MODELS / "heads"
 
 
 @dataclass(frozen=True)

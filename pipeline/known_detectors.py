@@ -5,10 +5,10 @@ from pathlib import Path
 
 from actor_detector.detector_settings import DetectorSettings
 from common.errors import DetectorError
-from common.paths import PROJECT, kit_folder
+from common.paths import MODELS, PROJECT, kit_folder
 
 EMBEDDED = "embedded"
-EMBEDDED_FILE = PROJECT / "models" / "actor_detector.safetensors"
+EMBEDDED_FILE = MODELS / "actor_detector.safetensors"
 EMBEDDED_SETTINGS = DetectorSettings(image_size=320, confidence=0.4)
 PUBLISHED_SETTINGS = DetectorSettings()
 RECOMMENDED = "yolo26n"

@@ -14,9 +14,9 @@ import yaml
 
 from common.errors import ManifestError
 from common.files import check_keys, read_yaml, sha256_file, write_atomically
-from common.paths import PROJECT
+from common.paths import MODELS
 
-MANIFEST_FILE = PROJECT / "models" / "manifest.yaml"
+MANIFEST_FILE = MODELS / "manifest.yaml"
 
 HEADER = """\
 # What the project ships: each file's sha256, checked when it is loaded, and what made it.

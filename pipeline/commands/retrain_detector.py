@@ -6,7 +6,7 @@ from pathlib import Path
 
 from actor_detector.training.settings import Phase, TrainingSettings
 from common.errors import TrainingError
-from common.paths import PROJECT
+from common.paths import MODELS
 from pipeline.commands import console
 from pipeline.commands.arguments import add_run_arguments, fraction, natural, positive
 
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--architecture",
         type=Path,
-        default=PROJECT / "models" / "actor_detector.yaml",
+        default=MODELS / "actor_detector.yaml",
         metavar="FILE",
         help="an Ultralytics model YAML (default: the embedded detector's)",
     )

@@ -25,11 +25,11 @@ from actor_detector.weights import DetectorManifest, architecture_path, load_det
 from actor_detector.yolo import YoloActorDetector, build_network
 from common.errors import DatasetError, DetectorError, TrainingError
 from common.files import sha256_file
-from common.paths import MODELS, PROJECT
+from common.paths import MODELS
 from common.training_run import TrainingRun
 from pipeline.commands import retrain_detector
 
-ARCHITECTURE = PROJECT / "models" / "actor_detector.yaml"
+ARCHITECTURE = MODELS / "actor_detector.yaml"
 NAMES = ("person", "sports ball", "bird", "car", "cat", "dog")
 SETTINGS = TrainingSettings(image_size=96, view_size=96, batch_size=8, warm_up=2, average=0.8)
 PHASES = (Phase("frozen", 18, 16, 2, 2e-3), Phase("deep", 14, 16, 2, 1e-3))
