@@ -42,7 +42,7 @@ def run_guarded(command: Callable[[], int]) -> int:
     except OSError as reason:
         return _report_error(f"{reason.filename}: {reason.strerror}" if reason.filename else str(reason))
     except KeyboardInterrupt:
-        print("interrupted; what was written before is whole", file=sys.stderr)
+        print("interrupted; everything written so far is complete", file=sys.stderr)
         return INTERRUPTED
 
 

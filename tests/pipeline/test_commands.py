@@ -320,7 +320,7 @@ def test_an_interrupt_ends_without_a_traceback(capsys):
         raise KeyboardInterrupt
 
     assert console.run_guarded(interrupted) == console.INTERRUPTED
-    assert capsys.readouterr().err == "interrupted; what was written before is whole\n"
+    assert capsys.readouterr().err == "interrupted; everything written so far is complete\n"
 
 
 def test_a_closed_pipe_ends_without_a_traceback(stages, people_clip):
