@@ -6,5 +6,5 @@ VIEWS_BY_INPUT = {WHOLE_FRAME: (WHOLE_FRAME,), CROP: (CROP,), BOTH: (WHOLE_FRAME
 """Views of a frame that the network processes for each kind of input; the features of several views are concatenated.
 Heads with input `moving` also receive features of the actor's motion through the clip."""
 
-MOTION_LAYER = "motion"  # of heads with input `moving`: weight (outputs, M), no bias
-MOTION_DIM = 20  # M, the number of names in `actor_detector.motion.features.MOTION_FEATURES`
+MOTION_LAYER = "motion"  # of heads with input `moving`: weight (outputs, M), range (2, M), no bias
+MOTION_DIM = 18  # M, the number of names in `actor_detector.motion.features.MOTION_FEATURES`

@@ -19,7 +19,7 @@ from action_heads.checkpoint import (
     read_classifier_weights,
     read_manifest,
 )
-from action_heads.input_kinds import VIEWS_BY_INPUT, WHOLE_FRAME
+from action_heads.input_kinds import MOVING, VIEWS_BY_INPUT, WHOLE_FRAME
 from action_heads.preprocessing import Preprocessing, crop_and_resize
 from action_heads.trunk_files import EMBEDDED
 from action_heads.tuning_modes import check_backbone
@@ -143,24 +143,30 @@ class ActionHeads:
 
         return wait
 
+    def uses_motion(self, actor_name: str) -> bool:
+        """Return whether an actor's head takes features of the actor's motion, see `add_motion`."""
+        return self._manifests[actor_name].input == MOVING
+
     def add_motion(
-        self, actor_name: str, logits: NDArray[np.float32], motion: NDArray[np.float32] | None
+        self, actor_name: str, logits: NDArray[np.float32], motion: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Add the contribution of the actor's motion to the logits of frames of one clip.
+        """Add the contribution of the actor's motion to the logits of frames that belong together.
+
+        Features outside the range that they had in training are clipped to it: beyond, a linear layer would extrapolate
+        without bounds.
 
         Args:
-            actor_name: Name of the actor.
+            actor_name: Name of the actor, whose head uses motion.
             logits: Of B frames, shape (B, outputs), see `submit_frame`.
-            motion: Features of the actor's motion through the clip, shape (M,), see `actor_detector.motion.features`;
-                None if they are unknown. Heads with another input than `moving` ignore them.
+            motion: Features of the actor's motion through these frames, shape (M,), see
+                `actor_detector.motion.features`.
 
         Returns:
             Logits, shape (B, outputs).
         """
         classifier = self._head(actor_name).classifier
-        if classifier and motion is not None and classifier.motion.size:
-            logits = logits + classifier.motion @ motion
-        return logits
+        assert classifier is not None, "heads that use motion are classifiers on the embedded trunk"
+        return logits + classifier.motion @ np.clip(motion, *classifier.motion_range)
 
     def network(self, actor_name: str) -> "nn.Module":
         """Return an actor's PyTorch network, in evaluation mode."""

@@ -139,6 +139,11 @@ class ClipDetections:
         return len(self.frame_index) if self.decoded is None else self.decoded
 
     @property
+    def intact_frames(self) -> int:
+        """Number of decoded frames, 0 if the clip is truncated or damaged, see `video.clips.read_frames_at`."""
+        return 0 if self.truncated else self.frames
+
+    @property
     def fps(self) -> float:
         """Average number of frames per second; 0 if the clip has no duration."""
         return self.frames / self.duration_seconds if self.duration_seconds > 0 else 0.0
@@ -154,10 +159,28 @@ class ClipDetections:
         Returns:
             Shape (actors,), in [0, 1]. The A2D challenge report calls it the percent of the video (section 3.1).
         """
+        ratios: NDArray[np.float64] = self.presence_ratios_by_part(np.zeros(1, np.int64), actors)[0]
+        return ratios
+
+    def presence_ratios_by_part(self, first_row: NDArray[np.int64], actors: int) -> NDArray[np.float64]:
+        """Compute the presence ratios in each of several parts of the clip, see `presence_ratios`.
+
+        Args:
+            first_row: The first processed frame of each part, by row, ascending from 0, shape (W,).
+            actors: Number of actors in the taxonomy.
+
+        Returns:
+            Shape (W, actors), in [0, 1].
+        """
         pairs = np.unique(np.stack([self.frame_row, self.actor_index]), axis=1)
         represented = np.full(len(self.frame_index), self.stride)
         represented[-1:] = self.frames - self.stride * (len(self.frame_index) - 1)
-        return np.bincount(pairs[1], represented[pairs[0]], minlength=actors) / max(self.frames, 1)
+        part = np.searchsorted(first_row, np.arange(len(represented)), side="right") - 1
+        cells = part[pairs[0]] * actors + pairs[1]
+        shown = np.bincount(cells, represented[pairs[0]], minlength=len(first_row) * actors)
+        frames = np.bincount(part, represented, minlength=len(first_row))
+        ratios: NDArray[np.float64] = shown.reshape(-1, actors) / np.maximum(frames, 1)[:, None]
+        return ratios
 
     def frames_with(self, actor_index: int) -> NDArray[np.int64]:
         """Return the indices of the frames in which an actor is present, ascending, from 0, shape (K,)."""
@@ -175,6 +198,25 @@ class ClipDetections:
             boxes=self.boxes[selected],
             confidence=self.confidence[selected],
             actor_index=self.actor_index[selected],
+        )
+
+    def take_frames(self, first_row: int, end_row: int) -> "ClipDetections":
+        """Select consecutive processed frames, by row; times still count from the clip's first frame."""
+        frames = slice(first_row, end_row)
+        boxes = (self.frame_row >= first_row) & (self.frame_row < end_row)
+        is_last = end_row >= len(self.time_seconds)
+        return replace(
+            self,
+            frame_index=self.frame_index[frames],
+            time_seconds=self.time_seconds[frames],
+            frame_row=self.frame_row[boxes] - first_row,
+            boxes=self.boxes[boxes],
+            confidence=self.confidence[boxes],
+            actor_index=self.actor_index[boxes],
+            duration_seconds=float(self.duration_seconds if is_last else self.time_seconds[end_row])
+            - float(self.time_seconds[first_row]),
+            decoded=(self.frames if is_last else end_row * self.stride) - first_row * self.stride,
+            camera=None if self.camera is None else self.camera[frames],
         )
 
     def stabilized_boxes(self) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ from a2d.taxonomy import Taxonomy, load_taxonomy
 from benchmarks.interleaved import Candidate, time_interleaved
 from benchmarks.report import make_parser, publish
 from pipeline.cached_detector import CachedDetector, UnreadableClip
+from pipeline.clip_windows import clip_presence_ratios
 from pipeline.config import TaggerConfig
 from thresholds.gates import load_gates
 
@@ -109,7 +110,7 @@ def presence_ratios(config: TaggerConfig, clips: Sequence[Path], taxonomy: Taxon
     for detected in CachedDetector.from_config(config, taxonomy).detect_all(clips):
         if isinstance(detected, UnreadableClip):
             raise detected.error
-        rows.append(detected.detections.presence_ratios(len(taxonomy.actors)))
+        rows.append(clip_presence_ratios(detected.detections, len(taxonomy.actors)))
     return np.stack(rows)
 
 

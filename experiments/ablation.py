@@ -40,6 +40,7 @@ from experiments.cross_validation import HeldOutPredictions, predict_out_of_fold
 from experiments.experiment_setup import BoolArray, ExperimentSetup, FloatArray, IntArray
 from inference.devices import find_device
 from pipeline.cached_detector import CachedDetector
+from pipeline.clip_windows import clip_presence_ratios
 from pipeline.commands import console
 from pipeline.commands.arguments import add_detector_arguments, add_run_arguments, config_from, positive
 from pipeline.evaluation.split_report import trivial_baselines
@@ -133,7 +134,7 @@ def make_setup(arguments: argparse.Namespace) -> ExperimentSetup:
     train = read_samples(arguments.data, "train", taxonomy)
     samples = train + ([] if arguments.no_test else read_samples(arguments.data, "test", taxonomy))
     ratios = [
-        detector.detect(sample.clip).detections.presence_ratios(len(taxonomy.actors))
+        clip_presence_ratios(detector.detect(sample.clip).detections, len(taxonomy.actors))
         for sample in console.progress_bar(samples, "finding actors", "sample")
     ]
     return ExperimentSetup(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from a2d.formats.base import Sample
 from a2d.taxonomy import Taxonomy
 from action_heads.defaults import AUXILIARY_WEIGHT
-from action_heads.input_kinds import MOVING
+from action_heads.input_kinds import BOTH
 from action_heads.model import Trunk
 from action_heads.training.features import FeatureCache
 from action_heads.training.linear_probe import AuxiliaryFeatures, LabelledFeatures
@@ -85,7 +85,7 @@ class HeadVariant:
     """
 
     trunk: Trunk
-    input_kind: str = MOVING
+    input_kind: str = BOTH
     tuning_mode: str = CLASSIFIER
     recipe: Recipe = PAPER
     sample_every_seconds: float = TaggerConfig.sample_every_seconds

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actor_detector.detections import ClipDetections
-from actor_detector.motion.features import path_features, visibility_features
+from actor_detector.motion.features import path_features, step_rows, visibility_features
 from actor_detector.motion.tracker import track_actor
 
 
@@ -18,14 +18,13 @@ def motion_variant(detections: ClipDetections, actor_index: int, *, track: bool,
         camera: Whether to subtract the camera's motion, where it is known.
 
     Returns:
-        The features named in `actor_detector.motion.features.MOTION_FEATURES`, shape (20,).
+        The features named in `actor_detector.motion.features.MOTION_FEATURES`, shape (18,).
     """
     path = track_actor(detections, actor_index) if track else most_confident_boxes(detections, actor_index)
     boxes = path.stabilized_boxes() if camera else path.boxes
-    features = [
-        visibility_features(detections, actor_index),
-        path_features(boxes, detections.time_seconds[path.frame_row]),
-    ]
+    times = detections.time_seconds[path.frame_row]
+    steps = step_rows(times)
+    features = [visibility_features(detections, actor_index), path_features(boxes[steps], times[steps])]
     return np.concatenate(features).astype(np.float32)
 
 

@@ -8,38 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.taxonomy import Taxonomy
-from action_heads.label_decision import to_probabilities
 from action_heads.prediction import ActionHeads
 from actor_detector.detections import FrameBoxes
+from pipeline.actor_predictions import ActorPredictions
 from pipeline.frame_sampling import interval_indices
 from video.frames import Frame
 
 MAX_PENDING_FRAMES = 8  # submitted to the heads and not collected yet
-
-
-@dataclass(frozen=True)
-class ActorPredictions:
-    """What one actor's head predicts for a clip, by sampled frame.
-
-    Attributes:
-        frame_index: Sampled frames, from 0, ascending, shape (K,), int64.
-        time_seconds: Time of each, shape (K,).
-        logits: Shape (K, outputs).
-    """
-
-    frame_index: NDArray[np.int64]
-    time_seconds: NDArray[np.float64]
-    logits: NDArray[np.float32]
-
-    @property
-    def probabilities(self) -> NDArray[np.float32]:
-        """Probabilities for each sampled frame, shape (K, outputs), in [0, 1]."""
-        return to_probabilities(self.logits)
-
-    @property
-    def clip_probabilities(self) -> NDArray[np.float32]:
-        """Probabilities for the clip, from the mean of the logits, shape (outputs,), in [0, 1]."""
-        return to_probabilities(self.logits.mean(axis=0))
 
 
 @dataclass

@@ -5,9 +5,10 @@
 >>> result = tagger.tag("clip.mp4")  # doctest: +SKIP
 """
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,23 +20,22 @@ from action_heads.label_decision import decide_labels
 from action_heads.prediction import ActionHeads
 from actor_detector.clip_detection import OnFrames
 from actor_detector.detections import ClipDetections
-from actor_detector.motion.features import motion_features
 from common.downloads import KNOWN_WEIGHTS
 from common.errors import ClipError
 from common.files import sha256_file
 from common.stopwatch import Stopwatch
+from pipeline.action_prediction import ActionPredictor
+from pipeline.actor_predictions import ActorPredictions
 from pipeline.cached_detector import CachedDetector, DetectedClip, UnreadableClip
+from pipeline.clip_windows import MAX_WINDOW_SECONDS, ClipWindows, clip_presence_ratios
 from pipeline.config import EMBEDDED_HEADS, TaggerConfig
 from pipeline.frame_sampling import sample_frames
 from pipeline.known_detectors import EMBEDDED, RECOMMENDED
 from pipeline.manifest import MANIFEST_FILE, load_manifest
 from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Timeline, Weights
 from pipeline.segments import find_segments
-from pipeline.streaming_heads import ActorPredictions, StreamingHeads
+from pipeline.streaming_heads import StreamingHeads
 from thresholds.gates import Gates, PresenceDecision, check_gates, load_gates
-from video.clips import read_frames_at
-
-FRAMES_PER_READ = 32
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,11 @@ class ActorActionTagger:
         heads = ActionHeads(config.heads, taxonomy, detector.runtime, EMBEDDED_HEADS)
         return cls(detector, gates, heads, taxonomy, config, sha256_file(config.taxonomy))
 
+    @cached_property
+    def _predictor(self) -> ActionPredictor:
+        config, confidence = self.config, self.detector.settings.confidence
+        return ActionPredictor(self.heads, self.taxonomy, confidence, config.sample_every_seconds, config.loop_filter)
+
     @property
     def weights(self) -> Weights:
         """SHA-256 of every file that determines a result."""
@@ -110,6 +115,7 @@ class ActorActionTagger:
             "image_size": self.detector.settings.image_size,
             "confidence": self.detector.settings.confidence,
             "look_every": self.config.sample_every_seconds,
+            "window_seconds": MAX_WINDOW_SECONDS,
             "label_threshold": self.config.label_threshold,
             "shortcuts": self.config.speed_options.to_dict(),
             "runtime": self.detector.runtime.name,
@@ -172,18 +178,20 @@ class ActorActionTagger:
         started: deque[StreamingHeads] = deque()
 
         def start_clip() -> OnFrames:
-            started.append(self._new_streaming_heads())
+            started.append(self._predictor.new_streaming_heads())
             return started[-1].on_frames
 
         for detected in self.detector.detect_all(clips, start_clip):
             yield detected, started.popleft()
 
     def decide_presence(self, detections: ClipDetections) -> PresenceDecision:
-        """Apply the gates to one clip."""
-        return self.gates.decide(detections.presence_ratios(len(self.taxonomy.actors)))
+        """Apply the gates to one clip: an actor is present if it is in one of the clip's windows."""
+        return self.gates.decide(clip_presence_ratios(detections, len(self.taxonomy.actors)))
 
     def sample_frames(self, detections: ClipDetections, decision: PresenceDecision) -> dict[str, tuple[int, ...]]:
         """Sample the frames for each present actor's head: frames that show the actor, one in every interval.
+
+        Of a long clip, only the windows in which the actor is present count.
 
         Args:
             detections: Of one clip.
@@ -193,11 +201,14 @@ class ActorActionTagger:
             Frame indices, from 0, by present actor. A gate of 0 also passes actors that were never detected; their
             heads are given frames of the whole clip.
         """
-        return {
-            actor.name: sample_frames(detections, actor.index, self.config.sample_every_seconds)
-            for actor in self.taxonomy.actors
-            if decision.present[actor.index]
-        }
+        windows = ClipWindows.of_clip(detections)
+        present = windows.presence_ratios(len(self.taxonomy.actors)) >= self.gates.values
+        frames = {}
+        for actor in self.taxonomy.actors:
+            if decision.present[actor.index]:
+                sampled = np.array(sample_frames(detections, actor.index, self.config.sample_every_seconds))
+                frames[actor.name] = tuple(sampled[present[windows.index_of(sampled), actor.index]].tolist())
+        return frames
 
     def predict_actions(
         self,
@@ -206,30 +217,8 @@ class ActorActionTagger:
         streamed: StreamingHeads | None = None,
         box_within_seconds: float = 0.0,
     ) -> dict[str, ActorPredictions]:
-        """Predict the actions of some actors from some frames of a clip.
-
-        Args:
-            detected: The clip; heads that are given crops see the actor's most confident box.
-            frames: Frame indices, from 0, ascending, by actor.
-            streamed: Heads that were given frames of the clip while it was decoded; only others are decoded again.
-            box_within_seconds: If a frame has no box of the actor, its box in a frame this near is used.
-
-        Returns:
-            The predictions by actor.
-
-        Raises:
-            ClipError: If a frame cannot be read.
-        """
-        available = streamed.predictions() if streamed else {}
-        found = {
-            name: available[name]
-            for name, wanted in frames.items()
-            if name in available and available[name].frame_index.tolist() == list(wanted)
-        }
-        missing = {name: wanted for name, wanted in frames.items() if name not in found}
-        if missing:
-            found |= self._decode_and_predict(detected, missing, box_within_seconds)
-        return {name: self._add_motion(name, found[name], detected.detections) for name in frames}
+        """Predict the actions of some actors from some frames of a clip, see `ActionPredictor.predict`."""
+        return self._predictor.predict(detected, frames, streamed, box_within_seconds)
 
     def score_labels(self, predictions: Mapping[str, ActorPredictions]) -> dict[str, float]:
         """Return the probability of every label of the given actors for the clip, by label, in [0, 1]."""
@@ -255,32 +244,6 @@ class ActorActionTagger:
                 row[actor.label_indices] = decide_labels(probabilities, self.config.label_threshold)
         return row
 
-    def _new_streaming_heads(self) -> StreamingHeads:
-        confidence = self.detector.settings.confidence
-        return StreamingHeads(self.heads, self.taxonomy, confidence, self.config.sample_every_seconds)
-
-    def _decode_and_predict(
-        self, detected: DetectedClip, frames: Mapping[str, Sequence[int]], box_within_seconds: float
-    ) -> dict[str, ActorPredictions]:
-        """Decode frames that the heads were not given yet, and predict from them, a few at a time."""
-        heads = self._new_streaming_heads()
-        boxes: dict[int, dict[str, NDArray[np.float32]]] = defaultdict(dict)
-        for name, wanted in frames.items():
-            best = detected.detections.best_boxes(self.taxonomy.actor(name).index, wanted, box_within_seconds)
-            for frame_index, box in zip(wanted, best, strict=True):
-                boxes[frame_index][name] = box
-        indices = sorted(boxes)
-        for start in range(0, len(indices), FRAMES_PER_READ):
-            some = indices[start : start + FRAMES_PER_READ]
-            batch = read_frames_at(detected.clip, some, self.config.loop_filter)
-            for frame_index, time_seconds, image in zip(some, batch.time_seconds, batch.images, strict=True):
-                heads.submit(frame_index, float(time_seconds), image, boxes[frame_index])
-        return heads.predictions()
-
-    def _add_motion(self, name: str, prediction: ActorPredictions, detections: ClipDetections) -> ActorPredictions:
-        motion = motion_features(detections, self.taxonomy.actor(name).index)
-        return replace(prediction, logits=self.heads.add_motion(name, prediction.logits, motion))
-
     def _tag_or_report(
         self, detected: DetectedClip | UnreadableClip, streamed: StreamingHeads, stopwatch: Stopwatch
     ) -> TaggedClip:
@@ -301,7 +264,14 @@ class ActorActionTagger:
         decision = self.decide_presence(detections)
         predictions = self.predict_actions(detected, self.sample_frames(detections, decision), streamed)
         scores = self.score_labels(predictions)
-        labels = self._labels(scores, predictions, detections.duration_seconds)
+        labels = [
+            self._tagged_label(
+                name, scores[name], predictions[self.taxonomy.label(name).actor], detections.duration_seconds
+            )
+            for name in self.taxonomy.decode(self.predict_labels(scores))
+        ]
+        windows = ClipWindows.of_clip(detections)
+        present_windows = windows.present_seconds(self.gates.values)
         total_seconds = stopwatch.seconds()
         return ClipResult(
             video=str(detected.clip),
@@ -313,10 +283,12 @@ class ActorActionTagger:
             fps=round(detections.fps, 3),
             duration_seconds=round(detections.duration_seconds, 3),
             actors={
-                actor.name: ActorEvidence.from_decision(decision, actor.index, predictions.get(actor.name))
+                actor.name: ActorEvidence.from_decision(
+                    decision, actor.index, predictions.get(actor.name), present_windows[actor.index]
+                )
                 for actor in self.taxonomy.actors
             },
-            labels=labels,
+            labels=tuple(sorted(labels, key=lambda label: -label.score)),
             scores={name: round(float(value), 4) for name, value in scores.items()},
             timeline={
                 name: Timeline.from_predictions(prediction, self.taxonomy.actor(name).label_names)
@@ -330,17 +302,13 @@ class ActorActionTagger:
             },
         )
 
-    def _labels(
-        self, scores: Mapping[str, float], predictions: Mapping[str, ActorPredictions], duration_seconds: float
-    ) -> tuple[TaggedLabel, ...]:
-        labels = []
-        for name in self.taxonomy.decode(self.predict_labels(scores)):
-            label = self.taxonomy.label(name)
-            prediction = predictions[label.actor]
-            column = prediction.probabilities[:, self.taxonomy.actor(label.actor).label_names.index(name)]
-            threshold = min(self.config.label_threshold, scores[name])
-            segments = find_segments(
-                prediction.time_seconds, column, threshold, self.config.sample_every_seconds, duration_seconds
-            )
-            labels.append(TaggedLabel(name, label.id, round(scores[name], 4), segments))
-        return tuple(sorted(labels, key=lambda label: -label.score))
+    def _tagged_label(
+        self, name: str, score: float, prediction: ActorPredictions, duration_seconds: float
+    ) -> TaggedLabel:
+        """Find out when a predicted label applies."""
+        label = self.taxonomy.label(name)
+        column = prediction.probabilities[:, self.taxonomy.actor(label.actor).label_names.index(name)]
+        threshold = min(self.config.label_threshold, score)
+        every_seconds = self.config.sample_every_seconds
+        segments = find_segments(prediction.time_seconds, column, threshold, every_seconds, duration_seconds)
+        return TaggedLabel(name, label.id, round(score, 4), segments)

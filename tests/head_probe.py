@@ -35,4 +35,6 @@ def predict_images(
     logits = [wait()[actor_name] for wait in pending]
     outputs = len(heads.taxonomy.actor(actor_name).labels)
     stacked = np.reshape(logits, (len(logits), outputs)).astype(np.float32)
-    return to_probabilities(heads.add_motion(actor_name, stacked, motion))
+    if motion is not None:
+        stacked = heads.add_motion(actor_name, stacked, motion)
+    return to_probabilities(stacked)

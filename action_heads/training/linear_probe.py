@@ -6,7 +6,7 @@ held-out predictions of the same cross-validation determine the temperature by w
 its probabilities are calibrated.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class LabelledFeatures:
         groups: Source of each frame, shape (N,).
         blocks: Sizes of the blocks that the D features consist of, in order; each block gets the same total variance.
             Empty for a single block.
+        motion_dim: How many of the last features describe the actor's motion; they are clipped to their range.
     """
 
     values: NDArray[np.float32]
@@ -47,6 +48,7 @@ class LabelledFeatures:
     sample: NDArray[np.int64]
     groups: NDArray[np.str_]
     blocks: tuple[int, ...] = ()
+    motion_dim: int = 0
 
     def __len__(self) -> int:
         return len(self.values)
@@ -107,6 +109,8 @@ class LinearProbe:
         C: scikit-learn's inverse regularization strength.
         f1_by_c: Sample-averaged F1 in the cross-validation by value of C; empty without cross-validation.
         calibration: Temperature by which weight and bias were divided; None without cross-validation.
+        motion_range: Lowest and highest value in training of each of the M last features, which describe the actor's
+            motion and are clipped to it, shape (2, M); M may be 0.
     """
 
     weight: NDArray[np.float32]
@@ -114,6 +118,7 @@ class LinearProbe:
     C: float
     f1_by_c: dict[float, float]
     calibration: TemperatureScaling | None = None
+    motion_range: NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, 0), np.float32))
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the labels' probabilities, from features (..., D) to (..., outputs), in [0, 1]."""
@@ -121,6 +126,9 @@ class LinearProbe:
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the labels' logits, from features (..., D) to (..., outputs)."""
+        if first := self.motion_range.shape[1]:
+            clipped = np.clip(features[..., -first:], *self.motion_range)
+            features = np.concatenate([features[..., :-first], clipped], axis=-1)
         return features @ self.weight.T + self.bias
 
     def copy_into(self, network: nn.Module, classifier: str) -> None:
@@ -133,6 +141,7 @@ class LinearProbe:
             if self.weight.shape[1] > size:
                 motion: Any = network.get_submodule(MOTION_LAYER)
                 motion.weight.copy_(torch.from_numpy(self.weight[:, size:]))
+                motion.range.copy_(torch.from_numpy(self.motion_range))
 
     def recipe(self) -> dict[str, Any]:
         """Return a description of the training, for a manifest."""
@@ -174,7 +183,9 @@ def fit_linear_probe(features: LabelledFeatures, auxiliary: AuxiliaryFeatures | 
     # The constant of a label without any contrast reflects the number of samples, so it is not scaled.
     divisor = np.where(probe.weight.any(axis=1), temperature, 1).astype(np.float32)
     calibration = TemperatureScaling(temperature, before, after)
-    return LinearProbe(probe.weight / divisor[:, None], probe.bias / divisor, best_c, f1_by_c, calibration)
+    return LinearProbe(
+        probe.weight / divisor[:, None], probe.bias / divisor, best_c, f1_by_c, calibration, probe.motion_range
+    )
 
 
 def fit_for_c_values(
@@ -198,11 +209,13 @@ def fit_for_c_values(
     solutions = np.zeros((len(c_values), table.targets.shape[1], inputs.shape[1] + 1))
     for label, known in enumerate(table.known.T):
         solutions[:, label] = _fit_label(inputs[known], table.targets[known, label], table.weights[known], c_values)
+    motion = table.rows[:, table.rows.shape[1] - features.motion_dim :]
+    motion_range = np.stack([motion.min(axis=0), motion.max(axis=0)])
     probes = []
     for c, solution in zip(c_values, solutions, strict=True):
         weight = (solution[:, :-1] if basis is None else solution[:, :-1] @ basis) / std
         bias = solution[:, -1] - weight @ mean
-        probes.append(LinearProbe(weight.astype(np.float32), bias.astype(np.float32), c, {}))
+        probes.append(LinearProbe(weight.astype(np.float32), bias.astype(np.float32), c, {}, motion_range=motion_range))
     return probes
 
 

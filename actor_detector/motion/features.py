@@ -1,7 +1,8 @@
 """Motion features: how an actor moves through a clip, computed from its boxes alone.
 
 One individual of the actor is tracked, and the camera's motion is subtracted. Lengths are measured in body sizes (the
-square root of the box's area), so that they do not depend on the distance from the camera.
+square root of the box's area) and speeds between frames a tenth of a second apart, so that neither depends on the
+distance from the camera, the resolution or the frame rate.
 """
 
 import numpy as np
@@ -16,7 +17,6 @@ VISIBILITY_FEATURES = (
     "boxes per frame, maximum",
     "confidence, mean",
     "confidence, maximum",
-    "duration",  # of the clip, seconds
 )
 PATH_FEATURES = (
     "speed, mean",  # log(1 + body sizes per second)
@@ -31,13 +31,13 @@ PATH_FEATURES = (
     "aspect, standard deviation",
     "aspect, change between frames",
     "growth, mean",  # change of log(body size) per second, regardless of the sign
-    "size",  # log(body size / 320 pixels)
     "height of the path",  # range of the centres, in median box heights
 )
 MOTION_FEATURES = VISIBILITY_FEATURES + PATH_FEATURES
 MAX_GAP_SECONDS = 0.3  # between two boxes; over a longer gap, the motion is unknown
 MAX_SPEED = 8.0  # body sizes per second; faster boxes belong to two individuals
 MIN_STEPS = 2
+STEP_SECONDS = 0.1  # between two boxes whose positions are compared, whatever the frame rate
 
 
 def motion_features(detections: ClipDetections, actor_index: int) -> NDArray[np.float32]:
@@ -48,24 +48,39 @@ def motion_features(detections: ClipDetections, actor_index: int) -> NDArray[np.
         actor_index: Index of the actor in the taxonomy, from 0.
 
     Returns:
-        The features named in `MOTION_FEATURES`, shape (20,). If the actor is visible too briefly for a speed, the path
+        The features named in `MOTION_FEATURES`, shape (18,). If the actor is visible too briefly for a speed, the path
         features are 0.
     """
     track = track_actor(detections, actor_index)
-    path = path_features(track.stabilized_boxes(), detections.time_seconds[track.frame_row])
+    times = detections.time_seconds[track.frame_row]
+    steps = step_rows(times)
+    path = path_features(track.stabilized_boxes()[steps], times[steps])
     return np.concatenate([visibility_features(detections, actor_index), path]).astype(np.float32)
+
+
+def step_rows(time_seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Select one time in each `STEP_SECONDS`, the first: between near frames, a box's jitter outweighs its motion.
+
+    Args:
+        time_seconds: Ascending, shape (K,).
+
+    Returns:
+        Indices of the selected times, from 0, ascending.
+    """
+    _, first = np.unique(np.floor(time_seconds / STEP_SECONDS + 1e-6), return_index=True)
+    return first.astype(np.int64)
 
 
 def visibility_features(detections: ClipDetections, actor_index: int) -> NDArray[np.float64]:
     """Compute how much of an actor is visible, over all its individuals.
 
     Returns:
-        The features named in `VISIBILITY_FEATURES`, shape (6,).
+        The features named in `VISIBILITY_FEATURES`, shape (5,).
     """
     is_actor = detections.actor_index == actor_index
     confidence = detections.confidence[is_actor]
     if not len(confidence):
-        return np.array([0, 0, 0, 0, 0, detections.duration_seconds], np.float64)
+        return np.zeros(len(VISIBILITY_FEATURES))
     counts = np.bincount(detections.frame_row[is_actor], minlength=len(detections.frame_index))
     return np.array(
         [
@@ -74,7 +89,6 @@ def visibility_features(detections: ClipDetections, actor_index: int) -> NDArray
             counts.max(),
             confidence.mean(),
             confidence.max(),
-            detections.duration_seconds,
         ],
         np.float64,
     )
@@ -88,7 +102,7 @@ def path_features(boxes: NDArray[np.float32], time_seconds: NDArray[np.float64])
         time_seconds: The time of each, shape (K,).
 
     Returns:
-        The features named in `PATH_FEATURES`, shape (14,); 0 if fewer than two steps have a known speed.
+        The features named in `PATH_FEATURES`, shape (13,); 0 if fewer than two steps have a known speed.
     """
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     size = np.sqrt(np.maximum(width * height, 1.0))
@@ -113,7 +127,6 @@ def path_features(boxes: NDArray[np.float32], time_seconds: NDArray[np.float64])
             aspect.std(),
             np.abs(np.diff(aspect)).mean(),
             np.abs(growth).mean(),
-            np.log(size.mean() / 320),
             np.ptp(centre[:, 1]) / max(float(np.median(height)), 1.0),
         ]
     )

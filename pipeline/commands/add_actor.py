@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from action_heads.input_kinds import INPUT_KINDS, MOVING
+from action_heads.input_kinds import BOTH, INPUT_KINDS
 from pipeline.commands import console
 from pipeline.commands.arguments import (
     add_detector_arguments,
@@ -13,10 +13,13 @@ from pipeline.commands.arguments import (
     add_training_arguments,
     config_from,
 )
+from pipeline.commands.skipped import report_skipped
 
 if TYPE_CHECKING:
     from a2d.taxonomy import Actor
     from pipeline.training.head_training import HeadTrainingPlan
+
+EPILOG = "exit code: 0 all clips used, 1 some clip was skipped (head and gate are written), 2 wrong usage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--thresholds", type=Path, metavar="FILE", help="gates of the other actors (default: the detector's own)"
     )
     parser.add_argument(
-        "--input", choices=INPUT_KINDS, default=MOVING, help="what the head is given (default: %(default)s)"
+        "--input", choices=INPUT_KINDS, default=BOTH, help="what the head is given (default: %(default)s)"
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="write heads/<actor>.safetensors and gates.yaml there"
@@ -38,11 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train the head, find the gate, and print how to use both."""
+    from a2d.skipped_samples import SkippedSamples
     from a2d.taxonomy import load_taxonomy
     from common.downloads import KNOWN_WEIGHTS
     from pipeline.cached_detector import CachedDetector
     from pipeline.training.head_training import retrain_head
-    from pipeline.training.new_actor import add_gate
+    from pipeline.training.known_gates import KnownGates, describe_evidence
+    from pipeline.training.new_actor import LabelledSplit, add_gate
     from thresholds.gates import check_gates, load_gates, save_gates
 
     taxonomy = load_taxonomy(arguments.taxonomy)
@@ -55,8 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     plan = make_plan(arguments, actor, detector.runtime.device)
     console.make_folder(plan.out)
     print(plan.describe(), file=sys.stderr)
-    print(retrain_head(plan, taxonomy, detector, console.progress_bar).table())
-    extended = add_gate(gates, actor, arguments.data, arguments.split, detector, console.progress_bar)
+    report = retrain_head(plan, taxonomy, detector, console.progress_bar)
+    print(report.table())
+    skipped = SkippedSamples(arguments.strict)
+    labelled = LabelledSplit(arguments.data, arguments.split, skipped)
+    extended = add_gate(KnownGates(gates, config.gates_file.name), actor, labelled, detector, console.progress_bar)
     file = arguments.out / "gates.yaml"
     save_gates(extended, file)
     print(f"\nthe gate of {actor.name}: {extended.values[actor.index]:.3f}; with the other gates, unchanged, in {file}")
@@ -64,7 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         f"use them with: --taxonomy {arguments.taxonomy} --detector {arguments.detector} --heads {plan.out} "
         f"--thresholds {file}"
     )
-    return console.DONE
+    for warning in [*report.warnings, *describe_evidence(extended, [actor.name])]:
+        print(f"warning: {warning}", file=sys.stderr)
+    return report_skipped(list(dict.fromkeys([*report.skipped, *skipped.reasons])))
 
 
 def make_plan(arguments: argparse.Namespace, actor: "Actor", device: str) -> "HeadTrainingPlan":
@@ -91,4 +101,5 @@ def make_plan(arguments: argparse.Namespace, actor: "Actor", device: str) -> "He
         device=device,
         cache=arguments.cache / "features" if arguments.cache else None,
         auxiliary_weight=arguments.auxiliary_weight,
+        strict=arguments.strict,
     )

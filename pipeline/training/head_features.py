@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.formats.base import Sample
+from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Actor
 from action_heads.crops import NO_BOX
 from action_heads.defaults import AUXILIARY_WEIGHT
@@ -14,10 +15,10 @@ from action_heads.input_kinds import VIEWS_BY_INPUT, WHOLE_FRAME
 from action_heads.model import Trunk
 from action_heads.training.features import FeatureCache, compute_features
 from action_heads.training.linear_probe import AuxiliaryFeatures, LabelledFeatures
-from action_heads.training.samples import NO_MOTION, SampledFrame, auxiliary_targets, samples_showing
+from action_heads.training.samples import NO_MOTION, SampledFrame, auxiliary_targets
 from common.progress import Progress, no_progress
 from pipeline.cached_detector import CachedDetector
-from pipeline.training.training_frames import sample_training_frames
+from pipeline.training.training_frames import FrameSampler
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class HeadFeatureExtractor:
             np.array([sample_index.setdefault(id(frame.sample), len(sample_index)) for frame in frames], np.int64),
             np.array([frame.sample.group for frame in frames], dtype=np.str_),
             tuple(block.shape[2] for block in blocks if block.shape[2]),
+            motion.shape[2],
         )
 
 
@@ -86,14 +88,10 @@ def sample_auxiliary_frames(
         The sampled frames by actor, without actors that no sample shows.
 
     Raises:
-        ClipError: If a clip cannot be read.
+        DatasetError: If a clip cannot be used, see `FrameSampler`.
     """
-    frames_by_actor = {}
-    for actor in auxiliary_actors:
-        shown = samples_showing(actor, samples)
-        if shown:
-            frames_by_actor[actor] = sample_training_frames(shown, actor, detector, input_kind, every_seconds, progress)
-    return frames_by_actor
+    sampler = FrameSampler(detector, input_kind, every_seconds, SkippedSamples(strict=True), progress)
+    return sampler.sample_each(auxiliary_actors, samples)
 
 
 def auxiliary_features(
@@ -135,4 +133,4 @@ def _concatenate(parts: Sequence[LabelledFeatures]) -> LabelledFeatures:
     values, targets, sample, groups = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "targets", "sample", "groups")
     )
-    return LabelledFeatures(values, targets, sample, groups, parts[0].blocks)
+    return LabelledFeatures(values, targets, sample, groups, parts[0].blocks, parts[0].motion_dim)

@@ -84,7 +84,7 @@ def test_head_receives_the_view_that_it_was_trained_on(heads, taxonomy, images):
     assert (np.abs(cropped - dog).max(axis=1) > 1e-4).tolist() == [True, False, True], "no box: the whole frame"
 
 
-def test_motion_contributes_to_the_logits_of_moving_heads_only(heads, taxonomy, tmp_path):
+def test_motion_contributes_to_the_logits_of_moving_heads_within_the_range_of_training(heads, taxonomy, tmp_path):
     for path in heads.glob("*.safetensors"):
         shutil.copy(path, tmp_path)
     dog = taxonomy.actor("dog")
@@ -94,17 +94,24 @@ def test_motion_contributes_to_the_logits_of_moving_heads_only(heads, taxonomy, 
         torch.manual_seed(0)
         network = backbone.build_head(len(dog.labels), "moving")
     initialize_from_trunk(network, load_trunk("embedded", backbone))
+    rng = np.random.default_rng(0)
+    layer = network.get_submodule(MOTION_LAYER)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(rng.uniform(0.1, 1, tuple(layer.weight.shape)).astype(np.float32)))
+        layer.range.copy_(torch.tensor([[-3.0], [3.0]]).expand(2, MOTION_DIM))
     save_head(head_path(tmp_path, "dog"), network, replace(manifest, input="moving"))
     loaded = ActionHeads(tmp_path, taxonomy)
-    rng = np.random.default_rng(0)
     motion = rng.standard_normal(MOTION_DIM).astype(np.float32)
     logits = rng.standard_normal((2, len(dog.labels))).astype(np.float32)
     contribution = loaded.add_motion("dog", logits, motion) - logits
-    expected = network.get_submodule(MOTION_LAYER).weight.detach().numpy() @ motion
+    expected = layer.weight.detach().numpy() @ motion
     assert np.abs(expected).min() > 1e-3
     np.testing.assert_allclose(contribution, [expected] * 2, atol=1e-5)
-    np.testing.assert_array_equal(loaded.add_motion("dog", logits, None), logits)
-    np.testing.assert_array_equal(loaded.add_motion("cat", logits, motion), logits)
+    motion[0] = 3.0
+    at_bound = loaded.add_motion("dog", logits, motion)
+    motion[0] = 1e6
+    np.testing.assert_array_equal(loaded.add_motion("dog", logits, motion), at_bound)
+    assert [name for name in loaded.paths if loaded.uses_motion(name)] == ["dog"]
 
 
 def test_missing_heads_come_from_the_fallback_and_are_described(heads, taxonomy, images, tmp_path):

@@ -15,7 +15,7 @@ from action_heads.prediction import ActionHeads
 from actor_detector.motion.features import motion_features
 from common.errors import CheckpointError, ClipError, DetectorError, GatesError
 from experiments.logits import to_logits
-from pipeline import tagger as module
+from pipeline import action_prediction as module
 from pipeline.results import ClipResult
 from pipeline.tagger import ActorActionTagger
 from pipeline.visualization.demo_clip import WIDTH
@@ -171,6 +171,8 @@ def test_heads_receive_the_motion_of_their_actor(tagger, people_and_cat_clip, ta
         return logits + np.float32(0.5)
 
     usual = tagger.tag(people_and_cat_clip)
+    assert not any(tagger.heads.uses_motion(name) for name in tagger.heads.paths)
+    monkeypatch.setattr(ActionHeads, "uses_motion", lambda self, actor_name: True)
     monkeypatch.setattr(ActionHeads, "add_motion", add_motion)
     moved = tagger.tag(people_and_cat_clip)
     assert set(given) == {"person", "cat"}
