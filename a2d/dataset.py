@@ -8,13 +8,14 @@ A folder with both `list` and `videoset.csv` is read as the course layout, becau
 format, write a module in `a2d/formats` that returns a `DatasetIndex`, and recognise it in `_open_index`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from a2d.formats import course, csv_clips, release
 from a2d.formats.base import DatasetIndex, Sample
+from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from common.errors import DatasetError
 from common.files import nearest
@@ -22,7 +23,7 @@ from common.files import nearest
 HELD_OUT_SPLITS = ("val", "test")  # the challenge's layout has both, and withholds the labels of its test split
 
 
-def read_samples(data: Path, split: str, taxonomy: Taxonomy) -> list[Sample]:
+def read_samples(data: Path, split: str, taxonomy: Taxonomy, skipped: SkippedSamples | None = None) -> list[Sample]:
     """Read one split of a labelled data set.
 
     Every row of every split must be well formed; that files exist and labels are known is checked for the requested
@@ -32,13 +33,16 @@ def read_samples(data: Path, split: str, taxonomy: Taxonomy) -> list[Sample]:
         data: A folder in one of the three layouts (the release may lie in its subfolder `Release`), or a CSV file.
         split: The split's name, one of `split_names(data)`.
         taxonomy: What the labels mean.
+        skipped: Collects the samples whose files are missing or broken; None raises an error for the first.
 
     Returns:
         At least one sample, in the order of the data set's list; the frames of a clip in time order.
 
     Raises:
-        DatasetError: If the data cannot be used. The message names the file, and the line where there is one.
+        DatasetError: If the data cannot be used, or no sample of the split can. The message names the file, and the
+            line where there is one.
     """
+    skipped = SkippedSamples(strict=True) if skipped is None else skipped
     index = _open_index(data)
     if split not in index.splits:
         raise DatasetError(f"{index.path}: unknown split {split!r}; {nearest(split, index.splits)}")
@@ -46,7 +50,16 @@ def read_samples(data: Path, split: str, taxonomy: Taxonomy) -> list[Sample]:
     if not rows:
         raise DatasetError(f"{index.path}: the split {split!r} is empty")
     progress = tqdm(rows, desc=f"reading {split}", unit="row", leave=False, disable=None)  # None: silent when piped
-    return [sample for row in progress for sample in row.samples(taxonomy)]
+    before = len(skipped)
+    samples = [sample for row in progress for sample in row.samples(taxonomy, skipped)]
+    if not samples:
+        raise DatasetError(none_usable(skipped.reasons[before:], split))
+    return samples
+
+
+def none_usable(reasons: Sequence[str], split: str) -> str:
+    """Return an error message for a split of which no sample can be used, given the reasons."""
+    return reasons[0] + (f"; all {len(reasons)} samples of split {split!r} are unusable" if len(reasons) > 1 else "")
 
 
 def split_names(data: Path) -> tuple[str, ...]:
@@ -109,7 +122,8 @@ def _open_index(data: Path) -> DatasetIndex:
     if data.is_file():
         return csv_clips.read_csv(data)
     if not data.is_dir():
-        raise DatasetError(f"{data}: no such file or folder")
+        found = "neither a file nor a folder" if data.exists() else "no such file or folder"
+        raise DatasetError(f"{data}: {found}")
     for root in (data, data / "Release"):
         if any(course.list_path(root, split).is_file() for split in course.SPLITS):
             return course.read_course(root)

@@ -5,7 +5,9 @@ The challenge metric is sample-averaged, so its F1 is the mean of the samples' F
 
     P = mean(sum(xy) / (sum(x) + 1e-8))    R = mean(sum(xy) / sum(y))    F1 = mean(2 sum(xy) / (sum(x) + sum(y)))
 
-and equals scikit-learn's `average="samples"` where every sample has a label.
+and equals scikit-learn's `average="samples"` where every sample has a label. The formulas leave open what a sample
+without a label is worth, such as a clip in which no actor is. Here it is right or wrong as a whole: all three are 1 if
+nothing is predicted for it, and 0 otherwise.
 """
 
 from collections.abc import Sequence
@@ -122,15 +124,30 @@ def count(predicted: NDArray[np.bool_], actual: NDArray[np.bool_]) -> Multilabel
     if predicted.shape != actual.shape or predicted.ndim != 2:
         raise ValueError(f"two arrays (samples, labels) were expected, found {predicted.shape = }, {actual.shape = }")
     hits = (predicted & actual).sum(axis=1)
-    predicted_labels = predicted.sum(axis=1)
-    actual_labels = actual.sum(axis=1)
-    sums = np.array(
-        [
-            (hits / (predicted_labels + EPSILON)).sum(),
-            (hits / np.maximum(actual_labels, 1)).sum(),
-            (2 * hits / np.maximum(predicted_labels + actual_labels, 1)).sum(),
-        ]
-    )
+    scores = score_samples(hits, predicted.sum(axis=1), actual.sum(axis=1))
+    sums = scores.sum(axis=1) if actual.shape[1] else np.zeros(3)
     return MultilabelCounts(
         len(actual), sums, (predicted & actual).sum(axis=0), predicted.sum(axis=0), actual.sum(axis=0)
     )
+
+
+def score_samples(
+    hits: NDArray[np.integer], predicted: NDArray[np.integer], actual: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Score each sample, before averaging.
+
+    Args:
+        hits: Number of labels that are predicted and true, shape (samples,).
+        predicted: Number of predicted labels, shape (samples,).
+        actual: Number of true labels, shape (samples,).
+
+    Returns:
+        Precision, recall and F1 of each sample, shape (3, samples).
+
+    >>> score_samples(np.array([0, 0]), np.array([0, 1]), np.array([0, 0])).T.tolist()
+    [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+    is_rightly_empty = predicted + actual == 0
+    precision = hits / (predicted + EPSILON) + is_rightly_empty
+    recall = hits / np.maximum(actual, 1) + is_rightly_empty
+    return np.stack([precision, recall, 2 * hits / np.maximum(predicted + actual, 1) + is_rightly_empty])

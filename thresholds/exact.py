@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thresholds.fitness import GateScores, Objective, PresenceTable, score_gates, video_scores
+from a2d.metrics import score_samples
+from thresholds.fitness import GateScores, Objective, PresenceTable, score_gates
 
 UNIFORM_GATE = 0.15  # the initial gate of all actors in the challenge report
 MIN_GAIN = 1e-12  # smaller differences between averages are rounding errors
@@ -51,6 +52,7 @@ def coordinate_search(
     objective: Objective,
     start: NDArray[np.float64],
     bounds: tuple[float, float] = (0.0, 1.0),
+    is_fixed: NDArray[np.bool_] | None = None,
 ) -> ExactResult:
     """Optimize one gate after the other exactly, with the others fixed, until no single gate improves the objective.
 
@@ -63,6 +65,8 @@ def coordinate_search(
         objective: One of `thresholds.fitness.OBJECTIVES`; lower is better.
         start: Initial gates, shape (actors,).
         bounds: Lowest and highest gate allowed.
+        is_fixed: True for the gates that keep their initial value, within the bounds or not, shape (actors,); None
+            optimizes all gates.
 
     Returns:
         The gates and their value.
@@ -71,16 +75,17 @@ def coordinate_search(
         ValueError: If the start does not fit the table, or is outside the bounds.
     """
     gates = np.array(start, dtype=np.float64)
-    if gates.shape != (table.actors,) or not ((gates >= bounds[0]) & (gates <= bounds[1])).all():
+    is_fixed = np.zeros(table.actors, dtype=bool) if is_fixed is None else is_fixed
+    if gates.shape != (table.actors,) or not ((gates >= bounds[0]) & (gates <= bounds[1]) | is_fixed).all():
         raise ValueError(f"a start of {table.actors} gates in {list(bounds)} was expected, found {gates}")
-    columns = [_sort_column(ratios, bounds) for ratios in table.ratios.T]
-    for actor, column in enumerate(columns):
+    columns = {actor: _sort_column(table.ratios[:, actor], bounds) for actor in np.flatnonzero(~is_fixed).tolist()}
+    for actor, column in columns.items():
         gates[actor] = column.gates[np.searchsorted(column.ratios, gates[actor])]
     value = _value(table, objective, gates)
     improved = True
     while improved:
         improved = False
-        for actor, column in enumerate(columns):
+        for actor, column in columns.items():
             candidate = gates.copy()
             candidate[actor] = _best_gate(table, objective, gates, actor, column)
             candidate_value = _value(table, objective, candidate)
@@ -111,6 +116,7 @@ def search(
     starts: int,
     seed: int,
     bounds: tuple[float, float] = (0.0, 1.0),
+    fixed: NDArray[np.float64] | None = None,
 ) -> ExactResult:
     """Run `coordinate_search` from several starts, because a single one can end in a local optimum.
 
@@ -120,6 +126,7 @@ def search(
         starts: Number of starts: the first with all gates at 0.15, the others random.
         seed: Seed of the random starts.
         bounds: Lowest and highest gate allowed.
+        fixed: Gates that are not searched for, NaN for the others, shape (actors,); None searches for all.
 
     Returns:
         The best result, the first one of several equal ones.
@@ -133,7 +140,11 @@ def search(
     rng = np.random.default_rng(seed)
     initial_gates = rng.uniform(lower, upper, (starts, table.actors))
     initial_gates[0] = np.clip(UNIFORM_GATE, lower, upper)
-    results = [coordinate_search(table, objective, start, bounds) for start in initial_gates]
+    is_fixed = np.zeros(table.actors, dtype=bool)
+    if fixed is not None:
+        is_fixed = ~np.isnan(fixed)
+        initial_gates[:, is_fixed] = fixed[is_fixed]
+    results = [coordinate_search(table, objective, start, bounds, is_fixed) for start in initial_gates]
     return min(results, key=lambda result: result.value)
 
 
@@ -156,8 +167,8 @@ def _best_gate(
     present = table.ratios >= gates
     present[:, actor] = False
     hits, predicted, actual = (present & table.truth).sum(axis=1), present.sum(axis=1), table.truth.sum(axis=1)
-    absent_scores = video_scores(hits, predicted, actual)
-    change = video_scores(hits + table.truth[:, actor], predicted + 1, actual) - absent_scores
+    absent_scores = score_samples(hits, predicted, actual)
+    change = score_samples(hits + table.truth[:, actor], predicted + 1, actual) - absent_scores
     # With cut 0 the actor is present in every video; each further cut excludes the video with the next higher ratio.
     excluded = np.cumsum(change[:, column.order], axis=1)
     total = (absent_scores + change).sum(axis=1, keepdims=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.metrics import EPSILON, Scores
+from a2d.metrics import Scores, score_samples
 
 # Maximum number of particles x videos per block: temporary arrays of some 100 kB, which fit into the processor's cache
 # and are not returned to the system after each operation. Twice as fast as larger ones, and memory stays bounded.
@@ -129,28 +129,10 @@ def score_gates(ratios: NDArray[np.float64], truth: NDArray[np.bool_], gates: ND
     return GateScores(*averages.T.copy())
 
 
-def video_scores(
-    hits: NDArray[np.integer], predicted: NDArray[np.integer], actual: NDArray[np.integer]
-) -> NDArray[np.float64]:
-    """Score each video, before averaging, as defined in `a2d.metrics`.
-
-    Args:
-        hits: Number of actors that are predicted and present, shape (videos,).
-        predicted: Number of predicted actors, shape (videos,).
-        actual: Number of present actors, shape (videos,).
-
-    Returns:
-        Precision, recall and F1 of each video, shape (3, videos).
-    """
-    precision = hits / (predicted + EPSILON)
-    recall = hits / np.maximum(actual, 1)
-    return np.stack([precision, recall, 2 * hits / np.maximum(predicted + actual, 1)])
-
-
 def _scores_by_outcome(actors: int) -> NDArray[np.float64]:
     """Compute precision, recall and F1 of each outcome predicted + n·hits + n²·actual (n = actors + 1), (3, n³)."""
     actual, hits, predicted = np.indices((actors + 1,) * 3).reshape(3, -1)
-    return video_scores(hits, predicted, actual)
+    return score_samples(hits, predicted, actual)
 
 
 class _OutcomeCounter:

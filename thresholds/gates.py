@@ -1,8 +1,10 @@
 """Gates (presence thresholds of the actors), and YAML files that record how and for which detector they were tuned."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -80,6 +82,21 @@ class PresenceDecision:
         return self.ratios - self.gates
 
 
+@dataclass(frozen=True)
+class KeptGates:
+    """The gates of a file that were not tuned on its data, but taken from elsewhere.
+
+    Attributes:
+        source: Name of the gate file that they were taken from.
+        sha256: Of that file; None if there was none.
+        reasons: Why each was kept, by actor.
+    """
+
+    source: str
+    sha256: str | None
+    reasons: Mapping[str, str]
+
+
 @dataclass(frozen=True, eq=False)
 class Gates:
     """One gate per actor, and how they were tuned.
@@ -97,6 +114,9 @@ class Gates:
         clips: Number of clips in the split.
         detector: The detector whose presence ratios they were tuned on.
         sha256: SHA-256 of the gate file; None until saved or loaded.
+        skipped: Number of clips of the split that could not be used.
+        clips_showing: Number of those clips that show each actor, by actor; empty if unknown.
+        kept: The gates that were not tuned, because the clips do not determine them; None if all were.
     """
 
     actors: tuple[str, ...]
@@ -111,6 +131,9 @@ class Gates:
     clips: int
     detector: DetectorIdentity
     sha256: str | None = None
+    skipped: int = 0
+    clips_showing: Mapping[str, int] = field(default_factory=dict)
+    kept: KeptGates | None = None
 
     def __post_init__(self) -> None:
         """Check the values and freeze a copy of them.
@@ -166,7 +189,7 @@ def save_gates(gates: Gates, path: Path) -> Gates:
     Returns:
         The gates with the SHA-256 of the file.
     """
-    content = {
+    content: dict[str, Any] = {
         "gates": {actor: float(value) for actor, value in zip(gates.actors, gates.values, strict=True)},
         "objective": gates.objective,
         "optimizer": gates.optimizer,
@@ -181,6 +204,13 @@ def save_gates(gates: Gates, path: Path) -> Gates:
             "confidence": gates.detector.confidence,
         },
     }
+    if gates.skipped:
+        content["tuned_on"]["skipped"] = gates.skipped
+    if gates.clips_showing:
+        content["clips_showing"] = dict(gates.clips_showing)
+    if gates.kept:
+        kept = gates.kept
+        content["kept"] = {"from": kept.source, "sha256": kept.sha256, "reasons": dict(kept.reasons)}
     write_atomically(path, HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
     return replace(gates, sha256=sha256_file(path))
 
@@ -202,9 +232,13 @@ def load_gates(path: Path = PAPER_GATES_FILE) -> Gates:
     [0.1, 0.107, 0.1, 0.1, 0.161, 0.267]
     """
     content = YamlSection(read_yaml(path, GatesError), str(path))
-    content.check("gates", "objective", "optimizer", "seed", "bounds", "reached", "tuned_on", "detector")
+    content.check(
+        *("gates", "objective", "optimizer", "seed", "bounds", "reached", "tuned_on", "detector"),
+        optional=("clips_showing", "kept"),
+    )
     gates = content.section("gates")
-    tuned_on = content.section("tuned_on").check("data", "split", "clips")
+    tuned_on = content.section("tuned_on").check("data", "split", "clips", optional=("skipped",))
+    counts = content.section("clips_showing") if content.has("clips_showing") else None
     objective = content.text("objective")
     if objective not in OBJECTIVES:
         raise GatesError(f"{path}: unknown objective {objective!r}; {nearest(objective, OBJECTIVES)}")
@@ -221,6 +255,9 @@ def load_gates(path: Path = PAPER_GATES_FILE) -> Gates:
         clips=tuned_on.integer("clips"),
         detector=_read_detector(content.section("detector")),
         sha256=sha256_file(path),
+        skipped=tuned_on.integer("skipped") if tuned_on.has("skipped") else 0,
+        clips_showing={actor: counts.integer(actor) for actor in counts.names()} if counts else {},
+        kept=_read_kept(content.section("kept")) if content.has("kept") else None,
     )
 
 
@@ -272,6 +309,14 @@ def check_gates(
 def _read_scores(section: YamlSection) -> Scores:
     section.check("precision", "recall", "f1")
     return Scores(section.fraction("precision"), section.fraction("recall"), section.fraction("f1"))
+
+
+def _read_kept(section: YamlSection) -> KeptGates:
+    section.check("from", "sha256", "reasons")
+    reasons = section.section("reasons")
+    return KeptGates(
+        section.text("from"), section.sha256("sha256"), {name: reasons.text(name) for name in reasons.names()}
+    )
 
 
 def _read_detector(section: YamlSection) -> DetectorIdentity:

@@ -58,13 +58,21 @@ class TunedGates:
     reached: Scores
 
 
-def tune(table: PresenceTable, objective: str, settings: SearchSettings) -> TunedGates:
+def tune(
+    table: PresenceTable,
+    objective: str,
+    settings: SearchSettings,
+    fixed: NDArray[np.float64] | None = None,
+) -> TunedGates:
     """Tune one gate per actor.
 
     Args:
         table: Ratios and ground truth of the videos to tune on.
         objective: A name from `thresholds.fitness.OBJECTIVES`.
         settings: How to search.
+        fixed: Gates that are kept as they are, within the bounds or not, NaN for those to tune, shape (actors,); None
+            tunes all. Those of actors that `is_determined` excludes should be kept, because no gate of theirs is better
+            than another for a reason.
 
     Returns:
         The gates with their scores.
@@ -80,20 +88,69 @@ def tune(table: PresenceTable, objective: str, settings: SearchSettings) -> Tune
         raise ValueError("there is no video to tune on")
     if settings.optimizer == "exact":
         optimum = exact.search(
-            table, OBJECTIVES[objective], starts=settings.runs, seed=settings.seed, bounds=settings.bounds
+            table, OBJECTIVES[objective], starts=settings.runs, seed=settings.seed, bounds=settings.bounds, fixed=fixed
         )
         return _describe(table, optimum.gates)
+    fixed = np.full(table.actors, np.nan) if fixed is None else fixed
+    # Where no gate within the bounds decides differently, the swarm would return a random one.
+    fixed = np.where(np.isnan(fixed) & is_indifferent(table.ratios, settings.bounds), np.mean(settings.bounds), fixed)
+    is_free = np.isnan(fixed)
+    if not is_free.any():
+        return _describe(table, fixed)
+
+    def with_fixed(gates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Complete gates (particles, free actors) to gates (particles, actors)."""
+        completed = np.tile(fixed, (len(gates), 1))
+        completed[:, is_free] = gates
+        return completed
 
     def evaluate(gates: NDArray[np.float64]) -> NDArray[np.float64]:
-        return OBJECTIVES[objective](score_gates(table.ratios, table.truth, gates))
+        return OBJECTIVES[objective](score_gates(table.ratios, table.truth, with_fixed(gates)))
 
     low, high = settings.bounds
-    box = (np.full(table.actors, low), np.full(table.actors, high))
+    dimensions = int(is_free.sum())
+    box = (np.full(dimensions, low), np.full(dimensions, high))
     swarm_settings = swarm.SwarmSettings(
         settings.optimizer, settings.particles, settings.iterations, settings.runs, settings.seed
     )
     found = swarm.minimise(evaluate, box, swarm_settings)
-    return _describe(table, found.position)
+    return _describe(table, with_fixed(found.position[None])[0])
+
+
+def is_determined(truth: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which gates labelled videos determine.
+
+    The scores tell a good gate from a bad one only by videos that show the actor, which it should let pass, and by
+    videos that do not, which it should stop. Without the former, every gate above the highest ratio is as good as any
+    other; without the latter, every gate below the lowest ratio is.
+
+    Args:
+        truth: True where the actor is present, shape (videos, actors).
+
+    Returns:
+        True for the actors that some videos show and some do not, shape (actors,).
+
+    >>> is_determined(np.array([[True, True, False], [True, False, False]])).tolist()
+    [False, True, False]
+    """
+    shown, not_shown = truth.sum(axis=0) > 0, (~truth).sum(axis=0) > 0
+    return np.asarray(shown & not_shown)
+
+
+def is_indifferent(ratios: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.bool_]:
+    """Return for which actors all gates within the bounds decide every video alike.
+
+    Args:
+        ratios: Presence ratios, shape (videos, actors).
+        bounds: Lowest and highest gate allowed.
+
+    Returns:
+        True for the actors without a ratio from the lowest gate to the highest, shape (actors,).
+
+    >>> is_indifferent(np.array([[0.0, 0.1, 0.4], [0.9, 0.0, 0.0]]), (0.1, 0.4)).tolist()
+    [True, False, True]
+    """
+    return np.asarray(((ratios >= bounds[0]) & (ratios < bounds[1])).sum(axis=0) == 0)
 
 
 def gates_on_bound(values: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.bool_]:

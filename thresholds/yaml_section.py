@@ -15,10 +15,14 @@ class YamlSection:
     content: Mapping[str, Any]
     where: str
 
-    def check(self, *keys: str) -> "YamlSection":
-        """Check that the keys are exactly the given ones, and return the section itself."""
-        check_keys(self.content, self.where, GatesError, keys)
+    def check(self, *keys: str, optional: tuple[str, ...] = ()) -> "YamlSection":
+        """Check that the keys are the given ones, of which the optional ones may be missing, and return the section."""
+        check_keys(self.content, self.where, GatesError, keys, optional)
         return self
+
+    def has(self, key: str) -> bool:
+        """Return whether an optional key is there."""
+        return key in self.content
 
     def section(self, key: str) -> "YamlSection":
         """Return a nested mapping, which must not be empty."""

@@ -1,103 +1,211 @@
 """Expansion of command-line arguments (files, folders, globs and lists) into clips, in a stable order."""
 
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from common.errors import ClipError
+from common.text_files import read_text_file
+from video.clip_paths import is_open_file, require_local, require_regular_file
 from video.clips import is_frame_folder
-
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"}
-    | {".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
-)
-"""Suffixes of videos when folders are searched; a file given explicitly may have any suffix."""
+from video.folder_search import FolderSearch
+from video.video_suffixes import COMMON_SUFFIXES, VIDEO_SUFFIXES
 
 _WILDCARD = re.compile(r"[*?\[]")
+MAX_ENDINGS = 8
+
+
+@dataclass
+class FoundClips:
+    """The clips of command-line arguments, and what was found beside them.
+
+    Attributes:
+        clips: Without duplicates, in the order of the arguments, sorted within a folder or glob.
+        not_taken: Number of files that are no videos, by ending or kind.
+        linked_folders: Number of linked folders that were not searched.
+        problems: One line for each folder that could not be searched.
+    """
+
+    clips: list[Path] = field(default_factory=list)
+    not_taken: Counter[str] = field(default_factory=Counter)
+    linked_folders: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def notes(self) -> list[str]:
+        """Return one line for each thing that was not taken."""
+        lines = []
+        if self.not_taken:
+            total = self.not_taken.total()
+            lines.append(f"{total} {'file was' if total == 1 else 'files were'} not taken ({self._endings()})")
+        if self.linked_folders:
+            folders = "linked folder was" if self.linked_folders == 1 else "linked folders were"
+            lines.append(f"{self.linked_folders} {folders} not searched: --follow-links does that")
+        return [*lines, *self.problems]
+
+    def _endings(self) -> str:
+        ranked = sorted(self.not_taken.items(), key=lambda item: (-item[1], item[0]))
+        listed = [f"{ending} {count}" for ending, count in ranked[:MAX_ENDINGS]]
+        others = sum(count for _, count in ranked[MAX_ENDINGS:])
+        return ", ".join([*listed, *([f"others {others}"] if others else [])])
 
 
 def find_clips(arguments: Iterable[str]) -> list[Path]:
+    """Expand command-line arguments into clips, see `search_clips`.
+
+    Returns:
+        The clips without duplicates, in the order of the arguments, sorted within a folder or glob.
+    """
+    return search_clips(arguments).clips
+
+
+def search_clips(arguments: Iterable[str], follow_links: bool = False) -> FoundClips:
     """Expand command-line arguments into clips.
 
     Args:
         arguments: Each is one of
             a video file with any suffix (a missing file is only reported when it is read);
             a folder, searched recursively for videos and for folders of `%05d.png` frames, each of which is a clip;
+            hidden files and folders (whose name starts with a dot) in it are left out;
             a glob, including `**`, for shells that do not expand it;
-            `@list.txt`, a text file with a file, folder or glob on each line, relative to the text file's folder;
-            blank lines and lines that start with `#` are skipped.
+            `@list.txt`, a text file with a file, folder, glob or further list on each line, relative to the text file's
+            folder; blank lines and lines that start with `#` are skipped.
+        follow_links: Whether to search linked folders too, each folder once.
 
     Returns:
-        The clips without duplicates, in the order of the arguments, sorted within a folder or glob.
+        The clips, and what was not taken.
 
     Raises:
-        ClipError: If an argument is empty, a folder or a glob contains no video, or a list is missing or empty.
+        ClipError: If an argument is empty or an address, a folder or a glob contains no video, or a list is missing,
+            empty or contains itself.
     """
-    clips: dict[Path, Path] = {}
+    expansion = _Expansion(follow_links)
+    clips: dict[str, Path] = {}
+    resolved: dict[Path, str] = {}
     for argument in arguments:
-        for clip in _expand(argument):
+        for clip in expansion.expand(argument):
             # Only the folder is resolved, not the file: two links to one file are two clips.
-            clips.setdefault(clip.parent.resolve() / clip.name, clip)
-    return list(clips.values())
+            if clip.parent not in resolved:
+                resolved[clip.parent] = os.path.realpath(clip.parent)
+            clips.setdefault(f"{resolved[clip.parent]}/{clip.name}", clip)
+    expansion.found.clips = list(clips.values())
+    return expansion.found
 
 
-def _expand(argument: str) -> list[Path]:
-    if not argument.strip():
-        raise ClipError(f"{argument!r} is no clip; a video, a folder, a glob or @list.txt was expected")
-    path = Path(argument)
-    if path.is_dir():
-        return _search(path)
-    if not path.exists():
-        if argument.startswith("@"):
-            return _read_list(Path(argument[1:]))
-        if _WILDCARD.search(argument):
-            return _match(path)
-    return [path]
+class _Expansion:
+    """Expands arguments one by one, and collects what is not taken."""
+
+    def __init__(self, follow_links: bool) -> None:
+        self.found = FoundClips()
+        self._follow_links = follow_links
+
+    def expand(self, argument: str) -> list[Path]:
+        """Expand an argument, or an entry of a list."""
+        if not argument.strip():
+            raise ClipError(f"{argument!r} is no clip; a video, a folder, a glob or @list.txt was expected")
+        require_local(argument)
+        path = Path(argument)
+        if is_open_file(path):
+            require_regular_file(path)
+        if _is_folder(path):
+            return self._search(path)
+        if not _exists(path):
+            if argument.startswith("@"):
+                return self._read_list(Path(argument[1:]))
+            if _WILDCARD.search(argument):
+                return self._match(path)
+        return [path]
+
+    def _search(self, folder: Path) -> list[Path]:
+        if is_frame_folder(folder):
+            return [folder]
+        before = self.found.not_taken.copy()
+        search = FolderSearch(self._follow_links)
+        clips = search.run(folder)
+        self.found.not_taken += search.not_taken
+        self.found.linked_folders += search.linked_folders
+        self.found.problems += search.problems
+        if not clips:
+            beside = FoundClips(not_taken=self.found.not_taken - before, linked_folders=search.linked_folders)
+            notes = "".join(f"; {note}" for note in [*beside.notes(), *search.problems])
+            others = len(VIDEO_SUFFIXES) - len(COMMON_SUFFIXES)
+            searched_for = f"{' '.join(COMMON_SUFFIXES)} and {others} other endings"
+            raise ClipError(f"{folder}: a folder without videos; searched for {searched_for}{notes}")
+        return clips
+
+    def _match(self, pattern: Path) -> list[Path]:
+        """Expand a glob; it only matches videos, unless the pattern contains another suffix literally."""
+        parts = pattern.parts
+        first = next(index for index, part in enumerate(parts) if _WILDCARD.search(part))
+        literal_suffix = set() if _WILDCARD.search(pattern.suffix) else {pattern.suffix.lower()} - {""}
+        root = Path(*parts[:first])
+        hidden_patterns = [part for part in parts[first:] if part.startswith(".")]
+        search = FolderSearch(self._follow_links, VIDEO_SUFFIXES | literal_suffix)
+        clips = set()
+        for path in root.glob("/".join(parts[first:])):
+            names = path.relative_to(root).parts
+            if all(_is_matched(name, hidden_patterns) for name in names) and search.takes(path):
+                clips.add(path)
+        self.found.not_taken += search.not_taken
+        if not clips:
+            raise ClipError(f"{pattern}: no video matches")
+        return sorted(clips)
+
+    def _read_list(self, path: Path, lists: tuple[str, ...] = ()) -> list[Path]:
+        """Read a list that is an entry of the given lists, whose paths are resolved."""
+        resolved = os.path.realpath(path)
+        if resolved in lists:
+            raise ClipError(f"{path}: the list contains itself")
+        try:
+            text = read_text_file(path, ClipError, "list of clips")
+        except FileNotFoundError:
+            raise ClipError(f"{path}: no such list of clips") from None
+        clips = []
+        for number, entry in _list_entries(text):
+            is_file = _exists(path.parent / entry)
+            if entry.startswith("@") and not is_file:
+                clips += self._read_list(path.parent / entry[1:], (*lists, resolved))
+                continue
+            if not is_file:
+                _check_entry(entry, f"{path}:{number}")
+            clips += self.expand(str(path.parent / entry))
+        if not clips:
+            raise ClipError(f"{path}: the list contains no clip; one path per line was expected")
+        return clips
 
 
-def _search(folder: Path) -> list[Path]:
-    if is_frame_folder(folder):
-        return [folder]
-    clips = sorted(path for path in folder.rglob("*") if _is_clip(path, VIDEO_SUFFIXES))
-    if not clips:
-        raise ClipError(f"{folder}: a folder without videos; searched for {' '.join(sorted(VIDEO_SUFFIXES))}")
-    return clips
-
-
-def _match(pattern: Path) -> list[Path]:
-    """Expand a glob; it only matches videos, unless the pattern contains another suffix literally."""
-    parts = pattern.parts
-    first = next(index for index, part in enumerate(parts) if _WILDCARD.search(part))
-    literal_suffix = set() if _WILDCARD.search(pattern.suffix) else {pattern.suffix.lower()} - {""}
-    found = Path(*parts[:first]).glob("/".join(parts[first:]))
-    clips = sorted({path for path in found if _is_clip(path, VIDEO_SUFFIXES | literal_suffix)})
-    if not clips:
-        raise ClipError(f"{pattern}: no video matches")
-    return clips
-
-
-def _is_clip(path: Path, suffixes: frozenset[str]) -> bool:
-    # Hidden files are excluded: macOS creates a "._clip.mp4", which is not a video, next to each clip that it copies.
-    if path.name.startswith("."):
-        return False
-    return is_frame_folder(path) if path.is_dir() else path.suffix.lower() in suffixes
-
-
-def _read_list(path: Path) -> list[Path]:
+def _check_entry(entry: str, where: str) -> None:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ClipError(f"{path}: no such list of clips") from None
-    except (OSError, UnicodeDecodeError) as reason:
-        raise ClipError(f"{path}: not a readable list of clips ({reason})") from None
-    clips = [clip for line in _list_entries(text) for clip in _expand(str(path.parent / line))]
-    if not clips:
-        raise ClipError(f"{path}: the list contains no clip; one path per line was expected")
-    return clips
+        require_local(entry)
+    except ClipError as reason:
+        raise ClipError(f"{where}: {reason}") from None
 
 
-def _list_entries(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
+def _is_matched(name: str, hidden_patterns: list[str]) -> bool:
+    """Return whether a glob may match a name: as in a shell, a leading dot must be matched by a dot."""
+    return not name.startswith(".") or any(fnmatchcase(name, pattern) for pattern in hidden_patterns)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, for example
+        return False
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _list_entries(text: str) -> Iterator[tuple[int, str]]:
+    """Yield line number and entry."""
+    for number, line in enumerate(text.split("\n"), start=1):
         entry = line.strip()
         if entry and not entry.startswith("#"):
-            yield entry
+            yield number, entry

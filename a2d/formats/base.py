@@ -1,14 +1,12 @@
-"""What the data set formats share: samples, rows of a list, and the reading of text, tables and annotations."""
+"""What the data set formats share: samples, rows of a list, and the reading of annotations."""
 
-import csv
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
+from a2d.formats.label_maps import LabelMapError, read_label_ids
+from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Label, Taxonomy
 from common.errors import DatasetError, TaxonomyError
 
@@ -20,9 +18,10 @@ class Sample:
     Attributes:
         clip: The video file, or a folder of PNG frames named `%05d.png` from 1.
         frame_index: The frame that the labels refer to, from 0; None if they refer to the whole clip.
-        labels: Label names in vector order, without duplicates; empty for an annotated frame without any label.
+        labels: Label names in vector order, without duplicates; empty if no actor is in the frame or clip.
         split: For example `train`.
         group: What must stay together in cross-validation: the CSV's `source`, otherwise the clip's own name.
+        where: The line of the data set's list, `<file>:<line>`, for messages; empty if unknown.
     """
 
     clip: Path
@@ -30,6 +29,7 @@ class Sample:
     labels: tuple[str, ...]
     split: str
     group: str
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,24 @@ class Row(ABC):
     clip: Path
 
     @abstractmethod
-    def samples(self, taxonomy: Taxonomy) -> list[Sample]:
-        """Open the files and return the row's samples, at least one."""
+    def samples(self, taxonomy: Taxonomy, skipped: SkippedSamples) -> list[Sample]:
+        """Open the files and return the row's samples, without those whose files are missing or broken.
+
+        Raises:
+            DatasetError: If the row itself is wrong.
+        """
+
+    def has_clip(self, skipped: SkippedSamples) -> bool:
+        """Return whether the clip exists; if not, or if it is neither a file nor a folder, the row is skipped."""
+        try:
+            is_clip, exists = self.clip.is_file() or self.clip.is_dir(), self.clip.exists()
+        except (OSError, ValueError) as reason:  # a name that is too long, a folder that may not be entered
+            text = (reason.strerror if isinstance(reason, OSError) else None) or str(reason)
+            skipped.add(self.where, f"{text.lower()}: {self.clip}")
+            return False
+        if not is_clip:
+            skipped.add(self.where, f"{'neither a file nor a folder' if exists else 'no such file'}: {self.clip}")
+        return is_clip
 
 
 @dataclass(frozen=True)
@@ -80,20 +96,16 @@ def read_mat_labels(mat: Path, taxonomy: Taxonomy, where: str) -> tuple[str, ...
     Raises:
         DatasetError: If the file is missing, unreadable, without `reS_id`, or contains an id of no label.
     """
-    import h5py  # only A2D's own annotations need it
-
     try:
-        with h5py.File(mat, "r") as file:
-            ids = np.unique(file["reS_id"][()])  # transposed by MATLAB's column order, which does not affect a set
+        ids = read_label_ids(mat)  # transposed by MATLAB's column order, which does not affect a set
     except FileNotFoundError:
         raise DatasetError(f"{where}: no annotation {mat}") from None
-    except KeyError:
-        raise DatasetError(f"{where}: {mat}: not an A2D annotation (no readable 'reS_id')") from None
-    except (OSError, RuntimeError, TypeError) as reason:
-        text = " ".join(str(reason).split())
-        raise DatasetError(f"{where}: {mat}: not a readable MATLAB 7.3 (HDF5) file ({text})") from None
+    except OSError as reason:
+        raise DatasetError(f"{where}: {mat}: {(reason.strerror or str(reason)).lower()}") from None
+    except LabelMapError as reason:
+        raise DatasetError(f"{where}: {mat}: {reason}") from None
     try:
-        return in_vector_order(taxonomy.label_from_id(int(label_id)) for label_id in ids if label_id != 0)
+        return in_vector_order(taxonomy.label_from_id(label_id) for label_id in ids if label_id != 0)
     except TaxonomyError as reason:
         raise DatasetError(f"{where}: {mat}: {reason}") from None
 
@@ -112,38 +124,3 @@ def parse_frame_index(number: str, where: str) -> int:
     if not (number.isascii() and number.isdigit() and int(number) > 0):
         raise DatasetError(f"{where}: a frame number from 1 was expected, found {number!r}")
     return int(number) - 1
-
-
-def check_exists(path: Path, where: str) -> None:
-    """Check that a file exists.
-
-    Raises:
-        DatasetError: If it does not.
-    """
-    if not path.exists():
-        raise DatasetError(f"{where}: no such file: {path}")
-
-
-def read_text(path: Path) -> str:
-    """Read a text file; the byte order mark that spreadsheets write is dropped.
-
-    Raises:
-        DatasetError: If it is not readable as UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as reason:
-        raise DatasetError(f"{path}: not a readable text file ({reason})") from None
-
-
-def read_table(path: Path) -> list[tuple[int, list[str]]]:
-    """Read the non-blank lines of a CSV file: line number, from 1, and cells without surrounding spaces.
-
-    Raises:
-        DatasetError: If it is not a readable CSV.
-    """
-    reader = csv.reader(io.StringIO(read_text(path)), skipinitialspace=True, strict=True)
-    try:
-        return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
-    except csv.Error as reason:
-        raise DatasetError(f"{path}:{reader.line_num}: not a readable CSV ({reason})") from None

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2d.formats.base import DatasetIndex, Row, Sample, check_exists, parse_frame_index, read_mat_labels, read_text
+from a2d.formats.base import DatasetIndex, Row, Sample, parse_frame_index, read_mat_labels
+from a2d.formats.tables import read_text
+from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from common.errors import DatasetError
 
@@ -17,15 +19,24 @@ class _FrameRow(Row):
     frame_index: int
     annotation: Path
 
-    def samples(self, taxonomy: Taxonomy) -> list[Sample]:
-        check_exists(self.clip / f"{self.frame_index + 1:05d}.png", self.where)
+    def samples(self, taxonomy: Taxonomy, skipped: SkippedSamples) -> list[Sample]:
+        image = self.clip / f"{self.frame_index + 1:05d}.png"
+        if not image.is_file():
+            skipped.add(self.where, f"no such file: {image}")
+            return []
         if self.split == "test" and not self.annotation.exists():
-            raise DatasetError(
-                f"{self.where}: no annotation {self.annotation}; "
-                "the challenge withheld the labels of its test split, so score val instead"
+            skipped.add(
+                self.where,
+                f"no annotation {self.annotation}; "
+                "the challenge withheld the labels of its test split, so score val instead",
             )
-        labels = read_mat_labels(self.annotation, taxonomy, self.where)
-        return [Sample(self.clip, self.frame_index, labels, self.split, group=self.clip.name)]
+            return []
+        try:
+            labels = read_mat_labels(self.annotation, taxonomy, self.where)
+        except DatasetError as reason:
+            skipped.add(self.where, reason)
+            return []
+        return [Sample(self.clip, self.frame_index, labels, self.split, group=self.clip.name, where=self.where)]
 
 
 def list_path(root: Path, split: str) -> Path:

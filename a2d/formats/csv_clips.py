@@ -1,17 +1,24 @@
 """Labelled clips in a CSV file: one row per clip with the columns `file`, `labels` and `split`.
 
-Files are relative to the CSV's folder, and a clip's labels are separated by spaces. Clips with the same value in the
-optional column `source` stay together in cross-validation.
+Files are relative to the CSV's folder, and a clip's labels are separated by spaces; a clip without labels is one in
+which no actor is. Clips with the same value in the optional column `source` stay together in cross-validation.
 """
 
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2d.formats.base import DatasetIndex, Row, Sample, check_exists, in_vector_order, read_table
+from a2d.formats.base import DatasetIndex, Row, Sample, in_vector_order
+from a2d.formats.tables import TableRow, fold_names, read_column_names, read_table
+from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from common.errors import DatasetError, TaxonomyError
 
 CSV_COLUMNS = ("file", "labels", "split")
+GROUP_COLUMN = "source"  # optional
 
 
 @dataclass(frozen=True)
@@ -21,15 +28,15 @@ class _ClipRow(Row):
     group: str
     label_cell: str
 
-    def samples(self, taxonomy: Taxonomy) -> list[Sample]:
-        check_exists(self.clip, self.where)
-        if not self.label_cell:
-            raise DatasetError(f"{self.where}: the cell 'labels' is empty; at least one label was expected")
+    def samples(self, taxonomy: Taxonomy, skipped: SkippedSamples) -> list[Sample]:
+        names = filter(None, re.split(r"[\s,;]+", self.label_cell))
         try:
-            labels = in_vector_order(taxonomy.label(name) for name in self.label_cell.split())
+            labels = in_vector_order(taxonomy.label(name) for name in names)
         except TaxonomyError as reason:
             raise DatasetError(f"{self.where}: {reason}") from None
-        return [Sample(self.clip, None, labels, self.split, self.group)]
+        if not self.has_clip(skipped):
+            return []
+        return [Sample(self.clip, None, labels, self.split, self.group, self.where)]
 
 
 def find_csv(folder: Path) -> Path:
@@ -52,47 +59,86 @@ def find_csv(folder: Path) -> Path:
 def _lists_clips(path: Path) -> bool:
     """Return whether a file's first line is the header of a list of clips; other CSV files are not parsed."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline().split(",")
-    except (OSError, UnicodeDecodeError):
+        return set(CSV_COLUMNS) <= set(read_column_names(path, CSV_COLUMNS))
+    except OSError:
         return False
-    return set(CSV_COLUMNS) <= {name.strip(' "\n') for name in header}
 
 
 def read_csv(path: Path) -> DatasetIndex:
     """Read a list of labelled clips.
 
     Args:
-        path: A CSV file with the columns `CSV_COLUMNS` and any others.
+        path: A CSV file with the columns `CSV_COLUMNS`, in upper or lower case, and any others.
 
     Returns:
         One row per clip, and the splits in file order.
 
     Raises:
-        DatasetError: If the file is unreadable, a column is missing, a row is malformed, or a clip is listed twice.
+        DatasetError: If the file is unreadable, a column is missing or ambiguous, a row is malformed, or a clip is
+            listed twice.
     """
-    (_, header), *lines = read_table(path) or [(0, [])]
-    for column in CSV_COLUMNS:
-        if column not in header:
-            raise DatasetError(f"{path}: the column {column!r} is missing; the header has: {', '.join(header)}")
-    rows = [_parse_clip_row(path, number, header, cells) for number, cells in lines]
+    header, *lines = read_table(path, CSV_COLUMNS) or [TableRow(0, [])]
+    names = _check_header(path, header)
+    rows = [_parse_clip_row(path, names, line) for line in lines]
     if not rows:
         raise DatasetError(f"{path}: there is no row below the header")
-    seen: dict[Path, str] = {}
-    for row in rows:  # a clip listed in two splits would be used for both training and testing
-        if row.clip in seen:
-            raise DatasetError(f"{row.where}: {row.clip} is listed twice, before at {seen[row.clip]}")
-        seen[row.clip] = row.where
+    _check_listed_once(rows)
     return DatasetIndex(path, tuple(dict.fromkeys(row.split for row in rows)), rows)
 
 
-def _parse_clip_row(path: Path, number: int, header: list[str], cells: list[str]) -> _ClipRow:
-    where = f"{path}:{number}"
-    if len(cells) != len(header):
-        raise DatasetError(f"{where}: {len(header)} cells were expected, as in the header, found {len(cells)}")
-    row = dict(zip(header, cells, strict=True))
+def _check_header(path: Path, header: TableRow) -> list[str]:
+    """Return the names of the columns in lower case, without empty ones at the end."""
+    names = fold_names(header.cells)
+    while names and not names[-1]:
+        names.pop()
+    for column in CSV_COLUMNS:
+        if column not in names:
+            listed = ", ".join(cell for cell in header.cells if cell)
+            raise DatasetError(f"{path}: the column {column!r} is missing; the header has: {listed[:200]}")
+    for name, times in Counter(names).items():
+        if times > 1 and name in (*CSV_COLUMNS, GROUP_COLUMN):
+            raise DatasetError(f"{path}:{header.number}: the header has the column {name!r} {times} times; rename one")
+    return names
+
+
+def _parse_clip_row(path: Path, names: list[str], line: TableRow) -> _ClipRow:
+    where = f"{path}:{line.number}"
+    if len(line.cells) < len(names) or any(line.cells[len(names) :]):
+        count = max(index for index, cell in enumerate(line.cells, start=1) if cell or index <= len(names))
+        raise DatasetError(f"{where}: {len(names)} cells were expected, as in the header, found {count}")
+    row = dict(zip(names, line.cells[: len(names)], strict=True))
     for column in ("file", "split"):
         if not row[column]:
             raise DatasetError(f"{where}: the cell {column!r} is empty")
     clip = path.parent / row["file"]
-    return _ClipRow(where, row["split"], clip, row.get("source") or clip.name, row["labels"])
+    return _ClipRow(where, row["split"], clip, row.get(GROUP_COLUMN) or clip.name, row["labels"])
+
+
+def _check_listed_once(rows: Iterable[_ClipRow]) -> None:
+    """Check that no file is listed twice, under whatever path: a clip of two splits would be tested on its training."""
+    identity_of = _Identities()
+    seen: dict[object, _ClipRow] = {}
+    for row in rows:
+        first = seen.setdefault(identity_of(row.clip), row)
+        if first is not row:
+            spelling = "" if first.clip == row.clip else f", as {first.clip}"
+            splits = "" if first.split == row.split else f"; its splits are {first.split!r} and {row.split!r}"
+            raise DatasetError(f"{row.where}: {row.clip} is listed twice, before at {first.where}{spelling}{splits}")
+
+
+class _Identities:
+    """Tells what two paths of one file have in common: the file's number, or the resolved path if there is no file."""
+
+    def __init__(self) -> None:
+        self._resolved: dict[Path, str] = {}
+
+    def __call__(self, clip: Path) -> object:
+        try:
+            status = clip.stat()
+        except (OSError, ValueError):
+            status = None
+        if status and status.st_ino:
+            return status.st_dev, status.st_ino
+        if clip.parent not in self._resolved:
+            self._resolved[clip.parent] = os.path.realpath(clip.parent)
+        return self._resolved[clip.parent], clip.name

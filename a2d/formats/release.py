@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2d.formats.base import DatasetIndex, Row, Sample, check_exists, parse_frame_index, read_mat_labels, read_table
+from a2d.formats.base import DatasetIndex, Row, Sample, parse_frame_index, read_mat_labels
+from a2d.formats.tables import TableRow, read_table
+from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from common.errors import DatasetError
 
@@ -17,21 +19,22 @@ class _ReleaseRow(Row):
 
     annotations: Path
 
-    def samples(self, taxonomy: Taxonomy) -> list[Sample]:
-        check_exists(self.clip, self.where)
+    def samples(self, taxonomy: Taxonomy, skipped: SkippedSamples) -> list[Sample]:
+        if not self.has_clip(skipped):
+            return []
         mats = sorted(self.annotations.glob("[0-9]*.mat"))
         if not mats:
-            raise DatasetError(f"{self.where}: no annotation (.mat file) in {self.annotations}")
-        return [
-            Sample(
-                self.clip,
-                parse_frame_index(mat.stem, str(mat)),
-                read_mat_labels(mat, taxonomy, self.where),
-                self.split,
-                group=self.clip.stem,
-            )
-            for mat in mats
-        ]
+            skipped.add(self.where, f"no annotation (.mat file) in {self.annotations}")
+        samples = []
+        for mat in mats:
+            try:
+                frame_index = parse_frame_index(mat.stem, str(mat))
+                labels = read_mat_labels(mat, taxonomy, self.where)
+            except DatasetError as reason:
+                skipped.add(self.where, reason)
+                continue
+            samples.append(Sample(self.clip, frame_index, labels, self.split, self.clip.stem, self.where))
+        return samples
 
 
 def read_release(root: Path) -> DatasetIndex:
@@ -47,15 +50,16 @@ def read_release(root: Path) -> DatasetIndex:
         DatasetError: If the file is unreadable, empty or malformed.
     """
     path = root / "videoset.csv"
-    rows = [_parse_release_row(path, number, cells) for number, cells in read_table(path)]
+    rows = [_parse_release_row(path, row) for row in read_table(path)]
     if not rows:
         raise DatasetError(f"{path}: the file is empty")
     present = {row.split for row in rows}
     return DatasetIndex(path, tuple(split for split in SPLITS.values() if split in present), rows)
 
 
-def _parse_release_row(path: Path, number: int, cells: list[str]) -> _ReleaseRow:
-    where = f"{path}:{number}"
+def _parse_release_row(path: Path, row: TableRow) -> _ReleaseRow:
+    cells = row.cells
+    where = f"{path}:{row.number}"
     if len(cells) != COLUMNS:
         raise DatasetError(f"{where}: {COLUMNS} cells were expected, found {len(cells)}")
     vid, flag = cells[0], cells[-1]

@@ -13,7 +13,6 @@ from pipeline.commands.arguments import (
     add_training_arguments,
     config_from,
 )
-from pipeline.commands.skipped import report_skipped
 
 if TYPE_CHECKING:
     from a2d.taxonomy import Actor
@@ -74,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for warning in [*report.warnings, *describe_evidence(extended, [actor.name])]:
         print(f"warning: {warning}", file=sys.stderr)
-    return report_skipped(list(dict.fromkeys([*report.skipped, *skipped.reasons])))
+    return console.report_skipped(list(dict.fromkeys([*report.skipped, *skipped.reasons])))
 
 
 def make_plan(arguments: argparse.Namespace, actor: "Actor", device: str) -> "HeadTrainingPlan":

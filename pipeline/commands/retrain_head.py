@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from action_heads.input_kinds import INPUT_KINDS, MOVING, WHOLE_FRAME
+from action_heads.input_kinds import BOTH, INPUT_KINDS, WHOLE_FRAME
 from action_heads.training.recipes import PAPER, adjust_recipe, recipe_from_name
 from action_heads.trunk_files import EMBEDDED
 from action_heads.tuning_modes import ALL, BACKBONE_NAMES, CLASSIFIER, TUNING_MODES
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from a2d.taxonomy import Taxonomy
     from pipeline.training.head_training import HeadTrainingPlan
 
-BACKBONE, TUNING_MODE, INPUT, PLAIN_INPUT = "efficientnet_lite0", CLASSIFIER, MOVING, WHOLE_FRAME
+BACKBONE, TUNING_MODE, INPUT, PLAIN_INPUT = "efficientnet_lite0", CLASSIFIER, BOTH, WHOLE_FRAME
 PAPER_BACKBONE, PAPER_TUNING_MODE = "resnet34", ALL  # what --recipe paper implies
+EPILOG = "exit code: 0 all clips used, 1 some clip was skipped (the head is written), 2 wrong usage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,8 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
     detector = CachedDetector.from_config(config_from(arguments), taxonomy)
     console.make_folder(arguments.out)
     print(plan.describe(), file=sys.stderr)
-    print(retrain_head(plan, taxonomy, detector, console.progress_bar).table())
-    return console.DONE
+    report = retrain_head(plan, taxonomy, detector, console.progress_bar)
+    print(report.table())
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return console.report_skipped(report.skipped)
 
 
 def make_plan(arguments: argparse.Namespace, taxonomy: "Taxonomy") -> "HeadTrainingPlan":
@@ -111,4 +115,5 @@ def make_plan(arguments: argparse.Namespace, taxonomy: "Taxonomy") -> "HeadTrain
         device=find_device(arguments.device),
         cache=arguments.cache / "features" if arguments.cache else None,
         auxiliary_weight=arguments.auxiliary_weight,
+        strict=arguments.strict,
     )

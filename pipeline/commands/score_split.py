@@ -9,17 +9,19 @@ from pipeline.commands import console
 from pipeline.commands.arguments import (
     add_data_arguments,
     add_run_arguments,
+    add_strict_argument,
     add_tagger_arguments,
     config_from,
     seconds,
 )
 
-EPILOG = "exit code: 0 all samples scored, 1 some clip could not be read to its end, 2 wrong usage"
+EPILOG = "exit code: 0 all samples scored, 1 some clip was missing or could not be read to its end, 2 wrong usage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_data_arguments(parser, "test", "score")
+    add_strict_argument(parser)
     parser.add_argument(
         "--baseline-split", metavar="SPLIT", help="where the most common labels are counted (default: train)"
     )
@@ -43,11 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
     console.make_folder(arguments.out)
     tagger = ActorActionTagger.from_config(config_from(arguments))
     print(tagger.describe_weights(), file=sys.stderr)
-    splits = ScoredSplits(arguments.data, arguments.split, arguments.baseline_split, arguments.near)
+    splits = ScoredSplits(arguments.data, arguments.split, arguments.baseline_split, arguments.near, arguments.strict)
     report = score_split(tagger, splits, console.progress_bar)
     print(report.table())
-    for failure in report.failures:
-        print(f"warning: {failure}", file=sys.stderr)
+    for warning in [*report.warnings(), *report.failures]:
+        print(f"warning: {warning}", file=sys.stderr)
     write_atomically(arguments.out / "scores.json", json.dumps(report.to_dict(), indent=2) + "\n")
     write_atomically(arguments.out / "scores.txt", report.table() + "\n")
-    return console.SOME_FAILED if report.failures else console.DONE
+    code = console.report_skipped(report.skipped)
+    return console.SOME_FAILED if report.failures else code

@@ -10,22 +10,36 @@ from pipeline.commands.arguments import (
     add_detector_arguments,
     add_held_out_argument,
     add_run_arguments,
+    add_strict_argument,
     config_from,
     fraction,
     positive,
 )
 from thresholds.tuning import SearchSettings
 
+EPILOG = "exit code: 0 all clips used, 1 some clip was skipped (the gates are written), 2 wrong usage"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_data_arguments(parser, "train", "tune on")
     add_held_out_argument(parser)
+    add_strict_argument(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the gate file (YAML) to write")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="a gate file; an actor that no clip shows, or that every clip shows, keeps its gate there, because the "
+        "clips do not determine one (default: the detector's own gates, or the published ones)",
+    )
     group = parser.add_argument_group("search; the defaults are the published settings")
     group.add_argument("--objective", choices=["prf", "precision", "f1"], default="prf", help="default: prf, −P·R·F1")
     group.add_argument(
-        "--optimizer", choices=["spso2011", "gbest"], default=SearchSettings.optimizer, help="default: %(default)s"
+        "--optimizer",
+        choices=["spso2011", "gbest", "exact"],
+        default=SearchSettings.optimizer,
+        help="default: %(default)s",
     )
     group.add_argument("--particles", type=positive, default=SearchSettings.particles, help="default: %(default)s")
     group.add_argument(
@@ -63,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     report = tune_on_data(
         config_from(arguments),
         arguments.data,
-        TuningSplits(arguments.split, arguments.held_out),
+        TuningSplits(arguments.split, arguments.held_out, arguments.start, arguments.strict),
         arguments.objective,
         settings,
         console.progress_bar,
@@ -73,4 +87,4 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     gates = report.save(arguments.out)
     print(f"\nwrote {arguments.out} (sha256 {gates.sha256}) for {gates.detector}")
-    return console.DONE
+    return console.report_skipped(report.skipped)

@@ -15,6 +15,7 @@ from a2d.taxonomy import Actor, Taxonomy
 
 BoolArray = NDArray[np.bool_]
 NOTHING = "nothing"
+UNLABELLED = "samples without a label, which cannot be right"  # 0 since nothing is the right prediction for them
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def error_budget(predicted: BoolArray, gated: BoolArray, actual: BoolArray, taxo
         corrected = count(predicted, actual).sample_averaged.f1
         budget[kind] = corrected - reached
         reached = corrected
-    budget["samples without a label, which cannot be right"] = 1 - reached
+    budget[UNLABELLED] = 1 - reached
     return budget
 
 

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from a2d.confidence_intervals import bootstrap_f1
 from a2d.metrics import MultilabelCounts, Scores, count
 from a2d.taxonomy import Taxonomy
-from pipeline.evaluation.error_budget import confusion, confusion_table, error_budget
+from pipeline.evaluation.error_budget import UNLABELLED, confusion, confusion_table, error_budget
 from pipeline.results import Weights
 
 BoolArray = NDArray[np.bool_]
@@ -28,6 +28,7 @@ class SplitPredictions:
         groups: Source of each sample.
         failures: One line for every sample whose clip could not be read (nothing is predicted for it) or is truncated
             (the prediction is that of the part that could be decoded).
+        skipped: One line for every sample that is not scored.
     """
 
     predicted: BoolArray
@@ -35,6 +36,7 @@ class SplitPredictions:
     actual: BoolArray
     groups: tuple[str, ...]
     failures: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class SplitReport:
         budget: The F1 lost to each kind of error, see `pipeline.evaluation.error_budget`.
         confusions: What is predicted instead of the true label, by actor that occurs.
         failures: One line for every sample whose clip could not be read, or not to its end.
+        skipped: One line for every sample that is not scored.
     """
 
     origin: Origin
@@ -81,11 +84,33 @@ class SplitReport:
     budget: Mapping[str, float]
     confusions: Mapping[str, Mapping[str, Mapping[str, float]]]
     failures: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
     @property
     def pipeline(self) -> MultilabelCounts:
         """Counts of the pipeline itself."""
         return next(iter(self.systems.values()))
+
+    @property
+    def labels_without_samples(self) -> list[str]:
+        """Labels that no sample of the split shows."""
+        actual = self.pipeline.actual
+        return [label.name for label in self.taxonomy.labels if not actual[label.index]]
+
+    def warnings(self) -> list[str]:
+        """Name the actors and labels on which the split says nothing, with counts."""
+        samples, missing = self.pipeline.samples, self.labels_without_samples
+        lines = []
+        for actor, showing in zip(self.taxonomy.actor_names, self.gates.actual.tolist(), strict=True):
+            if showing in (0, samples):
+                untested = "false alarms" if showing else "misses"
+                lines.append(f"{actor}: {showing} of {samples} samples show it: {untested} of its gate are not tested")
+        if missing:
+            lines.append(
+                f"{len(missing)} of {len(self.taxonomy.labels)} labels have no sample in split {self.origin.split!r}: "
+                + ", ".join(missing)
+            )
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """Return all scores as fractions, for `scores.json`."""
@@ -95,6 +120,8 @@ class SplitReport:
             **asdict(self.origin),
             "samples": counts.samples,
             "failures": list(self.failures),
+            "skipped": list(self.skipped),
+            "labels_without_samples": self.labels_without_samples,
             "systems": {
                 name: _averages(system) | {"f1_interval": list(self.intervals[name])}
                 for name, system in self.systems.items()
@@ -137,10 +164,17 @@ class SplitReport:
             _tabulate(self._budget_rows(), ["lost to", "points"]),
             "Per label that was predicted or is true (%)",
             _tabulate(self._label_rows(), ["label", "P", "R", "F1", "predicted", "true"]),
+            *self._missing_labels(),
             "What is predicted instead of the true label (samples)",
             *(_tabulate(*confusion_table(matrix)) for matrix in self.confusions.values()),
         ]
         return "\n\n".join(parts)
+
+    def _missing_labels(self) -> list[str]:
+        missing, labels = len(self.labels_without_samples), len(self.taxonomy.labels)
+        if not missing:
+            return []
+        return [f"{missing} of {labels} labels have no sample in this split; macro averages count each as 0"]
 
     def _gate_rows(self) -> list[list[str]]:
         rows = [
@@ -151,7 +185,7 @@ class SplitReport:
 
     def _budget_rows(self) -> list[list[str]]:
         rows = [["(correct)", f"{100 * self.pipeline.sample_averaged.f1:.1f}"]]
-        rows += [[kind, f"{100 * lost:.1f}"] for kind, lost in self.budget.items()]
+        rows += [[kind, f"{100 * lost:.1f}"] for kind, lost in self.budget.items() if kind != UNLABELLED]
         return [*rows, ["total", f"{100 * (self.pipeline.sample_averaged.f1 + sum(self.budget.values())):.1f}"]]
 
     def _label_rows(self) -> list[list[str]]:
@@ -189,6 +223,7 @@ def report_split(
         error_budget(predictions.predicted, gated, actual, taxonomy),
         {name: matrix for name, matrix in confusions.items() if matrix},
         predictions.failures,
+        predictions.skipped,
     )
 
 

@@ -2,14 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from a2d.dataset import read_samples, split_names
 from a2d.formats.base import Sample
-from common.errors import ClipError
+from a2d.skipped_samples import SkippedSamples
+from common.errors import ClipError, DatasetError
 from common.progress import Progress, no_progress
 from pipeline.cached_detector import DetectedClip, UnreadableClip
 from pipeline.evaluation.split_report import BoolArray, Origin, SplitPredictions, SplitReport, report_split
@@ -29,16 +30,21 @@ class ScoredSplits:
         near_seconds: A sample that refers to a frame is gated by the frames at most so far away, and heads that are
             given crops may take the actor's box from them, as the challenge report proposes (section 6); None selects
             the whole clip.
+        strict: Whether a clip that is missing or cannot be read to its end is an error.
     """
 
     data: Path
     split: str = "test"
     baseline_split: str | None = None
     near_seconds: float | None = None
+    strict: bool = False
 
 
 def score_split(tagger: ActorActionTagger, splits: ScoredSplits, progress: Progress = no_progress) -> SplitReport:
     """Score the pipeline on one split of a labelled data set.
+
+    Samples whose clip or annotation is missing are left out. A clip that cannot be read counts as one for which nothing
+    is predicted, because that is what the pipeline makes of it; a truncated one is scored as far as it goes.
 
     Args:
         tagger: The pipeline.
@@ -49,16 +55,18 @@ def score_split(tagger: ActorActionTagger, splits: ScoredSplits, progress: Progr
         The report.
 
     Raises:
-        DatasetError: If the data set is wrong.
+        DatasetError: If the data set is wrong, or `splits.strict` is set and a clip cannot be read to its end.
     """
     data, split = splits.data, splits.split
-    samples = read_samples(data, split, tagger.taxonomy)
+    skipped = SkippedSamples(splits.strict)
+    samples = read_samples(data, split, tagger.taxonomy, skipped)
     baseline_split = splits.baseline_split
     if baseline_split is None:
         baseline_split = "train" if "train" in split_names(data) else split
-    baseline = read_samples(data, baseline_split, tagger.taxonomy)
+    baseline = read_samples(data, baseline_split, tagger.taxonomy, skipped)
     training_labels = np.stack([tagger.taxonomy.encode(sample.labels) for sample in baseline])
-    predictions = predict_split(tagger, samples, splits.near_seconds, progress)
+    predictions = predict_split(tagger, samples, splits.near_seconds, progress, strict=splits.strict)
+    predictions = replace(predictions, skipped=(*skipped.reasons, *predictions.skipped))
     settings = {**tagger.settings, "near_seconds": splits.near_seconds}
     origin = Origin(data.name, split, baseline_split, _level(samples), tagger.weights, settings)
     return report_split(origin, predictions, training_labels, tagger.taxonomy)
@@ -69,6 +77,8 @@ def predict_split(
     samples: Sequence[Sample],
     near_seconds: float | None = None,
     progress: Progress = no_progress,
+    *,
+    strict: bool = False,
 ) -> SplitPredictions:
     """Run the pipeline on every sample.
 
@@ -80,32 +90,60 @@ def predict_split(
         samples: What to predict.
         near_seconds: As in `ScoredSplits`.
         progress: Shows the progress over the clips.
+        strict: Whether a clip that cannot be read to its end is an error.
 
     Returns:
-        Predictions and ground truth, in the order of the samples.
+        Predictions and ground truth, in the order of the samples, without unreadable ones that have no labels.
+
+    Raises:
+        DatasetError: If `strict` is set and a clip cannot be read to its end, or there is nothing to score.
     """
     taxonomy = tagger.taxonomy
     predicted = np.zeros((len(samples), len(taxonomy.labels)), dtype=bool)
     gated = np.zeros((len(samples), len(taxonomy.actors)), dtype=bool)
-    failures = []
+    failures = SkippedSamples(strict)
+    unreadable = np.zeros(len(samples), dtype=bool)
     rows: dict[Path, list[int]] = defaultdict(list)
     for row, sample in enumerate(samples):
         rows[sample.clip].append(row)
     clips = progress(list(rows), "scoring", "clip")
     for clip, (detected, streamed) in zip(clips, tagger.detect(rows), strict=True):
-        if isinstance(detected, UnreadableClip):
-            failures += [f"{detected.error}; nothing is predicted for it"] * len(rows[clip])
-            continue
-        try:
-            for row in rows[clip]:
+        for row in rows[clip]:
+            try:
+                if isinstance(detected, UnreadableClip):
+                    raise detected.error
                 gated[row], predicted[row] = _predict(tagger, samples[row], detected, streamed, near_seconds)
-        except ClipError as reason:
-            failures += [f"{reason}; nothing is predicted for it"] * len(rows[clip])
-            continue
-        if detected.detections.truncated:
-            failures += [f"{clip}: {detected.detections.truncated}; scored as far as it goes"] * len(rows[clip])
+            except ClipError as reason:
+                unreadable[row] = True
+                failures.add(samples[row].where, f"{reason}; nothing is predicted for it")
+                continue
+            if detected.detections.truncated:
+                reason_text = f"{clip}: {detected.detections.truncated}; scored as far as it goes"
+                failures.add(samples[row].where, reason_text)
     actual = np.stack([taxonomy.encode(sample.labels) for sample in samples])
-    return SplitPredictions(predicted, gated, actual, tuple(sample.group for sample in samples), tuple(failures))
+    return _leave_out(
+        unreadable & ~actual.any(axis=1),
+        samples,
+        SplitPredictions(predicted, gated, actual, tuple(sample.group for sample in samples), tuple(failures.reasons)),
+    )
+
+
+def _leave_out(left_out: BoolArray, samples: Sequence[Sample], predictions: SplitPredictions) -> SplitPredictions:
+    """Leave out unreadable samples without labels: predicting nothing, which is right for them, is no merit there."""
+    if not left_out.any():
+        return predictions
+    kept = np.flatnonzero(~left_out)
+    if not len(kept):
+        raise DatasetError(predictions.failures[0])
+    lines = [f"{samples[row].where}: {samples[row].clip}: unreadable" for row in np.flatnonzero(left_out).tolist()]
+    return replace(
+        predictions,
+        predicted=predictions.predicted[kept],
+        gated=predictions.gated[kept],
+        actual=predictions.actual[kept],
+        groups=tuple(predictions.groups[row] for row in kept.tolist()),
+        skipped=tuple(f"{line}, and it has no labels: left out of the scores" for line in lines),
+    )
 
 
 def _predict(

@@ -11,6 +11,7 @@ import torch
 from tabulate import tabulate
 
 from a2d.dataset import read_samples
+from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.training.initial_weights import load_initial_weights
@@ -58,6 +59,7 @@ class DetectorPlan:
         work: Folder for frames, labels, features and checkpoints, from which an interrupted training is resumed.
         out: The detector's file.
         device: `cpu` or `cuda:N`.
+        trust_weights: Whether to unpickle teachers' `.pt` files even if that may run code.
     """
 
     images: tuple[Path, ...]
@@ -74,10 +76,11 @@ class DetectorPlan:
     work: Path
     out: Path
     device: str
+    trust_weights: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return what determines the result, for comparison with the plan of an interrupted training."""
-        return plan_to_dict(self, without=("work", "out", "device"))
+        return plan_to_dict(self, without=("work", "out", "device", "trust_weights"))
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def retrain_detector(
     resume: bool = False,
     on_epoch: Callable[[DetectorEpoch], None] = lambda report: None,
     progress: Progress = no_progress,
+    skipped: SkippedSamples | None = None,
 ) -> DetectorReport:
     """Label the images with the teachers, train a detector on them, and write it.
 
@@ -123,6 +127,7 @@ def retrain_detector(
         resume: Continue the training in `plan.work`.
         on_epoch: Called with the report of every epoch.
         progress: Shows the progress of each step.
+        skipped: Collects the clips and images that cannot be read; None raises an error for the first.
 
     Returns:
         The result.
@@ -131,10 +136,11 @@ def retrain_detector(
         UserError: If an input is wrong, or `plan.work` contains another training.
     """
     check_plan(plan.work, plan.to_dict(), resume)
-    group_of = collect_images(plan, taxonomy, progress)
+    skipped = SkippedSamples(strict=True) if skipped is None else skipped
+    group_of = collect_images(plan, taxonomy, progress, skipped)
     save_plan(plan.work, plan.to_dict())
     run = TrainingRun(plan.work, plan.device, fast_bfloat16(plan.device), on_epoch, progress)
-    training, held_out = _split(_label(plan, taxonomy, list(group_of), run), group_of, plan.held_out)
+    training, held_out = _split(_label(plan, taxonomy, list(group_of), run, skipped), group_of, plan.held_out)
     class_names = [actor.detector_classes[0] for actor in taxonomy.actors]
     torch.manual_seed(plan.settings.seed)
     network = build_network(plan.architecture, class_names, sum(phase.epochs for phase in plan.phases))
@@ -148,7 +154,9 @@ def retrain_detector(
     return DetectorReport(plan.out, manifest)
 
 
-def collect_images(plan: DetectorPlan, taxonomy: Taxonomy, progress: Progress) -> dict[Path, str]:
+def collect_images(
+    plan: DetectorPlan, taxonomy: Taxonomy, progress: Progress, skipped: SkippedSamples
+) -> dict[Path, str]:
     """Find the images, and extract the clips' frames into the work folder.
 
     Returns:
@@ -158,9 +166,9 @@ def collect_images(plan: DetectorPlan, taxonomy: Taxonomy, progress: Progress) -
         DatasetError: If a folder has no images, or two images have the same name.
     """
     group_of = {path: path.name for folder in plan.images for path in find_images(folder)}
-    samples = read_samples(plan.clips, plan.split, taxonomy) if plan.clips else []
+    samples = read_samples(plan.clips, plan.split, taxonomy, skipped) if plan.clips else []
     clip_groups = {sample.clip: sample.group for sample in samples}
-    for clip, frames in extract_frames(plan.work, clip_groups, plan.frames_per_clip, progress).items():
+    for clip, frames in extract_frames(plan.work, samples, plan.frames_per_clip, progress, skipped).items():
         group_of |= dict.fromkeys(frames, clip_groups[clip])
     names: dict[str, Path] = {}
     for path in group_of:
@@ -171,13 +179,17 @@ def collect_images(plan: DetectorPlan, taxonomy: Taxonomy, progress: Progress) -
 
 
 def _label(
-    plan: DetectorPlan, taxonomy: Taxonomy, images: Sequence[Path], run: TrainingRun
+    plan: DetectorPlan, taxonomy: Taxonomy, images: Sequence[Path], run: TrainingRun, skipped: SkippedSamples
 ) -> list[PseudoLabelledImage]:
     """Label images with the teachers, and drop the boxes that are not confident enough."""
     settings = DetectorSettings(plan.teacher_image_size, TEACHER_CONFIDENCE)
     runtime = Runtime(device=plan.device, precision=BF16 if run.bf16 else F32)
-    teachers = [YoloActorDetector(path, taxonomy, settings, runtime) for path in plan.teachers]
-    labelled = label_images(images, teachers, plan.work / "labels.jsonl", progress=run.progress)
+    teachers = [
+        YoloActorDetector(path, taxonomy, settings, runtime, trust_weights=plan.trust_weights) for path in plan.teachers
+    ]
+    labelled = label_images(images, teachers, plan.work / "labels.jsonl", run.progress, skipped)
+    if not labelled:
+        raise DatasetError("no image can be read; " + (skipped.reasons[0] if skipped.reasons else "there is none"))
     return [image.at_confidence(MIN_LABEL_CONFIDENCE) for image in labelled]
 
 

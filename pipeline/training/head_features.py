@@ -17,6 +17,7 @@ from action_heads.training.features import FeatureCache, compute_features
 from action_heads.training.linear_probe import AuxiliaryFeatures, LabelledFeatures
 from action_heads.training.samples import NO_MOTION, SampledFrame, auxiliary_targets
 from common.progress import Progress, no_progress
+from inference.runtime import Runtime
 from pipeline.cached_detector import CachedDetector
 from pipeline.training.training_frames import FrameSampler
 
@@ -29,14 +30,14 @@ class HeadFeatureExtractor:
         trunk: The frozen network.
         input_kind: One of `action_heads.input_kinds.INPUT_KINDS`.
         cache: Features computed before.
-        device: `cpu` or `cuda:N`.
+        runtime: Runs the trunk; PyTorch on the CPU by default.
         progress: Shows the progress over the clips that are decoded.
     """
 
     trunk: Trunk
     input_kind: str
     cache: FeatureCache
-    device: str = "cpu"
+    runtime: Runtime | None = None
     progress: Progress = no_progress
 
     def labelled_features(self, frames: Sequence[SampledFrame], targets: NDArray[np.bool_]) -> LabelledFeatures:
@@ -52,7 +53,7 @@ class HeadFeatureExtractor:
         views = []
         for view in VIEWS_BY_INPUT[self.input_kind]:
             shown = [replace(frame, box=NO_BOX) for frame in frames] if view == WHOLE_FRAME else frames
-            views.append(compute_features(shown, self.trunk, view, self.cache, self.device, self.progress))
+            views.append(compute_features(shown, self.trunk, view, self.cache, self.runtime, self.progress))
         motion = np.stack([frame.motion for frame in frames] or [NO_MOTION])[: len(frames), None]
         blocks = [*views, np.broadcast_to(motion, (*views[0].shape[:2], motion.shape[2]))]
         sample_index: dict[int, int] = {}

@@ -1,17 +1,18 @@
 """Training of one head: only its file changes, as the hashes of all heads before and after show."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tabulate import tabulate
 from torch import nn
 
 from a2d.dataset import find_held_out_split, read_samples
-from a2d.formats.base import Sample
+from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Actor, Taxonomy
 from action_heads.checkpoint import HeadManifest, hash_heads, head_path, save_head
 from action_heads.defaults import AUXILIARY_WEIGHT, LABEL_THRESHOLD
@@ -26,22 +27,20 @@ from action_heads.training.finetuning import (
     score_frames,
     train_head,
 )
-from action_heads.training.linear_probe import AuxiliaryFeatures, LabelledFeatures, LinearProbe, fit_linear_probe
+from action_heads.training.linear_probe import fit_linear_probe
 from action_heads.training.recipes import PAPER, Recipe
-from action_heads.training.samples import (
-    LabelledFrames,
-    SampledFrame,
-    read_labelled_frames,
-    samples_showing,
-    target_matrix,
-)
+from action_heads.training.samples import read_labelled_frames, samples_showing, target_matrix
 from action_heads.trunk_files import EMBEDDED
 from action_heads.tuning_modes import CLASSIFIER
-from common.errors import TrainingError
+from common.errors import ClipError, TrainingError
 from common.progress import Progress, no_progress
 from pipeline.cached_detector import CachedDetector
-from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features, sample_auxiliary_frames
-from pipeline.training.training_frames import sample_training_frames
+from pipeline.training.head_data import HeadTrainingData
+from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features
+from pipeline.training.label_coverage import LabelCoverage, constant_f1, count_labels
+from pipeline.training.training_frames import FrameSampler
+
+SCORES = ("precision", "recall", "f1", "constant_f1")  # the last is that of always predicting the commonest label
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ class HeadTrainingPlan:
         cache: Folder of cached features; None disables the cache.
         auxiliary_weight: Weight of a sample of an auxiliary actor, for tuning mode `classifier`; 0 uses none. The
             actor's own samples have weight 1.
+        strict: Whether a clip that cannot be used is an error; otherwise, it is skipped.
     """
 
     actor: Actor
@@ -80,6 +80,7 @@ class HeadTrainingPlan:
     device: str
     cache: Path | None
     auxiliary_weight: float = AUXILIARY_WEIGHT
+    strict: bool = False
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -108,11 +109,15 @@ class HeadTrainingReport:
         manifest: Of the new head.
         before: SHA-256 of every head in the folder before the training, by actor.
         after: Likewise, after the training.
+        skipped: One line for each clip that could not be used.
+        warnings: What the training samples cannot teach.
     """
 
     manifest: HeadManifest
     before: Mapping[str, str]
     after: Mapping[str, str]
+    skipped: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
     def table(self) -> str:
         """Format which heads changed, and the new head's scores, as text."""
@@ -120,11 +125,12 @@ class HeadTrainingReport:
         rows = [[actor, self.before.get(actor, "–"), self.after[actor], self._change(actor)] for actor in actors]
         hashes = tabulate(rows, headers=["head", "sha256 before", "sha256 after", ""], disable_numparse=True)
         rows = [
-            [split, str(scores["images"]), *(f"{100 * scores[name]:.1f}" for name in ("precision", "recall", "f1"))]
+            [split, str(scores["images"]), *(f"{100 * scores[name]:.1f}" for name in SCORES)]
             for split, scores in self.manifest.scores.items()
         ]
         title = f"The {self.manifest.actor} head alone, frame by frame (%)"
-        scores = tabulate(rows, ["split", "frames", "P", "R", "F1"], disable_numparse=True)
+        always = f"F1 of always\n{self.manifest.data['commonest_label']}"
+        scores = tabulate(rows, ["split", "frames", "P", "R", "F1", always], disable_numparse=True)
         return "\n\n".join([hashes, title, scores])
 
     def _change(self, actor: str) -> str:
@@ -141,11 +147,13 @@ class _TrainedHead:
         network: The network.
         recipe: Description of the training, for the manifest.
         scores: By split.
+        coverage: Which labels its training samples show.
     """
 
     network: nn.Module
     recipe: dict[str, Any]
     scores: dict[str, Any]
+    coverage: LabelCoverage
 
 
 def retrain_head(
@@ -172,30 +180,15 @@ def retrain_head(
             f"input {plan.input_kind} requires --tune classifier and the embedded trunk; otherwise, use input crop or "
             "frame"
         )
-    samples = _read_samples(plan, taxonomy)
-    frames = {
-        split: sample_training_frames(
-            samples_showing(plan.actor, split_samples),
-            plan.actor,
-            detector,
-            plan.input_kind,
-            plan.sample_every_seconds,
-            progress,
-        )
-        for split, split_samples in samples.items()
-    }
+    data = _sample_data(plan, taxonomy, detector, progress)
     before = hash_heads(plan.out)
-    if plan.tuning_mode == CLASSIFIER:
-        cache = FeatureCache(plan.cache)
-        extractor = HeadFeatureExtractor(plan.trunk, plan.input_kind, cache, plan.device, progress)
-        auxiliary_actors = [taxonomy.actor(name) for name in plan.actor.auxiliary_actors if plan.auxiliary_weight]
-        auxiliary_frames = sample_auxiliary_frames(
-            auxiliary_actors, samples[plan.split], detector, plan.input_kind, plan.sample_every_seconds, progress
-        )
-        auxiliary = auxiliary_features(plan.actor, auxiliary_frames, extractor, plan.auxiliary_weight)
-        trained = _fit_classifier(plan, frames, extractor, auxiliary)
-    else:
-        trained = _finetune(plan, frames, progress)
+    train = _fit_classifier if plan.tuning_mode == CLASSIFIER else _finetune
+    try:
+        trained = train(plan, data, progress)
+    except (ClipError, OSError):
+        if not data.drop_undecodable():
+            raise
+        trained = train(plan, data, progress)
     manifest = HeadManifest(
         actor=plan.actor.name,
         labels=plan.actor.label_names,
@@ -205,40 +198,60 @@ def retrain_head(
         preprocessing=plan.preprocessing.to_dict(),
         trunk={"source": plan.trunk.source, "sha256": plan.trunk.sha256},
         recipe=trained.recipe,
-        data=_summarize_data(plan, frames[plan.split]),
+        data=_summarize_data(plan, data, trained.coverage),
         seed=plan.seed,
         scores=trained.scores,
     )
     save_head(head_path(plan.out, plan.actor.name), trained.network, manifest)
-    return HeadTrainingReport(manifest, before, hash_heads(plan.out))
+    return HeadTrainingReport(manifest, before, hash_heads(plan.out), data.reasons, trained.coverage.warnings())
 
 
-def _read_samples(plan: HeadTrainingPlan, taxonomy: Taxonomy) -> dict[str, list[Sample]]:
-    """Read the samples of the split to train on and of the held-out split, if any."""
+def _sample_data(
+    plan: HeadTrainingPlan, taxonomy: Taxonomy, detector: CachedDetector, progress: Progress
+) -> HeadTrainingData:
+    """Read the split to train on and the held-out split, if any, and sample their frames.
+
+    Raises:
+        TrainingError: If no usable sample of the split to train on shows the actor.
+    """
     held_out = find_held_out_split(plan.data, plan.split, plan.held_out)
-    samples = {split: read_samples(plan.data, split, taxonomy) for split in filter(None, (plan.split, held_out))}
+    skipped = {split: SkippedSamples(plan.strict) for split in filter(None, (plan.split, held_out))}
+    samples = {split: read_samples(plan.data, split, taxonomy, skipped[split]) for split in skipped}
     if not samples_showing(plan.actor, samples[plan.split]):
-        raise TrainingError(f"{plan.data}: no sample of split {plan.split!r} shows the actor {plan.actor.name!r}")
-    return samples
+        message = f"{plan.data}: no sample of split {plan.split!r} shows the actor {plan.actor.name!r}"
+        reasons = skipped[plan.split].reasons
+        raise TrainingError(message + (f"; {len(reasons)} are unusable, the first: {reasons[0]}" if reasons else ""))
+    frames, auxiliary_frames = {}, {}
+    for split, split_samples in samples.items():
+        sampler = FrameSampler(detector, plan.input_kind, plan.sample_every_seconds, skipped[split], progress)
+        frames[split] = sampler.sample(plan.actor, samples_showing(plan.actor, split_samples))
+        if split == plan.split and plan.tuning_mode == CLASSIFIER and plan.auxiliary_weight:
+            auxiliary_actors = [taxonomy.actor(name) for name in plan.actor.auxiliary_actors]
+            auxiliary_frames = sampler.sample_each(auxiliary_actors, split_samples)
+    data = HeadTrainingData(plan.actor, plan.split, frames, auxiliary_frames, skipped, detector.runtime)
+    data.check()
+    return data
 
 
-def _fit_classifier(
-    plan: HeadTrainingPlan,
-    frames: Mapping[str, Sequence[SampledFrame]],
-    extractor: HeadFeatureExtractor,
-    auxiliary: AuxiliaryFeatures | None,
-) -> _TrainedHead:
+def _fit_classifier(plan: HeadTrainingPlan, data: HeadTrainingData, progress: Progress) -> _TrainedHead:
+    extractor = HeadFeatureExtractor(plan.trunk, plan.input_kind, FeatureCache(plan.cache), data.runtime, progress)
+    auxiliary = auxiliary_features(plan.actor, data.auxiliary_frames, extractor, plan.auxiliary_weight)
     features = {
         split: extractor.labelled_features(
             split_frames, target_matrix(plan.actor, [frame.sample for frame in split_frames])
         )
-        for split, split_frames in frames.items()
+        for split, split_frames in data.frames.items()
     }
     probe = fit_linear_probe(features[plan.split], auxiliary)
     network = plan.trunk.backbone.build_head(len(plan.actor.labels), plan.input_kind)
     initialize_from_trunk(network, plan.trunk)
     probe.copy_into(network, plan.trunk.backbone.classifier)
-    scores = {split: _score_probe(probe, labelled) for split, labelled in features.items() if len(labelled)}
+    coverage = count_labels(plan.actor, data.frames[plan.split], auxiliary)
+    scores = {
+        split: _score(plan.actor, coverage, probe.probabilities(labelled.values[:, 0]), labelled.targets)
+        for split, labelled in features.items()
+        if len(labelled)
+    }
     recipe = probe.recipe()
     if auxiliary:
         recipe["borrowed"] = {
@@ -246,10 +259,10 @@ def _fit_classifier(
             "samples": len(set(auxiliary.features.sample.tolist())),
             "weight": auxiliary.weight,
         }
-    return _TrainedHead(network.eval(), recipe, scores)
+    return _TrainedHead(network.eval(), recipe, scores, coverage)
 
 
-def _finetune(plan: HeadTrainingPlan, frames: Mapping[str, Sequence[SampledFrame]], progress: Progress) -> _TrainedHead:
+def _finetune(plan: HeadTrainingPlan, data: HeadTrainingData, progress: Progress) -> _TrainedHead:
     # Frames to augment are stored larger than the input; frames that are only scored are stored at the input size.
     size = plan.preprocessing.size
     training_size = plan.preprocessing.stored_size if plan.recipe.augment else size
@@ -257,14 +270,19 @@ def _finetune(plan: HeadTrainingPlan, frames: Mapping[str, Sequence[SampledFrame
         split: read_labelled_frames(
             plan.actor, split_frames, plan.input_kind, training_size if split == plan.split else size, progress
         )
-        for split, split_frames in frames.items()
+        for split, split_frames in data.frames.items()
     }
     log = _EpochLog(plan.out / f"{plan.actor.name}.jsonl")
     finetuning = FinetuningPlan(plan.recipe, plan.tuning_mode, plan.seed, plan.device)
     network = train_head(labelled[plan.split], plan.trunk, finetuning, log, progress)
     log.finish()
-    scores = {split: _score_network(network, images, plan) for split, images in labelled.items() if len(images)}
-    return _TrainedHead(network, asdict(plan.recipe), scores)
+    coverage = count_labels(plan.actor, data.frames[plan.split])
+    scores = {}
+    for split, images in labelled.items():
+        if len(images):
+            probabilities = predict_frames(network, images, plan.preprocessing, plan.device)
+            scores[split] = _score(plan.actor, coverage, probabilities, images.targets)
+    return _TrainedHead(network, asdict(plan.recipe), scores, coverage)
 
 
 class _EpochLog:
@@ -285,26 +303,25 @@ class _EpochLog:
         self.partial.replace(self.path)
 
 
-def _score_probe(probe: LinearProbe, features: LabelledFeatures) -> dict[str, Any]:
-    scores = score_frames(probe.probabilities(features.values[:, 0]), features.targets, LABEL_THRESHOLD)
-    return {"images": len(features)} | scores.to_dict()
+def _score(
+    actor: Actor, coverage: LabelCoverage, probabilities: NDArray[np.float32], targets: NDArray[np.bool_]
+) -> dict[str, Any]:
+    scores = score_frames(probabilities, targets, LABEL_THRESHOLD).to_dict()
+    always = constant_f1(actor, coverage.commonest, targets)
+    return {"images": len(targets)} | scores | {"constant_f1": always}
 
 
-def _score_network(network: nn.Module, frames: LabelledFrames, plan: HeadTrainingPlan) -> dict[str, Any]:
-    probabilities = predict_frames(network, frames, plan.preprocessing, plan.device)
-    scores = score_frames(probabilities, frames.targets, LABEL_THRESHOLD)
-    return {"images": len(frames)} | scores.to_dict()
-
-
-def _summarize_data(plan: HeadTrainingPlan, frames: Sequence[SampledFrame]) -> dict[str, Any]:
+def _summarize_data(plan: HeadTrainingPlan, data: HeadTrainingData, coverage: LabelCoverage) -> dict[str, Any]:
     """Describe the training data for the manifest, without the path of the data set."""
-    samples = list({id(frame.sample): frame.sample for frame in frames}.values())
-    counts = Counter(name for sample in samples for name in sample.labels if name in plan.actor.label_names)
+    frames = data.frames[plan.split]
     return {
         "name": plan.data.name,
         "split": plan.split,
-        "samples": len(samples),
-        "sources": len({sample.group for sample in samples}),
+        "samples": coverage.samples,
+        "skipped": len(data.skipped[plan.split]),
+        "sources": len({frame.sample.group for frame in frames}),
         "images": len(frames),
-        "samples_per_label": {name: counts[name] for name in plan.actor.label_names},
+        "samples_per_label": dict(zip(coverage.labels, coverage.showing.tolist(), strict=True)),
+        "commonest_label": coverage.commonest,
+        **coverage.to_dict(),
     }

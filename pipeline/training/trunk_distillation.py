@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from a2d.dataset import read_samples
+from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from action_heads.backbones import find_backbone
 from action_heads.distillation.settings import DistillationSettings
@@ -16,12 +15,13 @@ from action_heads.distillation.teacher import Teacher
 from action_heads.distillation.trainer import DistillationEpoch, DistillationImages, distil
 from action_heads.model import load_trunk
 from action_heads.trunk_files import EMBEDDED, TrunkManifest, save_trunk
-from common.errors import TrainingError
+from common.errors import CheckpointError, DatasetError, TrainingError
 from common.progress import Progress, no_progress
+from common.torch_files import load_torch_file
 from common.training_run import TrainingRun
 from inference.torch_engine import fast_bfloat16
 from pipeline.training.work_folder import check_plan, extract_frames, hash_fraction, plan_to_dict, save_plan
-from video.image_files import find_images
+from video.image_files import find_images, read_image
 
 TEACHER, STUDENT = "efficientnet_lite0", "resnet34"
 TRAIN_SPLIT = "train"
@@ -69,6 +69,7 @@ def distil_trunk(
     resume: bool = False,
     on_epoch: Callable[[DistillationEpoch], None] = lambda report: None,
     progress: Progress = no_progress,
+    skipped: SkippedSamples | None = None,
 ) -> TrunkManifest:
     """Train a ResNet-34 and write its trunk.
 
@@ -78,6 +79,7 @@ def distil_trunk(
         resume: Whether to continue the training in `plan.work`.
         on_epoch: Called with the report of every epoch.
         progress: Shows the progress of the steps.
+        skipped: Collects the clips and images that cannot be read; None raises an error for the first.
 
     Returns:
         The trunk's manifest.
@@ -86,7 +88,8 @@ def distil_trunk(
         UserError: If an input is invalid, or `plan.work` contains another training.
     """
     check_plan(plan.work, plan.to_dict(), resume)
-    paths = collect_images(plan, taxonomy, progress)
+    skipped = SkippedSamples(strict=True) if skipped is None else skipped
+    paths = collect_images(plan, taxonomy, progress, skipped)
     save_plan(plan.work, plan.to_dict())
     images = DistillationImages(
         train=[path for path in paths if hash_fraction(path.name) >= plan.held_out],
@@ -104,20 +107,39 @@ def distil_trunk(
     return manifest
 
 
-def collect_images(plan: DistillationPlan, taxonomy: Taxonomy, progress: Progress) -> list[Path]:
+def collect_images(
+    plan: DistillationPlan, taxonomy: Taxonomy, progress: Progress, skipped: SkippedSamples
+) -> list[Path]:
     """Find the images, and extract frames of the clips into the work folder; in a fixed order.
 
     Raises:
-        DatasetError: If a folder has no images.
+        DatasetError: If a folder has no readable images.
     """
     images: list[Path] = []
     for path in plan.images:
         if path.is_dir():
-            images += find_images(path)
+            images += _readable_images(path, progress, skipped)
             continue
-        clips = {sample.clip for sample in read_samples(path, TRAIN_SPLIT, taxonomy)}
-        for frames in extract_frames(plan.work, clips, plan.frames_per_clip, progress).values():
+        samples = read_samples(path, TRAIN_SPLIT, taxonomy, skipped)
+        for frames in extract_frames(plan.work, samples, plan.frames_per_clip, progress, skipped).values():
             images += frames
+    if not images:
+        raise DatasetError(f"no clip can be read; {skipped.reasons[0]}")
+    return images
+
+
+def _readable_images(folder: Path, progress: Progress, skipped: SkippedSamples) -> list[Path]:
+    """Find the images that can be read: later, they are read in other processes, which cannot skip any."""
+    images = []
+    for path in progress(find_images(folder), "checking images", "image"):
+        try:
+            read_image(path)
+        except DatasetError as reason:
+            skipped.add("", reason)
+        else:
+            images.append(path)
+    if not images:
+        raise DatasetError(f"{folder}: none of the images can be read; {skipped.reasons[-1]}")
     return images
 
 
@@ -127,7 +149,7 @@ def _load_teacher(settings: DistillationSettings) -> Teacher:
     if not settings.logits_weight:
         return Teacher(trunk)
     weights = backbone.imagenet()
-    state = weights.rename(torch.load(weights.path, map_location="cpu", weights_only=True))
+    state = weights.rename(load_torch_file(weights.path, CheckpointError))
     weight, bias = (state[key] for key in backbone.classifier_keys)
     return Teacher(trunk, weight, bias)
 

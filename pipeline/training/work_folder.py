@@ -3,11 +3,14 @@
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import TrainingError
+from a2d.formats.base import Sample
+from a2d.skipped_samples import SkippedSamples
+from common.errors import ClipError, TrainingError
 from common.files import write_atomically
 from common.progress import Progress, no_progress
 from common.sampling import evenly_spaced_indices
@@ -63,35 +66,50 @@ def save_plan(work: Path, plan: Mapping[str, Any]) -> None:
 
 
 def extract_frames(
-    work: Path, clips: Iterable[Path], frames_per_clip: int, progress: Progress = no_progress
+    work: Path,
+    samples: Iterable[Sample],
+    frames_per_clip: int,
+    progress: Progress = no_progress,
+    skipped: SkippedSamples | None = None,
 ) -> dict[Path, list[Path]]:
     """Write evenly spaced frames of clips as PNG files into the work folder, unless they were written before.
 
     Args:
         work: The work folder.
-        clips: The clips.
+        samples: Whose clips to read.
         frames_per_clip: Number of frames per clip.
         progress: Shows the progress.
+        skipped: Collects the clips that cannot be read; None raises an error for the first.
 
     Returns:
         The frames' files by clip, in the order of the sorted clips.
+
+    Raises:
+        DatasetError: If a clip cannot be read and `skipped` is None or strict.
     """
-    folder = work / FRAMES_FOLDER
-    return {
-        clip: _extract_clip(clip, frames_per_clip, folder)
-        for clip in progress(sorted(clips), "extracting frames", "clip")
-    }
+    skipped = SkippedSamples(strict=True) if skipped is None else skipped
+    where = {sample.clip: sample.where for sample in samples}
+    clips_with = Counter(clip.stem for clip in where)
+    frames = {}
+    for clip in progress(sorted(where), "extracting frames", "clip"):
+        # Two clips of one name in different folders must not share their frames.
+        name = clip.stem if clips_with[clip.stem] == 1 else f"{clip.stem}-{hash_name(str(clip)):08x}"
+        try:
+            frames[clip] = _extract_clip(clip, name, frames_per_clip, work / FRAMES_FOLDER)
+        except ClipError as reason:
+            skipped.add(where[clip], reason)
+    return frames
 
 
-def _extract_clip(clip: Path, count: int, folder: Path) -> list[Path]:
-    listing = folder / f"{clip.stem}.{count}.json"
+def _extract_clip(clip: Path, name: str, count: int, folder: Path) -> list[Path]:
+    listing = folder / f"{name}.{count}.json"
     if listing.is_file():
         return [folder / name for name in json.loads(listing.read_text())]
     import cv2
 
     folder.mkdir(parents=True, exist_ok=True)
     indices = evenly_spaced_indices(count_frames(clip), count)
-    paths = [folder / f"{clip.stem}_{index:05d}.png" for index in indices]
+    paths = [folder / f"{name}_{index:05d}.png" for index in indices]
     for path, image in zip(paths, read_frames_at(clip, indices).images, strict=True):
         if not cv2.imwrite(str(path), image):
             raise OSError(f"{path}: cannot be written")
@@ -101,4 +119,9 @@ def _extract_clip(clip: Path, count: int, folder: Path) -> list[Path]:
 
 def hash_fraction(name: str) -> float:
     """Map a name to a fixed number in [0, 1), by which it is held out or not, independently of all other names."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
+    return hash_name(name) / 2**32
+
+
+def hash_name(name: str) -> int:
+    """Map a name to a fixed number of 32 bits."""
+    return int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:4], "big")

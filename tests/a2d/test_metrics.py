@@ -41,7 +41,7 @@ def as_array(scores: Scores) -> NDArray[np.float64]:
         pytest.param([1, 0, 0], [1, 1, 1], (1, 1 / 3, 1 / 2), id="too few"),
         pytest.param([0, 0, 0], [1, 1, 0], (0, 0, 0), id="nothing predicted"),
         pytest.param([1, 0, 0], [0, 0, 0], (0, 0, 0), id="nothing true"),
-        pytest.param([0, 0, 0], [0, 0, 0], (0, 0, 0), id="nothing at all"),
+        pytest.param([0, 0, 0], [0, 0, 0], (1, 1, 1), id="nothing predicted and nothing true"),
     ],
 )
 def test_scores_of_one_sample(predicted: list[int], actual: list[int], scores: tuple[float, float, float]) -> None:

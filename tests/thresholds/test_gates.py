@@ -12,7 +12,7 @@ from a2d.metrics import Scores
 from a2d.taxonomy import load_taxonomy
 from common.errors import GatesError
 from common.files import sha256_file
-from thresholds.gates import PAPER_GATES_FILE, DetectorIdentity, Gates, check_gates, load_gates, save_gates
+from thresholds.gates import PAPER_GATES_FILE, DetectorIdentity, Gates, KeptGates, check_gates, load_gates, save_gates
 
 ACTORS = ("person", "ball", "bird", "car", "cat", "dog")
 DETECTOR = DetectorIdentity("fb15" * 16, 224, 0.5, "yolo26n")
@@ -48,6 +48,27 @@ def test_equal_gates_give_equal_bytes(gates: Gates, tmp_path: Path) -> None:
     first = save_gates(gates, tmp_path / "a.yaml")
     assert save_gates(load_gates(tmp_path / "a.yaml"), tmp_path / "b.yaml").sha256 == first.sha256
     assert (tmp_path / "a.yaml").read_text(encoding="utf-8").startswith("# Gates: ")
+
+
+def test_what_was_kept_skipped_and_shown_is_recorded(gates: Gates, tmp_path: Path) -> None:
+    kept = KeptGates("default.yaml", "ab" * 32, {"ball": "no clip shows it", "person": "every clip shows it"})
+    tuned = replace(gates, skipped=3, kept=kept, clips_showing={actor: index for index, actor in enumerate(ACTORS)})
+    save_gates(tuned, tmp_path / "gates.yaml")
+    loaded = load_gates(tmp_path / "gates.yaml")
+    assert (loaded.skipped, loaded.kept, loaded.clips_showing) == (3, kept, tuned.clips_showing)
+    content = yaml.safe_load((tmp_path / "gates.yaml").read_text(encoding="utf-8"))
+    assert content["tuned_on"] == {"data": "A2D é", "split": "train", "clips": 3036, "skipped": 3}
+    assert content["clips_showing"]["dog"] == 5
+    assert content["kept"]["from"] == "default.yaml"
+    assert content["kept"]["reasons"]["ball"] == "no clip shows it"
+
+
+def test_files_without_these_keys_are_loaded_and_written_as_before(gates: Gates, tmp_path: Path) -> None:
+    assert (load_gates().skipped, load_gates().clips_showing, load_gates().kept) == (0, {}, None)
+    save_gates(gates, tmp_path / "gates.yaml")
+    content = yaml.safe_load((tmp_path / "gates.yaml").read_text(encoding="utf-8"))
+    assert set(content) == set(yaml.safe_load(PAPER_GATES_FILE.read_text(encoding="utf-8")))
+    assert "skipped" not in content["tuned_on"]
 
 
 def test_load_published_gates() -> None:
@@ -158,6 +179,11 @@ def test_other_actors_are_rejected_even_with_force(gates: Gates, force: bool) ->
         ({"reached": {"precision": 84.6, "recall": 0.5, "f1": 0.5}}, "reached: precision: a fraction"),
         ({"tuned_on": {"data": "x", "split": "y", "clips": -1}}, "clips: a whole number from 0"),
         ({"detector": None}, "detector: a mapping was expected"),
+        ({"clips_showing": {"dog": "many"}}, "clips_showing: dog: a whole number from 0"),
+        ({"clips_showing": None}, "clips_showing: a mapping was expected"),
+        ({"kept": {"from": "a.yaml", "sha256": None}}, "kept: the key 'reasons' is missing"),
+        ({"kept": {"from": "a.yaml", "sha256": None, "reasons": {"dog": 1}}}, "reasons: dog: text was expected"),
+        ({"kept": {"from": "a.yaml", "sha256": "x", "reasons": {"dog": "y"}}}, "kept: sha256: null or 64"),
         ({"detector": {"name": "x", "sha256": "12", "image_size": 224, "confidence": 0.5}}, "sha256: null or 64"),
         ({"detector": {"name": "x", "sha256": None, "image_size": "224", "confidence": 0.5}}, "image_size: a whole"),
     ],
