@@ -1,6 +1,7 @@
 """The result of one clip, with its evidence, and the row that it is written as."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,11 +10,11 @@ import numpy as np
 from thresholds.gates import PresenceDecision
 
 if TYPE_CHECKING:
-    from pipeline.streaming_heads import ActorPredictions
+    from pipeline.actor_predictions import ActorPredictions
 
 SCHEMA = 2
 COLUMNS = (
-    *("video", "sha256", "status", "error", "frames", "fps", "duration_seconds"),
+    *("video", "path", "sha256", "status", "error", "frames", "fps", "duration_seconds"),
     *("actors", "labels", "scores", "timeline", "weights", "timing"),
 )
 
@@ -23,11 +24,13 @@ class ActorEvidence:
     """Why an actor counts as present or not, and what its head was given.
 
     Attributes:
-        presence: Share of the decoded frames that show the actor, in [0, 1].
+        presence: Share of the decoded frames that show the actor, in [0, 1]; of a clip that consists of several
+            windows, in the window that shows it most, see `pipeline.clip_windows`.
         gate: Share from which it counts as present, in [0, 1].
         present: Whether it does.
         margin: presence - gate; negative for a miss.
         frames: Indices of the frames that its head was given, from 0; empty for an absent actor.
+        windows: Start and end, in seconds, of each window in which it is present; empty for a clip of one window.
     """
 
     presence: float
@@ -35,10 +38,15 @@ class ActorEvidence:
     present: bool
     margin: float
     frames: tuple[int, ...] = ()
+    windows: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def from_decision(
-        cls, decision: PresenceDecision, actor_index: int, predictions: "ActorPredictions | None"
+        cls,
+        decision: PresenceDecision,
+        actor_index: int,
+        predictions: "ActorPredictions | None",
+        windows: tuple[tuple[float, float], ...] = (),
     ) -> Self:
         """Collect the evidence for one actor; predictions are None for an absent one."""
         return cls(
@@ -47,6 +55,7 @@ class ActorEvidence:
             present=bool(decision.present[actor_index]),
             margin=round(float(decision.margins[actor_index]), 4),
             frames=tuple(predictions.frame_index.tolist()) if predictions else (),
+            windows=windows,
         )
 
 
@@ -108,6 +117,7 @@ class ClipResult:
 
     Attributes:
         video: The path as given.
+        path: The absolute path, which identifies the clip, see `absolute_path`.
         sha256: Of the file's contents; None if it could not be read.
         status: `ok`, `truncated` (the clip ends early; what could be decoded is tagged) or `error`.
         error: What went wrong, one line, or None.
@@ -123,6 +133,7 @@ class ClipResult:
     """
 
     video: str
+    path: str = field(init=False)
     sha256: str | None
     status: str
     error: str | None
@@ -135,6 +146,10 @@ class ClipResult:
     scores: Mapping[str, float] = field(default_factory=dict)
     timeline: Mapping[str, Timeline] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Find the path that `video` stands for in the current folder."""
+        object.__setattr__(self, "path", absolute_path(self.video))
 
     @property
     def nearest_miss(self) -> str | None:
@@ -149,7 +164,7 @@ class ClipResult:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Self:
-        """Parse a row that `to_dict` returned.
+        """Parse a row that `to_dict` returned, or an earlier version's, which has no `path`.
 
         Raises:
             ValueError: If the row has another schema, or lacks a key.
@@ -158,20 +173,48 @@ class ClipResult:
             raise ValueError(f"schema {row.get('schema')!r} was found, {SCHEMA} was expected")
         try:
             actors = {
-                name: ActorEvidence(**{**evidence, "frames": tuple(evidence["frames"])})
+                name: ActorEvidence(
+                    **{**evidence, "frames": tuple(evidence["frames"]), "windows": _spans(evidence.get("windows", ()))}
+                )
                 for name, evidence in row["actors"].items()
             }
-            labels = tuple(
-                TaggedLabel(**{**label, "segments": tuple(tuple(segment) for segment in label["segments"])})
-                for label in row["labels"]
-            )
+            labels = tuple(TaggedLabel(**{**label, "segments": _spans(label["segments"])}) for label in row["labels"])
             timeline = {
                 name: Timeline(tuple(part["seconds"]), {label: tuple(line) for label, line in part["scores"].items()})
                 for name, part in row["timeline"].items()
             }
-            parsed = ("schema", "actors", "labels", "timeline", "weights")
+            parsed = ("schema", "path", "actors", "labels", "timeline", "weights")
             rest = {key: value for key, value in row.items() if key not in parsed}
             weights = Weights(**row["weights"])
-            return cls(actors=actors, labels=labels, timeline=timeline, weights=weights, **rest)
+            result = cls(actors=actors, labels=labels, timeline=timeline, weights=weights, **rest)
+            object.__setattr__(result, "path", recorded_path(result.video, row.get("path")) or result.path)
+            return result
         except (KeyError, TypeError, AttributeError) as reason:
             raise ValueError(f"not a row of results: {reason}") from None
+
+
+def absolute_path(video: str) -> str:
+    """Return the path that identifies a clip, however it is spelled and from whatever folder.
+
+    Links in the folders are followed, but not the file's own: two links to one file are two clips.
+
+    Args:
+        video: A path, relative to the current folder or absolute.
+    """
+    parent, name = os.path.split(video.rstrip("/") or "/")
+    if name in ("", ".", ".."):
+        return os.path.realpath(video)
+    return os.path.join(os.path.realpath(parent), name)  # noqa: PTH118 - ten times as fast, for a million clips
+
+
+def recorded_path(video: str, path: str | None) -> str | None:
+    """Return the `path` of a row; None if it has none, or that of another file, after `video` was edited by hand."""
+    if path and os.path.isabs(path):  # noqa: PTH117 - as above
+        name = video.rstrip("/").rpartition("/")[2]
+        if name in ("", ".", "..") or path.endswith("/" + name):
+            return path
+    return None
+
+
+def _spans(rows: Iterable[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+    return tuple((start, end) for start, end in rows)

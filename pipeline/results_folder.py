@@ -1,22 +1,43 @@
-"""The files of a folder run: `results.jsonl`, flushed clip by clip, `results.csv` for spreadsheets, and `run.json`."""
+"""The files of a folder run: `results.jsonl`, a row per clip, `results.csv` for spreadsheets, and `run.json`.
 
-import csv
-import io
+Rows are appended to `results.jsonl`, each on disk before the next clip is started. `results.index.sqlite` knows where
+they are, so that time and memory per clip do not depend on their number. When a clip is tagged again, its new row
+follows the old one, which leaves the file at the end of the run, or at once while the file is small. `results.lock`
+keeps other runs out.
+"""
+
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, Self
 
 from common.errors import UserError
-from common.files import write_atomically
-from pipeline.results import ClipResult, Weights
+from pipeline.results import ClipResult, Weights, absolute_path
+from pipeline.results_csv import format_csv
+from pipeline.results_lock import FolderLock
+from pipeline.results_log import replace_file, temporary_for
+from pipeline.results_store import ResultsStore
+
+__all__ = ["ResultsFolder", "format_csv"]
+
+FILES = ("results.jsonl", "results.csv", "results.index.sqlite", "run.json")
+SMALL_BYTES = 1 << 20
+"""A file of this size is rewritten as fast as a row is appended."""
+MAX_PARENTS = 10_000
+SHOWN_CHARACTERS = 12
 
 
 @dataclass
 class ResultsFolder:
     """A folder of results with one row per clip; a second run continues where a killed one stopped.
+
+    Clips are told apart by their absolute paths. Use it as a context manager, or close it: closing leaves one row per
+    clip in the file, writes the spreadsheet, and lets other runs in. Several threads may use it.
 
     Attributes:
         folder: Created if it is missing.
@@ -24,25 +45,33 @@ class ResultsFolder:
         settings: The other settings that determine its results, by name.
 
     Raises:
-        UserError: If the folder contains results of other weights or settings, which are never mixed, or a line that is
-            not a result.
+        UserError: If another process writes to the folder, the folder contains results of other weights or settings,
+            which are never mixed, or a line that is not a result, or it cannot be written to.
     """
 
     folder: Path
     weights: Weights
     settings: Mapping[str, Any]
-    rows: dict[str, ClipResult] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Read what earlier runs wrote, and drop an incomplete last row."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        run = json.loads(json.dumps({"weights": asdict(self.weights), "settings": dict(self.settings)}))
-        rows = _read_rows(self.jsonl) if self.jsonl.exists() else []
-        if rows and (difference := self._difference(run)):
-            raise UserError(f"{self.folder}: contains results of another run ({difference}); name another --out")
-        self.rows = {_key(row.video): row for row in rows}
-        self._rewrite()
-        write_atomically(self.folder / "run.json", json.dumps(run, indent=2) + "\n")
+        """Find out what earlier runs wrote, and drop an incomplete last row."""
+        self._mutex = RLock()
+        self._is_open = False
+        self._csv_is_current = False
+        self._parents: dict[str, str] = {}
+        with ExitStack() as undo, self._explain_failures():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(self.folder / "results.lock")
+            undo.callback(self._lock.release)
+            for name in FILES:  # which a run that was killed had not finished
+                temporary_for(self.folder / name).unlink(missing_ok=True)
+            self._store = ResultsStore(self.jsonl)
+            undo.callback(self._store.close)
+            self._check_run()
+            self._store.finish_last_row()
+            self._lock.on_loss = self._stop
+            self._is_open = True
+            undo.pop_all()
 
     @property
     def jsonl(self) -> Path:
@@ -50,86 +79,142 @@ class ResultsFolder:
         return self.folder / "results.jsonl"
 
     def find(self, video: str) -> ClipResult | None:
-        """Return the row of a clip that an earlier run could read, or None; one that failed is to be tried again."""
-        row = self.rows.get(_key(video))
-        return row if row and row.status != "error" else None
+        """Return the row of a clip that an earlier run could read, or None; one that failed is to be tried again.
+
+        Raises:
+            UserError: If the row cannot be read.
+        """
+        with self._mutex, self._explain_failures():
+            self._check_open()
+            result = self._store.find(self._absolute_path(video))
+            return result if result and result.status != "error" else None
 
     def add(self, result: ClipResult) -> None:
-        """Write a clip's row to disk, before the next clip is started; it replaces an old row of the clip."""
-        key = _key(result.video)
-        if key in self.rows:
-            self.rows[key] = result
-            self._rewrite()
-            return
-        self.rows[key] = result
-        with self.jsonl.open("a", encoding="utf-8") as file:
-            file.write(_line(result))
-            file.flush()
-            os.fsync(file.fileno())
+        """Write a clip's row to disk, before the next clip is started; it replaces an old row of the clip.
+
+        Raises:
+            UserError: If it cannot be written, for example since the disk is full, or was changed by others; then
+                nothing further is written, and what was written is complete.
+        """
+        with self._mutex, self._explain_failures():
+            self._check_open()
+            self._csv_is_current = False
+            self._store.add(result)
+            if self._store.size <= SMALL_BYTES:
+                self._store.compact()
 
     def write_csv(self) -> None:
-        """Write the spreadsheet of all rows."""
-        write_atomically(self.folder / "results.csv", format_csv(self.rows.values()))
+        """Write the spreadsheet of all rows, after those that later ones replace have left the other file.
 
-    def _rewrite(self) -> None:
-        write_atomically(self.jsonl, "".join(map(_line, self.rows.values())))
+        Raises:
+            UserError: If it cannot be written.
+        """
+        with self._mutex, self._explain_failures():
+            if self._is_open and not self._csv_is_current:  # what has failed was reported when it did
+                self._store.write_csv(self.folder / "results.csv")
+                self._csv_is_current = True
 
-    def _difference(self, run: Mapping[str, Any]) -> str:
-        """Name the first difference between the run that wrote the folder and this one; empty if there is none."""
+    def close(self) -> None:
+        """Write the spreadsheet, and let other runs in.
+
+        Raises:
+            UserError: If the files cannot be written.
+        """
         try:
-            before = _flatten(json.loads((self.folder / "run.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            return "its run.json cannot be read"
-        now = _flatten(run)
-        for name in {**before, **now}:
-            if before.get(name) != now.get(name):
-                return f"{name} was {before.get(name)}, is {now.get(name)}"
-        return ""
+            self.write_csv()
+        finally:
+            self._stop()
+            self._lock.release()
 
+    def __enter__(self) -> Self:
+        return self
 
-def format_csv(results: Iterable[ClipResult]) -> str:
-    """Format results as CSV: one line per clip, labels separated by spaces, one presence column per actor."""
-    rows = list(results)
-    actors = list(dict.fromkeys(name for row in rows for name in row.actors))
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    columns = ["video", "status", "labels", "frames", "fps", "duration_seconds", "error"]
-    writer.writerow(columns + [f"presence_{name}" for name in actors])
-    for row in rows:
-        labels = " ".join(label.label for label in row.labels)
-        presences = [row.actors[name].presence if name in row.actors else "" for name in actors]
-        clip = [row.video, row.status, labels, row.frames, row.fps, row.duration_seconds, row.error]
-        writer.writerow([*clip, *presences])
-    return buffer.getvalue()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        with suppress(UserError) if error else nullcontext():  # of two errors, the first one tells more
+            self.close()
 
+    def _stop(self) -> None:
+        """Write nothing further."""
+        with self._mutex:
+            self._is_open = False
+            self._store.close()
 
-def _key(video: str) -> str:
-    """Identify a clip by its absolute path, however the path is spelled."""
-    return os.path.abspath(video)  # noqa: PTH100 - Path.resolve would follow links, and two links are two clips
+    def _check_open(self) -> None:
+        if not self._lock.held:
+            raise UserError(f"{self.folder}: is closed, or another run of this process writes results there now")
+        if not self._is_open:
+            raise UserError(f"{self.folder}: no further results are written, since one could not be")
 
-
-def _line(result: ClipResult) -> str:
-    # ASCII only: some characters of file names count as line breaks elsewhere, and some cannot be encoded at all.
-    return json.dumps(result.to_dict()) + "\n"
-
-
-def _read_rows(path: Path) -> list[ClipResult]:
-    """Read the rows of a results file; what follows the last line break was being written when the run was killed."""
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1], start=1):
+    @contextmanager
+    def _explain_failures(self) -> Iterator[None]:
+        """Stop, and raise a `UserError`, when the files cannot be read or written."""
         try:
-            rows.append(ClipResult.from_dict(json.loads(line)))
-        except ValueError as reason:
-            raise UserError(f"{path}:{number}: not a row of results ({reason}); name another --out") from None
-    return rows
+            yield
+        except OSError as reason:
+            self._is_open = False
+            raise UserError(
+                f"{reason.filename or self.folder}: results cannot be written ({reason.strerror or reason}); those "
+                "that were are complete; repeat the command when this is mended, or name another --out"
+            ) from None
+        except sqlite3.Error as reason:
+            self._is_open = False
+            raise UserError(
+                f"{self.folder}: the index of the results cannot be written ({reason}); the rows so far are complete; "
+                "free some space and repeat the command"
+            ) from None
+        except UserError:
+            self._is_open = False
+            raise
+
+    def _check_run(self) -> None:
+        """Check that earlier results are of the same run, and write `run.json`."""
+        path = self.folder / "run.json"
+        run = json.loads(json.dumps({"weights": asdict(self.weights), "settings": dict(self.settings)}))
+        if self._store.size and (difference := _difference(path, run)):
+            raise UserError(f"{self.folder}: contains results of another run ({difference}); name another --out")
+        content = (json.dumps(run, indent=2) + "\n").encode()
+        with suppress(OSError):
+            if path.read_bytes() == content:
+                return
+        replace_file(path, [content])
+
+    def _absolute_path(self, video: str) -> str:
+        """Return `absolute_path` of a clip; a folder is looked up once."""
+        parent, name = os.path.split(video)
+        if name in ("", ".", ".."):
+            return absolute_path(video)
+        if not os.path.isabs(parent):  # noqa: PTH117 - for a million clips
+            parent = os.path.join(_current_folder(), parent)  # noqa: PTH118
+        if parent not in self._parents:
+            if len(self._parents) == MAX_PARENTS:
+                self._parents.clear()
+            self._parents[parent] = os.path.realpath(parent)
+        return os.path.join(self._parents[parent], name)  # noqa: PTH118
 
 
-def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Flatten nested mappings into dotted names and short values, for an error message."""
-    flat: dict[str, str] = {}
+def _difference(path: Path, run: Mapping[str, Any]) -> str:
+    """Name the first difference between a run's file and a run; empty if there is none."""
+    try:
+        before = _flatten(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return "its run.json cannot be read"
+    now = _flatten(run)
+    for name in {**before, **now}:
+        if before.get(name) != now.get(name):
+            was, is_now = (str(values.get(name))[:SHOWN_CHARACTERS] for values in (before, now))
+            return f"{name} was {was}, is {is_now}"
+    return ""
+
+
+def _flatten(content: object, prefix: str = "") -> dict[str, object]:
+    """Flatten nested mappings into dotted names and values."""
+    if not isinstance(content, Mapping):
+        return {prefix.rstrip("."): content}
+    flat: dict[str, object] = {}
     for name, value in content.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = str(value)[:12]
+        flat |= _flatten(value, f"{prefix}{name}.")
     return flat
+
+
+def _current_folder() -> str:
+    return os.getcwd()  # noqa: PTH109 - for a million clips

@@ -1,0 +1,159 @@
+"""Lines of `results.jsonl`: how a result is written, and how it is read, no further than it is asked for."""
+
+import json
+import os
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from common.errors import UserError
+from pipeline.results import SCHEMA, ClipResult, absolute_path, recorded_path
+
+
+class _LabelName(msgspec.Struct, gc=False):
+    label: str
+
+
+class _Presence(msgspec.Struct, gc=False):
+    presence: float
+
+
+class RowSummary(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What a row is found by, and what the spreadsheet contains of it; the rest is only checked to be there.
+
+    The keys are those of `pipeline.results.COLUMNS`.
+    """
+
+    schema: int
+    video: str
+    sha256: str | None
+    status: str
+    error: str | None
+    frames: int
+    fps: float
+    duration_seconds: float
+    actors: dict[str, _Presence]
+    labels: list[_LabelName]
+    scores: msgspec.Raw
+    timeline: msgspec.Raw
+    weights: msgspec.Raw
+    timing: msgspec.Raw
+    path: str | None = None
+
+    def find_path(self) -> tuple[str, bool]:
+        """Return the absolute path that identifies the clip, and whether it does not depend on the current folder.
+
+        Rows of earlier versions have no path, and a relative `video` of theirs refers to the current folder.
+        """
+        if path := recorded_path(self.video, self.path):
+            return path, True
+        return absolute_path(self.video), os.path.isabs(self.video)  # noqa: PTH117 - ten times as fast
+
+
+_START = b'{"schema": '
+_SUMMARY = msgspec.json.Decoder(RowSummary)
+
+
+class StoredResult(ClipResult):
+    """A result in `results.jsonl`, which is equal to any other result of the same values.
+
+    Only `video`, `path`, `sha256`, `status` and `error` are known at first; the row is parsed when anything else is
+    asked for.
+
+    Args:
+        line: The row.
+        summary: The row, as far as it has been parsed.
+    """
+
+    line: bytes
+
+    def __init__(self, line: bytes, summary: RowSummary) -> None:
+        self.__dict__.update(
+            video=summary.video,
+            path=summary.find_path()[0],
+            sha256=summary.sha256,
+            status=summary.status,
+            error=summary.error,
+            line=line,
+        )
+
+    def __getattribute__(self, name: str) -> Any:
+        """Parse the row first, when a field that is not known yet is read."""
+        if name in _PARSED_LATER:
+            self.load()
+        return object.__getattribute__(self, name)
+
+    def __eq__(self, other: object) -> bool:
+        self.load()
+        return self == other  # which is the comparison of ClipResult now
+
+    __hash__ = ClipResult.__hash__
+
+    def load(self) -> None:
+        """Parse the row, and become an ordinary result.
+
+        Raises:
+            UserError: If it is not a row of results.
+        """
+        try:
+            parsed = ClipResult.from_dict(_decode(self.line))
+        except ValueError as reason:
+            raise UserError(f"{self.video}: its row of results is damaged ({reason}); name another --out") from None
+        self.__dict__.update(vars(parsed))
+        object.__setattr__(self, "__class__", ClipResult)
+        del self.__dict__["line"]
+
+
+_PARSED_LATER = frozenset(ClipResult.__dataclass_fields__) - {"video", "path", "sha256", "status", "error"}
+
+
+def encode_row(result: ClipResult) -> bytes:
+    """Format a result as a line, without its end."""
+    # ASCII only: some characters of file names count as line breaks elsewhere, and some cannot be encoded at all.
+    return json.dumps(result.to_dict()).encode("ascii")
+
+
+def decode_summary(line: bytes) -> RowSummary:
+    """Parse a line as far as searching and the spreadsheet require.
+
+    Raises:
+        ValueError: If it is not a row of results.
+    """
+    try:
+        summary = _SUMMARY.decode(line)
+    except (msgspec.DecodeError, RecursionError):  # among others, for a file name that is not valid Unicode
+        try:
+            summary = msgspec.convert(_without_raw(_decode(line)), RowSummary)
+        except msgspec.ValidationError as reason:
+            raise ValueError(str(reason)) from None
+    if summary.schema != SCHEMA:
+        raise ValueError(f"schema {summary.schema!r} was found, {SCHEMA} was expected")
+    return summary
+
+
+def looks_torn(line: bytes) -> bool:
+    """Whether a last line without an end, and not a row, can be the beginning of one, which a kill or crash left."""
+    start = line.strip(b"\0")  # after a power failure, a file may be longer than what was written to it
+    return _START.startswith(start[: len(_START)])
+
+
+def key_of(path: str) -> bytes:
+    """Return a short key for a clip's path; that two paths have the same one is as good as impossible."""
+    return blake2b(path.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _decode(line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(row, dict):
+        raise ValueError("a JSON object was expected")
+    return row
+
+
+def _without_raw(row: dict[str, Any]) -> dict[str, Any]:
+    """Replace the parts that are not looked into, which `msgspec.convert` refuses as they are."""
+    raw = ("scores", "timeline", "weights", "timing")
+    return {key: msgspec.Raw(b"") if key in raw else value for key, value in row.items()}
