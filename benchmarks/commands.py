@@ -20,7 +20,7 @@ class CommandRun:
 
     Attributes:
         seconds: Wall-clock time from its start to its end.
-        peak_bytes: Peak resident memory of its process.
+        peak_bytes: Peak resident memory of its processes, each at its own peak.
     """
 
     seconds: float
@@ -46,15 +46,24 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str] | None 
             stdout=subprocess.DEVNULL,
             stderr=stderr,
         )
-        peak = 0
+        peaks: dict[int, int] = {}
         while process.poll() is None:
-            peak = max(peak, peak_bytes(process.pid))
+            for number in (process.pid, *_children(process.pid)):
+                peaks[number] = max(peaks.get(number, 0), peak_bytes(number))
             time.sleep(POLLING_SECONDS)
         seconds = time.perf_counter() - started
         if process.returncode:
             stderr.seek(0)
             raise RuntimeError(f"{' '.join(arguments)}: {stderr.read().decode(errors='replace')[-500:]}")
-    return CommandRun(seconds, peak)
+    return CommandRun(seconds, sum(peaks.values()))
+
+
+def _children(process: int) -> list[int]:
+    """Return the processes that a process has started, such as the worker of `tag`; none where `/proc` lacks them."""
+    try:
+        return list(map(int, Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()))
+    except OSError:
+        return []
 
 
 def peak_bytes(process: int | str) -> int:

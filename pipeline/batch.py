@@ -1,62 +1,79 @@
 """Tagging many clips: one result at a time, failures included, and nothing lost when the run is killed."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import ClipError
 from pipeline.results import ClipResult
 from pipeline.results_folder import ResultsFolder
-from pipeline.tagger import ActorActionTagger, TaggedClip
-from pipeline.visualization.annotation import annotate_clip, annotated_names
+from pipeline.supervision.messages import Annotated, Task
+from pipeline.supervision.supervisor import Supervisor
+from pipeline.visualization.annotation import annotated_names
 from video.clips import clip_sha256
+from video.writer import remove_unfinished
+
+
+@dataclass(frozen=True)
+class FinishedClip:
+    """A clip with which the run is finished.
+
+    Attributes:
+        result: Of any status.
+        copy_error: Why its annotated copy is missing; empty if it is not, or if there is to be none.
+    """
+
+    result: ClipResult
+    copy_error: str = ""
 
 
 def tag_clips(
-    tagger: ActorActionTagger, clips: Sequence[Path], out: Path | None = None, annotate: Path | None = None
-) -> Iterator[ClipResult]:
+    supervisor: Supervisor, clips: Sequence[Path], out: Path | None = None, annotate: Path | None = None
+) -> Iterator[FinishedClip]:
     """Tag clips in order.
 
     Args:
-        tagger: Tags them.
+        supervisor: Has them tagged.
         clips: Video files or folders of frames.
         out: Folder for `results.jsonl` and `results.csv`; what an earlier run with the same weights and settings
             finished there is not done again.
         annotate: Folder for annotated copies of the clips, see `pipeline.visualization.annotation`.
 
     Yields:
-        One result per clip, including those of an earlier run. A clip that cannot be read gives a row with a status and
-        the reason, and the run continues.
+        Each clip once, including those of an earlier run. A clip that cannot be read, or that made the process crash or
+        hang that decoded it, gives a row with a status and the reason, and the run continues.
 
     Raises:
         UserError: If `out` contains results of other weights or settings.
     """
-    files = ResultsFolder(out, tagger.weights, tagger.settings) if out else None
-    names = annotated_names(clips) if annotate else {}
-    try:
-        for clip, tagged in zip(clips, _tag_or_reuse(tagger, clips, files), strict=True):
-            result, detections = tagged.result, tagged.detections
-            if annotate and result.status != "error":
-                if detections is None:  # the result is an earlier run's
-                    detections = tagger.detector.detect(clip).detections
-                annotate_clip(clip, result, detections, tagger.taxonomy, annotate / names[clip])
-            yield result
-    finally:
-        if files:
-            files.write_csv()
+    ready = supervisor.ready()
+    names = annotated_names(clips, annotate) if annotate else {}
+    if annotate:
+        remove_unfinished(annotate)
+    reused = set[int]()
 
+    def tasks(files: ResultsFolder | None) -> Iterator[Task]:
+        for index, clip in enumerate(clips):
+            earlier = _earlier_result(clip, files)
+            if earlier:
+                reused.add(index)
+            yield Task(index, clip, annotate / names[clip] if annotate else None, earlier)
 
-def _tag_or_reuse(
-    tagger: ActorActionTagger, clips: Iterable[Path], files: ResultsFolder | None
-) -> Iterator[TaggedClip]:
-    """Tag the clips that have no result yet, or whose contents have changed since."""
-    for earlier, group in groupby(clips, lambda clip: _earlier_result(clip, files)):
-        if earlier:
-            yield from (TaggedClip(earlier, None) for _ in group)
-            continue
-        for tagged in tagger.tag_all(group):
-            if files:
-                files.add(tagged.result)
-            yield tagged
+    result: ClipResult | None = None
+    with ResultsFolder(out, ready.weights, ready.settings) if out else nullcontext() as files:
+        for event in supervisor.run(tasks(files)):
+            if isinstance(event, Annotated):
+                assert result
+                yield FinishedClip(result, event.reason)
+                continue
+            result = event.result
+            if event.index in reused:
+                reused.remove(event.index)
+            elif files:
+                files.add(result)  # at once: the annotated copy may still fail, or be interrupted
+            if not annotate or result.status == "error":  # otherwise, news of the copy follows
+                yield FinishedClip(result)
 
 
 def _earlier_result(clip: Path, files: ResultsFolder | None) -> ClipResult | None:
@@ -64,5 +81,5 @@ def _earlier_result(clip: Path, files: ResultsFolder | None) -> ClipResult | Non
     result = files.find(str(clip)) if files else None
     try:
         return result if result and clip_sha256(clip) == result.sha256 else None
-    except OSError:
+    except (OSError, ClipError):
         return None

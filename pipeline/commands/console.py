@@ -3,18 +3,32 @@
 import io
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from common.errors import UserError
 from common.system import return_large_allocations
 
 T = TypeVar("T")
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
-INTERRUPTED, BROKEN_PIPE = 130, 141  # as shells report the signals SIGINT and SIGPIPE
+INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143  # as shells report the signals SIGINT, SIGPIPE and SIGTERM
+
+
+class OutputError(Exception):
+    """Results cannot be printed, for another reason than that nobody reads them."""
+
+
+class Terminated(KeyboardInterrupt):
+    """Another program asked this one to end."""
 
 
 def run_guarded(command: Callable[[], int]) -> int:
@@ -27,20 +41,31 @@ def run_guarded(command: Callable[[], int]) -> int:
         The exit code.
     """
     return_large_allocations()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to stop
+    with _prepared_streams():
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+        return _run_guarded(command)
+
+
+def _run_guarded(command: Callable[[], int]) -> int:
     try:
-        return command()
-    except BrokenPipeError:
-        # Whoever read our output has had enough; Python would complain again when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with _termination_raises():
+            code = command()
+            _flush_results()
+            return code
+    except BrokenPipeError:  # whoever read our output has had enough
+        discard_results()
         return BROKEN_PIPE
+    except OutputError as reason:
+        discard_results()
+        print(f"error: {reason}", file=sys.stderr)
+        return SOME_FAILED
     except UserError as reason:
         return _report_error(str(reason))
     except OSError as reason:
         return _report_error(f"{reason.filename}: {reason.strerror}" if reason.filename else str(reason))
+    except Terminated:
+        print("terminated; everything written so far is complete", file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
         print("interrupted; everything written so far is complete", file=sys.stderr)
         return INTERRUPTED
@@ -56,11 +81,42 @@ def make_folder(folder: Path) -> None:
 
 
 def print_result(text: str) -> None:
-    """Print a result immediately, on a line of its own even while a progress bar is shown."""
+    """Print a result immediately, on a line of its own even while a progress bar is shown.
+
+    Raises:
+        BrokenPipeError: If nobody reads it any longer.
+        OutputError: If it cannot be printed for another reason, for example because a disk is full.
+    """
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stdout)
-    sys.stdout.flush()
+    try:
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as reason:
+        raise OutputError(f"the results cannot be printed: {reason.strerror}") from None
+
+
+def print_note(text: str) -> None:
+    """Print a line about the run to stderr, on a line of its own even while a progress bar is shown."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
+
+
+def report_skipped(reasons: Sequence[str]) -> int:
+    """Print what was skipped on stderr, and return the exit code of a command whose result was written.
+
+    Args:
+        reasons: One line for each clip or image that could not be used.
+    """
+    for reason in reasons:
+        print(f"skipped: {reason}", file=sys.stderr)
+    if not reasons:
+        return DONE
+    print(f"skipped {len(reasons)} in all; the result was written without them", file=sys.stderr)
+    return SOME_FAILED
 
 
 def progress_bar(items: Iterable[T], description: str, unit: str, total: int | None = None) -> Iterable[T]:
@@ -80,3 +136,91 @@ def progress_bar(items: Iterable[T], description: str, unit: str, total: int | N
 def _report_error(reason: str) -> int:
     print(f"error: {reason}", file=sys.stderr)
     return WRONG_USAGE
+
+
+def _flush_results() -> None:
+    """Flush stdout while a failure can still be reported."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as reason:
+        raise OutputError(f"the results cannot be printed: {reason.strerror}") from None
+
+
+def discard_results() -> None:
+    """Make stdout drop what it still holds, about which Python would complain at the end, and all that follows."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _prepared_streams() -> Iterator[None]:
+    """Make the standard streams accept whatever is printed, and stderr drop what cannot be written."""
+    _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to stop
+    stderr = sys.stderr
+    if isinstance(stderr, io.TextIOWrapper):
+        sys.stderr = _forgiving(stderr)
+    try:
+        yield
+    finally:
+        sys.stderr = stderr
+
+
+def _open_closed_streams() -> None:
+    """Open the standard streams that are closed to nothing, so that no other file is opened in their place."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+            os.set_inheritable(descriptor, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "r" if descriptor == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+class _ForgivingFile(io.FileIO):
+    """A file that drops what cannot be written: messages that nobody reads are no reason to stop."""
+
+    def write(self, content: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(content) or 0
+        except OSError:
+            return memoryview(content).nbytes
+
+
+def _forgiving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """Return a stream to the same file that drops what cannot be written, and escapes what cannot be encoded."""
+    try:
+        raw = _ForgivingFile(stream.fileno(), "w", closefd=False)
+    except OSError:  # no file, but what a program that calls this one has put in its place
+        stream.reconfigure(errors="backslashreplace")
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=stream.encoding, errors="backslashreplace", line_buffering=True
+    )
+
+
+@contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Raise `Terminated` for the signals that ask a program to end, so that it ends in order; only for the first."""
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    signals = [getattr(signal, name) for name in names]
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    before = {number: signal.getsignal(number) for number in signals}
+    for number, handler in before.items():
+        if handler == signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, terminate)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

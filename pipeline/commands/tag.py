@@ -4,13 +4,24 @@ import argparse
 import json
 import sys
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.commands import console
 from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from
 
+if TYPE_CHECKING:
+    from pipeline.batch import FinishedClip
+    from pipeline.supervision.messages import Setup
+    from pipeline.supervision.supervisor import Supervisor
+
 DEMO_FOLDER = Path("out") / "demo"
-EPILOG = "exit code: 0 all clips tagged, 1 some clip failed or is truncated (the others are done), 2 wrong usage"
+EPILOG = (
+    "exit code: 0 all clips tagged, 1 some clip failed or is truncated, or lacks its annotated copy (the others are "
+    "done), 2 wrong usage"
+)
+MAX_TIMEOUT_SECONDS = 1e7
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,46 +39,112 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="make a short clip from photographs that installed packages ship, tag and annotate it, in --out "
         f"(default: {DEMO_FOLDER})",
     )
+    parser.add_argument(
+        "--follow-links", action="store_true", help="also search linked folders in the folders of --video, each once"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write results.jsonl and results.csv there")
     parser.add_argument("--annotate", type=Path, metavar="DIR", help="write annotated copies of the clips there")
+    parser.add_argument(
+        "--timeout",
+        type=timeout,
+        metavar="SECONDS",
+        help="give a clip up that has no result after so long, loading networks aside (default: one that shows no sign "
+        "of progress for ten minutes)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
     add_tagger_arguments(parser)
     add_run_arguments(parser)
 
 
+def timeout(text: str) -> float:
+    """Parse how long a clip may take, in seconds."""
+    number = float(text)
+    if not 0 < number <= MAX_TIMEOUT_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text} was given, more than 0 to {MAX_TIMEOUT_SECONDS:.0f} is allowed")
+    return number
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Tag the clips, and print the results one by one."""
+    from pipeline.supervision.messages import Setup
+    from pipeline.supervision.process import WorkerProcess
+    from pipeline.supervision.supervisor import Supervisor
+
+    folder = arguments.out or DEMO_FOLDER
+    setup = Setup(config_from(arguments), folder / "demo.mp4" if arguments.demo else None)
+    worker = WorkerProcess(setup)  # loads the networks while this process goes on
+    with Supervisor(worker, arguments.timeout) as supervisor:
+        return _run(supervisor, arguments, setup)
+
+
+def _run(supervisor: "Supervisor", arguments: argparse.Namespace, setup: "Setup") -> int:
     from pipeline.batch import tag_clips
-    from pipeline.tagger import ActorActionTagger
     from pipeline.visualization.annotation import annotated_names
-    from pipeline.visualization.demo_clip import write_demo
     from pipeline.visualization.text_report import format_result
-    from video.find_clips import find_clips
 
     out, annotate = arguments.out, arguments.annotate
-    if arguments.demo:
-        folder = out or DEMO_FOLDER
-        clips, annotate, out = [folder / "demo.mp4"], annotate or folder, None
+    if setup.demo:
+        clips, annotate, out = [setup.demo], annotate or setup.demo.parent, None
     else:
-        clips = find_clips(arguments.video)
+        clips = _find_clips(arguments)
     if annotate:
         console.make_folder(annotate)
-    config = config_from(arguments)
-    tagger = ActorActionTagger.from_config(config)
-    print(tagger.describe_weights(), file=sys.stderr)
-    if arguments.demo:
-        write_demo(clips[0])
-    statuses = Counter[str]()
-    for result in console.progress_bar(tag_clips(tagger, clips, out, annotate), "tagging", "clip", len(clips)):
-        statuses[result.status] += 1
-        if arguments.json:
-            console.print_result(json.dumps(result.to_dict()))
-        else:
-            console.print_result(format_result(result, tagger.taxonomy, config.label_threshold) + "\n")
-    if arguments.demo:
-        print(f"wrote {clips[0]} and {annotate / annotated_names(clips)[clips[0]]}", file=sys.stderr)
-    if statuses["ok"] == len(clips):
-        return console.DONE
-    failed, truncated = statuses["error"], statuses["truncated"]
-    print(f"of {len(clips)} clips, {failed} could not be read and {truncated} are truncated", file=sys.stderr)
-    return console.SOME_FAILED
+    ready = supervisor.ready()
+    print(ready.description, file=sys.stderr)
+    summary = _Summary()
+    for finished in console.progress_bar(tag_clips(supervisor, clips, out, annotate), "tagging", "clip", len(clips)):
+        summary.add(finished)
+        row = json.dumps(finished.result.to_dict()) if arguments.json else ""
+        try:
+            console.print_result(
+                row or format_result(finished.result, ready.taxonomy, setup.config.label_threshold) + "\n"
+            )
+        except console.OutputError as reason:
+            if not out:
+                raise
+            console.print_note(f"{reason}; they are written to {out}")
+            console.discard_results()
+            summary.is_printed = False
+    if setup.demo and not summary.missing_copies:
+        print(f"wrote {clips[0]} and {annotate / annotated_names(clips, annotate)[clips[0]]}", file=sys.stderr)
+    if supervisor.restarts:
+        times = "once" if supervisor.restarts == 1 else f"{supervisor.restarts} times"
+        print(f"the decoding process had to be restarted {times}", file=sys.stderr)
+    return summary.finish()
+
+
+@dataclass
+class _Summary:
+    """What became of the clips of a run."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    missing_copies: int = 0
+    is_printed: bool = True
+
+    def add(self, finished: "FinishedClip") -> None:
+        """Count a clip, and report at once that its annotated copy is missing."""
+        self.statuses[finished.result.status] += 1
+        if finished.copy_error:
+            self.missing_copies += 1
+            console.print_note(f"{finished.result.video}: no annotated copy ({finished.copy_error})")
+
+    def finish(self) -> int:
+        """Report what is not as it should be, and return the exit code."""
+        clips, failed, truncated = self.statuses.total(), self.statuses["error"], self.statuses["truncated"]
+        if failed or truncated or self.missing_copies:
+            line = f"of {clips} clips, {failed} could not be read and {truncated} are truncated"
+            if self.missing_copies:
+                copies = "copy is" if self.missing_copies == 1 else "copies are"
+                line += f"; {self.missing_copies} annotated {copies} missing"
+            print(line, file=sys.stderr)
+            return console.SOME_FAILED
+        return console.DONE if self.is_printed else console.SOME_FAILED
+
+
+def _find_clips(arguments: argparse.Namespace) -> list[Path]:
+    from video.find_clips import search_clips
+
+    found = search_clips(arguments.video, arguments.follow_links)
+    for note in found.notes():
+        print(note, file=sys.stderr)
+    return found.clips

@@ -1,8 +1,12 @@
 """An annotated copy of a clip: every box, and below the picture the verdict with its reasons."""
 
-from collections.abc import Iterable, Sequence
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +17,14 @@ from actor_detector.detections import ClipDetections
 from common.errors import TruncatedClipError
 from pipeline.results import ActorEvidence, ClipResult
 from pipeline.visualization.drawing import Color, box, chip, chip_width, rectangle, text, text_width
-from video.clips import FrameBatch, read_frames
-from video.frames import ASSUMED_FPS
+from video.clips import decode_frames
+from video.frames import ASSUMED_FPS, Frame
 from video.writer import video_writer
 
 MIN_HEIGHT = 480  # pixels; smaller clips are enlarged, so that the text is legible
-BATCH_SIZE = 4  # frames in memory at a time
+MAX_SIDE = 3840  # pixels; larger clips are reduced, and x264 refuses those of more than 16,384
+SUFFIX = ".annotated.mp4"
+MAX_NAME_BYTES = 255  # of common file systems
 
 # By actor index, blue green red; distinct in hue and in lightness.
 PALETTE: tuple[Color, ...] = (
@@ -36,8 +42,8 @@ class Layout:
     """The layout of an annotated clip, in pixels.
 
     Attributes:
-        scale: Factor by which the clip is enlarged.
-        picture: Width and height of the enlarged clip.
+        scale: Factor by which the clip is resized.
+        picture: Width and height of the resized clip.
         width: Of the whole, even; wider than the picture if the text needs it.
         unit: Scale of everything drawn, 1 for a height of 480 pixels.
     """
@@ -50,7 +56,7 @@ class Layout:
     @classmethod
     def of(cls, width: int, height: int) -> "Layout":
         """Return the layout for a clip's width and height in pixels."""
-        scale = max(1.0, MIN_HEIGHT / height)
+        scale = min(max(1.0, MIN_HEIGHT / height), MAX_SIDE / max(width, height))
         picture = _even(width * scale), _even(height * scale)
         unit = max(1.0, min(picture) / MIN_HEIGHT)
         return cls(scale, picture, max(picture[0], _even(MIN_HEIGHT * unit)), unit)
@@ -175,33 +181,59 @@ def annotate_clip(clip: Path, result: ClipResult, detections: ClipDetections, ta
     Raises:
         ClipError: If the clip can no longer be read.
     """
-    batches = read_frames(clip, BATCH_SIZE)
-    first = next(batches)
-    annotator = Annotator(result, detections, taxonomy, Layout.of(first.images.shape[2], first.images.shape[1]))
-    height = annotator.layout.picture[1] + len(annotator.strip)
     times = np.append(detections.time_seconds, detections.duration_seconds)
-    with video_writer(path, annotator.layout.width, height, detections.fps or ASSUMED_FPS) as writer:
-        for row, image in zip(range(detections.frames), _images(first, batches), strict=False):
-            writer.add(annotator.draw(image, row), times[row], times[row + 1] - times[row])
+    with closing(decode_frames(clip)) as frames:
+        first = next(frames)
+        annotator = Annotator(result, detections, taxonomy, Layout.of(*first.size))
+        height = annotator.layout.picture[1] + len(annotator.strip)
+        fps, longest_seconds = detections.fps or ASSUMED_FPS, float(np.diff(times).max())
+        with video_writer(path, annotator.layout.width, height, fps, longest_seconds) as writer:
+            drawn, begin = annotator.draw(first.image(), 0), float(times[0])
+            for frame in _undamaged(islice(frames, detections.frames - 1)):
+                row = int(np.searchsorted(detections.frame_index, frame.index, side="right")) - 1
+                is_processed = detections.frame_index[row] == frame.index
+                end = float(times[row]) if is_processed else frame.time_seconds
+                writer.add(drawn, begin, end - begin)
+                drawn, begin = annotator.draw(frame.image(), row), end
+            writer.add(drawn, begin, detections.duration_seconds - begin)
 
 
-def annotated_names(clips: Sequence[Path]) -> dict[Path, str]:
+def annotated_names(clips: Sequence[Path], folder: Path | None = None) -> dict[Path, str]:
     """Name the annotated copies of clips: `<stem>.annotated.mp4`, numbered where several would have the same name.
 
-    >>> annotated_names([Path("a/dog.mp4"), Path("b/dog.avi"), Path("cat.mp4")])[Path("b/dog.avi")]
-    'dog-2.annotated.mp4'
+    Names that differ in case only are the same on some systems. Long ones are shortened.
+
+    Args:
+        clips: Video files or folders of frames.
+        folder: Where the copies are written; clips that are there are not replaced.
+
+    >>> annotated_names([Path("a/dog.mp4"), Path("b/Dog.avi"), Path("cat.mp4")])[Path("b/Dog.avi")]
+    'Dog-2.annotated.mp4'
     """
     names: dict[Path, str] = {}
-    taken = set()
+    numbers: dict[str, int] = {}  # the last one, by name
+    there = folder.absolute() if folder else None
+    taken = {_folded(clip.name) for clip in clips if clip.absolute().parent == there}
     for clip in clips:
         stem = clip.absolute().stem
-        name, number = stem, 1
-        while name in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name)
-        names[clip] = f"{name}.annotated.mp4"
+        number = numbers.get(_folded(stem), 0)
+        while (name := _name(stem, number := number + 1)) and _folded(name) in taken:
+            pass
+        numbers[_folded(stem)] = number
+        taken.add(_folded(name))
+        names[clip] = name
     return names
+
+
+def _name(stem: str, number: int) -> str:
+    end = SUFFIX if number == 1 else f"-{number}{SUFFIX}"
+    while len(os.fsencode(stem + end)) > MAX_NAME_BYTES:
+        stem = stem[:-1]
+    return stem + end
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _draw_bar(
@@ -223,12 +255,10 @@ def _draw_bar(
     rectangle(strip, (gate - unit, middle - 7 * unit, gate + unit, middle + 7 * unit), PLAIN, unit)
 
 
-def _images(first: FrameBatch, others: Iterable[FrameBatch]) -> Iterable[NDArray[np.uint8]]:
-    """Yield the frames of batches one by one, up to where the clip is truncated."""
-    yield from first.images
+def _undamaged(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Yield the frames of a clip up to where it is truncated."""
     try:
-        for batch in others:
-            yield from batch.images
+        yield from frames
     except TruncatedClipError:
         return
 

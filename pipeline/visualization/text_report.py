@@ -5,6 +5,7 @@ import textwrap
 from tabulate import tabulate
 
 from a2d.taxonomy import Actor, Taxonomy
+from pipeline.clip_windows import MAX_WINDOW_SECONDS
 from pipeline.results import ClipResult
 
 
@@ -22,6 +23,8 @@ def format_result(result: ClipResult, taxonomy: Taxonomy, label_threshold: float
     if result.status == "error":
         return f"{result.video}\n  not tagged: {result.error}"
     head = f"{result.video}\n  {result.frames} frames, {result.duration_seconds:.1f} s, {result.fps:.4g} frames/s"
+    if any(evidence.windows for evidence in result.actors.values()):
+        head += f"; shares are those in the windows of at most {MAX_WINDOW_SECONDS:g} s that show each actor most"
     if result.error:
         head += f"\n  warning: {result.error}"
     rows = [_row(actor, result) for actor in taxonomy.actors]

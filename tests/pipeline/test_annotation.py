@@ -1,18 +1,24 @@
 """Annotated clips: detections and labels are visible, and the frames keep their times."""
 
+import multiprocessing
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from fake_a2d import write_pngs, write_video
+from fake_clips import make_clip
 
 from actor_detector.detections import ClipDetections
 from common.errors import TruncatedClipError
 from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Weights
-from pipeline.visualization.annotation import PALETTE, Annotator, Layout, annotate_clip, annotated_names
+from pipeline.visualization.annotation import MAX_SIDE, PALETTE, Annotator, Layout, annotate_clip, annotated_names
 from video.clips import read_frames
+from video.writer import remove_unfinished, video_writer
 
 FRAMES = 3
 BOXES = [[-5, -4, 20, 24], [30, 10, 44, 30], [10, 20, 90, 90]]  # a person beyond the edge, a dog, a cat beyond it
@@ -158,6 +164,110 @@ def test_a_failure_leaves_nothing_behind(result, detections, taxonomy, tmp_path)
     with pytest.raises(KeyError):
         annotate_clip(tmp_path / "clip", broken, detections, taxonomy, tmp_path / "out" / "a.mp4")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+HOUR, DAY = 3600, 86400
+
+
+@pytest.mark.parametrize("pauses", [[HOUR], [7 * HOUR], [17_000, 17_000], [20 * DAY]], ids=str)
+def test_a_pause_is_as_long_as_it_was(result, detections, taxonomy, tmp_path, pauses):
+    times_ms = [0, 40, 80]
+    for pause in pauses:
+        times_ms += [times_ms[-1] + 1000 * pause, times_ms[-1] + 1000 * pause + 40]
+    clip = make_clip(tmp_path / "clip.mkv", len(times_ms), times_ms=times_ms)
+    times = np.array(times_ms) / 1000
+    found = replace(
+        detections, frame_index=np.arange(len(times)), time_seconds=times, duration_seconds=times[-1] + 0.04
+    )
+    annotate_clip(clip, result, found, taxonomy, tmp_path / "copy.mp4")
+    with av.open(str(tmp_path / "copy.mp4")) as container:  # our reader takes a pause of hours for a clock that jumps
+        written = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+    np.testing.assert_allclose(written, times, atol=1e-4 if max(pauses) < HOUR + 1 else 0.02)
+
+
+@pytest.mark.parametrize("size", [(2000, 40), (40, 2000), (9000, 8), (1, 1), (1, 900), (33, 17)], ids=str)
+def test_a_clip_of_any_shape_is_annotated(result, detections, taxonomy, tmp_path, size):
+    (tmp_path / "clip").mkdir()
+    assert cv2.imwrite(str(tmp_path / "clip" / "00001.png"), np.full((size[1], size[0], 3), 90, np.uint8))
+    one = np.zeros(1)
+    found = replace(detections, frame_index=one.astype(int), time_seconds=one, duration_seconds=0.04)
+    annotate_clip(tmp_path / "clip", result, found.at_confidence(0.85), taxonomy, tmp_path / "copy.mp4")
+    (image,) = frames_of(tmp_path / "copy.mp4")
+    assert 480 <= max(image.shape[:2]) <= MAX_SIDE + 200, "the strip is below the picture"
+
+
+def test_very_large_clips_are_reduced():
+    for width, height in ((7680, 4320), (4320, 7680), (100_000, 100)):
+        picture = Layout.of(width, height).picture
+        assert max(picture) == MAX_SIDE
+        assert picture[0] / picture[1] == pytest.approx(width / height, rel=0.05)
+
+
+def test_frames_that_were_skipped_show_the_boxes_of_the_last_processed_one(result, detections, taxonomy, tmp_path):
+    clip = write_video(tmp_path / "clip.avi")
+    processed = np.array([0, 3])
+    found = replace(
+        detections,
+        frame_index=processed,
+        time_seconds=processed / 10,
+        frame_row=np.array([0, 0, 1]),
+        duration_seconds=0.6,
+        stride=3,
+        decoded=6,
+    )
+    annotate_clip(clip, result, found, taxonomy, tmp_path / "copy.mp4")
+    written = np.concatenate([batch.time_seconds for batch in read_frames(tmp_path / "copy.mp4")])
+    np.testing.assert_allclose(written, np.arange(6) / 10, atol=1e-4)
+    person = [count(image[:480], np.array(PALETTE[0])) > 1000 for image in frames_of(tmp_path / "copy.mp4")]
+    assert person == [True, True, True, False, False, False]
+
+
+def test_what_a_killed_process_has_left_is_removed(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=begin_to_write, args=(tmp_path,))
+    process.start()
+    process.join()
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(f".{process.pid}.tmp")
+    (tmp_path / ".mine.tmp").touch()
+    with video_writer(tmp_path / "b.mp4", 64, 48, 25) as writer:
+        remove_unfinished(tmp_path)
+        writer.add(np.zeros((48, 64, 3), np.uint8), 0, 0.04)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.tmp", "b.mp4"]
+    remove_unfinished(tmp_path / "no folder")
+
+
+def begin_to_write(folder: Path) -> None:
+    with video_writer(folder / "a.mp4", 64, 48, 25) as writer:
+        writer.container.start_encoding()  # creates the file
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("stem", ["x" * 240, "x" * 251, "ü" * 125, "日" * 83, os.fsdecode(b"\xff" * 200)], ids=ascii)
+def test_a_clip_with_a_long_name_has_a_copy_with_a_name_that_fits(result, detections, taxonomy, tmp_path, stem):
+    clips = [tmp_path / folder / stem for folder in ("a", "b")]
+    for clip in clips:
+        clip.parent.mkdir()
+        write_pngs(tmp_path / "frames").rename(clip)  # OpenCV crashes on names that are not valid Unicode
+    names = [name for _, name in sorted(annotated_names(clips).items())]
+    assert len(set(names)) == 2
+    for clip, name in zip(clips, names, strict=True):
+        assert len(os.fsencode(name)) <= 255
+        assert name.startswith(stem[:50])
+        assert name.endswith(".annotated.mp4")
+        annotate_clip(clip, result, detections, taxonomy, tmp_path / "copies" / name)
+    assert len(list((tmp_path / "copies").iterdir())) == 2
+
+
+def test_copies_replace_neither_each_other_nor_clips():
+    clips = [Path("a/Dog.mp4"), Path("b/dog.avi"), Path("c/DOG.mp4"), Path("copies/cat.annotated.mp4"), Path("cat.mp4")]
+    names = list(annotated_names(clips, Path("copies")).values())
+    assert names[:3] == ["Dog.annotated.mp4", "dog-2.annotated.mp4", "DOG-3.annotated.mp4"]
+    assert names[3:] == ["cat.annotated.annotated.mp4", "cat-2.annotated.mp4"]
+
+
+def test_many_clips_of_one_name_are_numbered_in_a_moment():
+    names = annotated_names([Path(f"{number}/video.mp4") for number in range(20_000)])
+    assert len(set(names.values())) == 20_000
 
 
 def test_clips_of_one_name_do_not_overwrite_each_other():

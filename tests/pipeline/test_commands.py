@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from queue import SimpleQueue
+from threading import Thread
 
 import pytest
 from fake_a2d import write_clips_csv
@@ -14,10 +16,11 @@ from fake_a2d import write_clips_csv
 from action_heads.checkpoint import head_path, read_manifest
 from actor_detector.yolo import YoloActorDetector
 from common.paths import PROJECT
-from pipeline import tagger
 from pipeline.__main__ import main
 from pipeline.commands import console, retrain_head
 from pipeline.known_detectors import EMBEDDED_FILE
+from pipeline.supervision import process
+from pipeline.supervision.worker import Worker
 from thresholds.gates import PAPER_GATES_FILE, load_gates
 
 
@@ -82,9 +85,12 @@ def test_tune_thresholds_prints_the_comparison_and_writes_gates(clips_csv, cache
     gates = load_gates(out)
     assert (gates.clips, gates.split, gates.seed, gates.data) == (2, "train", 3, "clips.csv")
     assert gates.sha256 in printed
-    assert (gates.values >= 0.1).all()
-    assert (gates.values <= 0.4).all()
-    on_bound = {actor for actor, value in zip(gates.actors, gates.values, strict=True) if value in (0.1, 0.4)}
+    tuned = {
+        name: value for name, value in zip(gates.actors, gates.values, strict=True) if name not in gates.kept.reasons
+    }
+    assert set(tuned) == {"cat"}
+    assert 0.1 <= tuned["cat"] <= 0.4
+    on_bound = {actor for actor, value in tuned.items() if value in (0.1, 0.4)}
     assert {line.split()[4] for line in warnings.splitlines() if "lies on its bound" in line} == on_bound
     before = out.read_bytes()
     assert main(command) == console.DONE
@@ -137,13 +143,10 @@ def test_a_head_trained_on_cached_features_is_the_same_and_small(clips_csv, tmp_
     assert len(first) < 80_000
 
 
-def test_a_folder_with_one_head_is_completed_with_the_embedded_heads(
-    stages, heads, people_and_cat_clip, tmp_path, capsys, monkeypatch
-):
-    monkeypatch.setattr(tagger, "EMBEDDED_HEADS", heads)
+def test_a_folder_with_one_head_is_completed_with_the_embedded_heads(stages, heads, cat_clip, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     shutil.copy(head_path(heads, "cat"), tmp_path / "mine")
-    command = ["tag", "--video", str(people_and_cat_clip), *stages, "--heads", str(tmp_path / "mine")]
+    command = ["tag", "--video", str(cat_clip), *stages, "--heads", str(tmp_path / "mine")]
     assert main(command) == console.DONE
     assert f"heads: cat from {tmp_path / 'mine'}, the other 5 embedded" in capsys.readouterr().err
 
@@ -336,9 +339,28 @@ def test_a_closed_pipe_ends_without_a_traceback(stages, people_clip):
     assert "Exception" not in error
 
 
+class InThisProcess:
+    """The worker of a run in a thread of this process, so that its networks can be observed."""
+
+    def __init__(self, setup):
+        self.setup = setup
+        self.messages = SimpleQueue()
+        self.worker = Worker(self.messages.put)
+        Thread(target=self.worker.run, args=(setup,), daemon=True).start()
+
+    def send(self, task):
+        self.worker.tasks.put(task)
+
+    def receive(self, timeout_seconds):
+        return self.messages.get(timeout=timeout_seconds)
+
+    def kill(self):
+        self.worker.tasks.put(None)
+
+
 @pytest.fixture
 def submitted(monkeypatch):
-    """How often the network was given each of its inputs."""
+    """How often the network was given each of its inputs, by runs whose worker is in this process."""
     counts = Counter[str]()
     submit = YoloActorDetector.submit
 
@@ -347,6 +369,7 @@ def submitted(monkeypatch):
         return submit(self, inputs, letterbox)
 
     monkeypatch.setattr(YoloActorDetector, "submit", spy)
+    monkeypatch.setattr(process, "WorkerProcess", InThisProcess)
     return counts
 
 

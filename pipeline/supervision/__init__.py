@@ -1,0 +1,1 @@
+"""Tagging in a worker process that a clip may crash, and the process that watches over it."""

@@ -1,0 +1,244 @@
+"""The worker process of a run: it decodes, tags and annotates the clips that it is sent, and reports every step.
+
+It contains everything that can hang or crash on a file of unknown origin; `pipeline.supervision.supervisor` watches it
+from a process that survives this.
+"""
+
+import logging
+import os
+import pickle
+import signal
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, BinaryIO
+
+from common.errors import UserError
+from common.heartbeat import listen
+from common.paths import PROJECT
+from common.system import end_with_parent, return_large_allocations
+from pipeline.supervision.messages import (
+    START_OF_MESSAGES,
+    Alive,
+    Annotated,
+    Failed,
+    Message,
+    Preparing,
+    Ready,
+    Refused,
+    Setup,
+    Started,
+    Tagged,
+    Task,
+    Warned,
+)
+
+if TYPE_CHECKING:
+    from pipeline.tagger import ActorActionTagger, TaggedClip
+
+BEAT_SECONDS = 1.0  # one sign of life in this time is enough
+PATIENCE_SECONDS = 0.1  # without a further task for so long, the clips so far are finished without one
+
+Send = Callable[[Message], None]
+
+
+def main(tasks: BinaryIO) -> None:
+    """Run the worker process until it is sent no further task.
+
+    Args:
+        tasks: A `Setup`, then any number of `Task`, pickled. Messages are written to stdout likewise.
+    """
+    messages = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # results belong to the other process: whatever libraries print here goes to stderr
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    setup: Setup = pickle.load(tasks)
+    _follow_the_parent()
+    return_large_allocations()
+    channel = Channel(messages)
+    _forward_log(channel.send)
+    listen(channel)
+    worker = Worker(channel.send)
+    Thread(target=_receive, args=(tasks, worker.tasks), name="receive", daemon=True).start()
+    try:
+        worker.run(setup)
+    except UserError as reason:
+        channel.send(Refused(str(reason)))
+    except Exception as reason:  # what it was is for the other process to judge
+        channel.send(Failed(describe_exception(reason)))
+    # Threads that hang in a decoder, and libraries that clean up, must not delay the end.
+    os._exit(0)
+
+
+class Channel:
+    """Sends messages to the other process, from any thread, signs of life among them.
+
+    Args:
+        stream: Where to write them.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = Lock()
+        self._last_seconds = 0.0
+        self._preparing = 0
+        stream.write(b"\n" + START_OF_MESSAGES)
+        stream.flush()
+
+    def send(self, message: Message) -> None:
+        """Send a message; if nobody is left to read it, the process ends."""
+        content = pickle.dumps(message)
+        with self._lock:
+            self._last_seconds = time.monotonic()
+            try:
+                self._stream.write(content)
+                self._stream.flush()
+            except OSError:
+                os._exit(1)
+
+    def beat(self) -> None:
+        """Send a sign of life, unless something was sent a moment ago."""
+        if time.monotonic() - self._last_seconds >= BEAT_SECONDS:
+            self.send(Alive())
+
+    def prepare(self, begins: bool) -> None:
+        """Send that preparations begin or end; those within others do not count."""
+        self._preparing += 1 if begins else -1
+        if self._preparing == (1 if begins else 0):
+            self.send(Preparing(begins))
+
+
+class Worker:
+    """Tags and annotates clips in the order of their tasks.
+
+    Args:
+        send: Called with every message.
+
+    Attributes:
+        tasks: The tasks; None after the last one.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self.tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._send = send
+        self._held: list[Task | None] = []  # taken from the queue too early
+        self._started: deque[Task] = deque()
+
+    def run(self, setup: Setup) -> None:
+        """Load the tagger, report it, and work on tasks until there are no more.
+
+        Raises:
+            UserError: If the tagger cannot be loaded, or not completely.
+        """
+        tagger = _load(setup)
+        self._send(Ready(tagger.describe_weights(), tagger.weights, tagger.settings, tagger.taxonomy))
+        while (task := self._held.pop() if self._held else self.tasks.get()) is not None:
+            if task.result:
+                self._annotate_again(tagger, task)
+            else:
+                self._tag(tagger, task)
+
+    def _tag(self, tagger: "ActorActionTagger", first: Task) -> None:
+        """Tag a clip, and those that follow it without a pause."""
+        for tagged in tagger.tag_all(self._clips(first)):
+            task = self._started.popleft()
+            self._send(Tagged(task.index, tagged.result))
+            if task.copy and tagged.detections:
+                self._send(Annotated(task.index, _annotate(tagger, task, tagged)))
+
+    def _annotate_again(self, tagger: "ActorActionTagger", task: Task) -> None:
+        """Write the annotated copy of a clip that has its result."""
+        from pipeline.tagger import TaggedClip
+
+        assert task.result
+        self._send(Started(task.index))
+        self._send(Annotated(task.index, _annotate(tagger, task, TaggedClip(task.result, None))))
+
+    def _clips(self, task: Task | None) -> Iterator[Path]:
+        """Yield a clip and those of further tasks until there is none for a moment; runs in the decoding thread."""
+        while task and not task.result:
+            self._started.append(task)
+            self._send(Started(task.index))
+            yield task.clip
+            try:
+                task = self.tasks.get(timeout=PATIENCE_SECONDS)
+            except Empty:
+                return
+        self._held.append(task)
+
+
+def describe_exception(reason: BaseException) -> str:
+    """Describe an exception in one line; an unexpected one with its type and where in the project it was raised."""
+    first_line = str(reason).partition("\n")[0]
+    if isinstance(reason, UserError):
+        return first_line
+    if isinstance(reason, OSError) and reason.strerror:
+        return f"{reason.filename}: {reason.strerror}" if reason.filename else reason.strerror
+    ours = [frame for frame in traceback.extract_tb(reason.__traceback__) if frame.filename.startswith(str(PROJECT))]
+    where = f" ({Path(ours[-1].filename).relative_to(PROJECT)}:{ours[-1].lineno})" if ours else ""
+    return f"{type(reason).__name__}: {first_line}{where}"
+
+
+def _load(setup: Setup) -> "ActorActionTagger":
+    from pipeline.tagger import ActorActionTagger
+
+    try:
+        tagger = ActorActionTagger.from_config(setup.config)
+        if setup.demo:
+            from pipeline.visualization.demo_clip import write_demo
+
+            write_demo(setup.demo)
+    except OSError as reason:
+        raise UserError(describe_exception(reason)) from None
+    return tagger
+
+
+def _annotate(tagger: "ActorActionTagger", task: Task, tagged: "TaggedClip") -> str:
+    """Write the annotated copy of a clip; return why that is impossible, or an empty string."""
+    from pipeline.visualization.annotation import annotate_clip
+
+    assert task.copy
+    try:
+        detections = tagged.detections or tagger.detector.detect(task.clip).detections
+        annotate_clip(task.clip, tagged.result, detections, tagger.taxonomy, task.copy)
+    except Exception as reason:  # whatever it is, only the copy is missing
+        return describe_exception(reason).removeprefix(f"{task.clip}: ")
+    return ""
+
+
+def _receive(stream: BinaryIO, tasks: "SimpleQueue[Task | None]") -> None:
+    """Pass on tasks in a thread of its own; when the other process ends, however it does, this one ends too."""
+    try:
+        while True:
+            tasks.put(pickle.load(stream))
+    except (EOFError, OSError, pickle.UnpicklingError):
+        os._exit(1)
+
+
+def _follow_the_parent() -> None:
+    """Leave signals to the other process, and end with it; on Linux even while a library blocks the interpreter."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    end_with_parent()
+
+
+class _ForwardingHandler(logging.Handler):
+    """Sends log records to the other process, which prints those that it has not printed before."""
+
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._forward = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._forward(Warned(record.levelno, record.getMessage()))
+
+
+def _forward_log(send: Send) -> None:
+    logging.basicConfig(level=logging.WARNING, handlers=[_ForwardingHandler(send)])
+    logging.captureWarnings(True)
