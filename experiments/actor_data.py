@@ -81,7 +81,9 @@ def _make_learner(
         return FinetuningLearner(
             actor, frames, variant.trunk, variant.input_kind, plan, setup.logit_cache, progress_bar
         )
-    extractor = HeadFeatureExtractor(variant.trunk, variant.input_kind, setup.feature_cache, setup.device, progress_bar)
+    extractor = HeadFeatureExtractor(
+        variant.trunk, variant.input_kind, setup.feature_cache, setup.detector.runtime, progress_bar
+    )
     features = extractor.labelled_features(frames, target_matrix(actor, [frame.sample for frame in frames]))
     auxiliary_frames = _sample_auxiliary_frames(actor, variant, setup)
     auxiliary = auxiliary_features(actor, auxiliary_frames, extractor, variant.auxiliary_weight)

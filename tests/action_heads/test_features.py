@@ -15,10 +15,12 @@ from action_heads.training.features import FeatureCache, compute_features, featu
 from action_heads.training.samples import SampledFrame
 from common.errors import ClipError
 from common.files import sha256_file
+from inference.runtime import make_runtime
 from video.clips import read_frames_at
 
 LITE0 = find_backbone("efficientnet_lite0")
 SMALL = dataclasses.replace(LITE0.preprocessing, size=64)
+RUN = "torch f32"
 BOX = np.array([100, 50, 200, 150], np.float32)
 
 
@@ -50,6 +52,14 @@ def test_features_are_the_inputs_of_the_classifier(trunk, sampled, view):
     np.testing.assert_array_equal(found[0], found[2])
 
 
+def test_features_are_those_of_prediction_whatever_runs_the_trunk(trunk, sampled, tmp_path):
+    usual = compute_features(sampled, trunk, "crop", FeatureCache(None))
+    openvino = make_runtime("openvino", "f32", "cpu", tmp_path)
+    found = compute_features(sampled, trunk, "crop", FeatureCache(None), openvino)
+    np.testing.assert_allclose(found, usual, atol=2e-4)
+    assert not np.array_equal(found, usual)
+
+
 def test_cached_features_are_not_computed_again(trunk, sampled, tmp_path):
     cache = FeatureCache(tmp_path / "features")
     first = compute_features(sampled, trunk, "crop", cache)
@@ -79,18 +89,19 @@ def test_features_do_not_depend_on_other_frames(trunk, sampled):
 
 def test_key_covers_everything_that_determines_the_features(sampled):
     frame = sampled[0]
-    same = feature_key(dataclasses.replace(frame, box=BOX.copy()), "t" * 64, "crop", SMALL)
-    assert feature_key(frame, "t" * 64, "crop", SMALL) == same
+    same = feature_key(dataclasses.replace(frame, box=BOX.copy()), "t" * 64, "crop", SMALL, RUN)
+    assert feature_key(frame, "t" * 64, "crop", SMALL, RUN) == same
     others = [
-        feature_key(dataclasses.replace(frame, clip_sha256="0" * 64), "t" * 64, "crop", SMALL),
-        feature_key(dataclasses.replace(frame, frame_index=3), "t" * 64, "crop", SMALL),
-        feature_key(dataclasses.replace(frame, box=BOX + 1), "t" * 64, "crop", SMALL),
-        feature_key(dataclasses.replace(frame, box=NO_BOX), "t" * 64, "crop", SMALL),
-        feature_key(frame, "u" * 64, "crop", SMALL),
-        feature_key(frame, "t" * 64, "frame", SMALL),
-        feature_key(frame, "t" * 64, "crop", Preprocessing()),
+        feature_key(dataclasses.replace(frame, clip_sha256="0" * 64), "t" * 64, "crop", SMALL, RUN),
+        feature_key(dataclasses.replace(frame, frame_index=3), "t" * 64, "crop", SMALL, RUN),
+        feature_key(dataclasses.replace(frame, box=BOX + 1), "t" * 64, "crop", SMALL, RUN),
+        feature_key(dataclasses.replace(frame, box=NO_BOX), "t" * 64, "crop", SMALL, RUN),
+        feature_key(frame, "u" * 64, "crop", SMALL, RUN),
+        feature_key(frame, "t" * 64, "frame", SMALL, RUN),
+        feature_key(frame, "t" * 64, "crop", Preprocessing(), RUN),
+        feature_key(frame, "t" * 64, "crop", SMALL, "openvino f32"),
     ]
-    assert len({same, *others}) == 8
+    assert len({same, *others}) == 9
 
 
 def test_no_frames_give_no_features(trunk):

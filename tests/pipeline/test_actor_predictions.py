@@ -19,7 +19,9 @@ def test_clip_within_one_window_has_the_mean_of_its_logits():
 
 def test_each_action_counts_where_it_is_shown_best():
     found = predictions([[3.0, -3.0], [1.0, -3.0], [-3.0, 4.0]], [0, 0, 1])
-    np.testing.assert_allclose(found.window_probabilities, to_probabilities(np.array([[2.0, -3.0], [-3.0, 4.0]])), atol=1e-6)
+    np.testing.assert_allclose(
+        found.window_probabilities, to_probabilities(np.array([[2.0, -3.0], [-3.0, 4.0]])), atol=1e-6
+    )
     np.testing.assert_allclose(found.clip_probabilities, to_probabilities(np.array([2.0, 4.0])), atol=1e-6)
 
 
