@@ -38,6 +38,20 @@ class ImageNetWeights:
     rename: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 
 
+class MotionLayer(nn.Module):
+    """Holds the weights of a head's motion features, and the range that the features had in training.
+
+    Attributes:
+        weight: Shape (outputs, M).
+        range: Lowest and highest value of each feature, shape (2, M).
+    """
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, MOTION_DIM))
+        self.register_buffer("range", torch.zeros(2, MOTION_DIM))
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A network architecture.
@@ -73,7 +87,7 @@ class Backbone:
             classifier: nn.Linear = getattr(network, self.classifier)
             setattr(network, self.classifier, nn.Linear(views * classifier.in_features, outputs))
         if input_kind == MOVING:
-            network.add_module(MOTION_LAYER, nn.Linear(MOTION_DIM, outputs, bias=False))
+            network.add_module(MOTION_LAYER, MotionLayer(outputs))
         return network
 
     @property
@@ -92,7 +106,7 @@ class Backbone:
             Names from `network_tensors(network)`, always including the classifier's.
         """
         names = set(network_tensors(network))
-        trainable = {*self.classifier_keys} | (names & {f"{MOTION_LAYER}.weight"})
+        trainable = {*self.classifier_keys} | (names & {f"{MOTION_LAYER}.weight", f"{MOTION_LAYER}.range"})
         if tuning_mode == ALL:
             return names
         if tuning_mode == NORMS:

@@ -15,7 +15,7 @@ from action_heads.tensor_files import read_arrays, read_header, read_tensors, wr
 from action_heads.trunk_files import EMBEDDED, trunk_path
 from action_heads.tuning_modes import ALL, CLASSIFIER, TUNING_MODES
 from common.errors import CheckpointError
-from common.files import check_keys, sha256_file
+from common.files import MAX_SHOWN, check_keys, sha256_file, shorten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,11 +139,15 @@ def read_manifest(path: Path) -> HeadManifest:
     check_keys(content, f"{path}: manifest", CheckpointError, [field.name for field in fields(HeadManifest)])
     for name, kind in MANIFEST_TYPES.items():
         if not isinstance(content[name], kind):
-            raise CheckpointError(f"{path}: manifest: {name}: {kind.__name__} was expected, found {content[name]!r}")
+            raise CheckpointError(
+                f"{path}: manifest: {name}: {kind.__name__} was expected, found {shorten(content[name])}"
+            )
+    if not all(isinstance(label, str) for label in content["labels"]):
+        raise CheckpointError(f"{path}: manifest: labels: texts were expected, found {shorten(content['labels'])}")
     for name, allowed in (("tuned", TUNING_MODES), ("input", INPUT_KINDS)):
         if content[name] not in allowed:
             raise CheckpointError(
-                f"{path}: manifest: {name}: one of {', '.join(allowed)} was expected, found {content[name]!r}"
+                f"{path}: manifest: {name}: one of {', '.join(allowed)} was expected, found {shorten(content[name])}"
             )
     manifest = HeadManifest(**{**content, "labels": tuple(content["labels"])})
     if len(VIEWS_BY_INPUT[manifest.input]) > 1 and not manifest.is_classifier_only:
@@ -165,7 +169,7 @@ def check_manifest(path: Path, manifest: HeadManifest, actor: Actor) -> None:
     ]
     for name, found, expected in pairs:
         if found != expected:
-            raise CheckpointError(f"{path}: the file's {name} is '{found}', this run requires '{expected}'")
+            raise CheckpointError(f"{path}: the file's {name} is '{found[:MAX_SHOWN]}', this run requires '{expected}'")
     if not manifest.needs_trunk:
         return
     trunk = trunk_path(manifest.backbone)
@@ -225,11 +229,13 @@ class ClassifierWeights:
         weight: Shape (outputs, D), for the concatenated features of all views.
         bias: Shape (outputs,).
         motion: Shape (outputs, M); M is 0 if the head does not use motion features.
+        motion_range: Lowest and highest value of each motion feature in training, shape (2, M).
     """
 
     weight: "NDArray[np.float32]"
     bias: "NDArray[np.float32]"
     motion: "NDArray[np.float32]"
+    motion_range: "NDArray[np.float32]"
 
 
 def read_classifier_weights(path: Path, manifest: HeadManifest) -> ClassifierWeights:
@@ -247,11 +253,16 @@ def read_classifier_weights(path: Path, manifest: HeadManifest) -> ClassifierWei
     tensors = read_arrays(path)
     outputs = len(manifest.labels)
     motion = tensors.pop(f"{MOTION_LAYER}.weight", np.zeros((outputs, 0), np.float32))
+    motion_range = tensors.pop(f"{MOTION_LAYER}.range", np.zeros((2, 0), np.float32))
     found = {name.rpartition(".")[2]: array for name, array in tensors.items()}
     shapes = {name: array.shape for name, array in found.items()}
     if len(tensors) != 2 or shapes.get("bias") != (outputs,) or shapes.get("weight", ())[:1] != (outputs,):
         raise CheckpointError(f"{path}: a classifier with {outputs} outputs was expected, the file has {shapes}")
-    expected = (outputs, MOTION_DIM if manifest.input == MOVING else 0)
-    if motion.shape != expected:
-        raise CheckpointError(f"{path}: motion has shape {motion.shape} in the file, {expected} was expected")
-    return ClassifierWeights(found["weight"], found["bias"], motion)
+    dim = MOTION_DIM if manifest.input == MOVING else 0
+    if motion.shape != (outputs, dim) or motion_range.shape != (2, dim):
+        raise CheckpointError(
+            f"{path}: motion has the shapes {motion.shape} and {motion_range.shape} in the file, {(outputs, dim)} and "
+            f"{(2, dim)} were expected; if an earlier version trained the head, train it again with "
+            f"retrain_head.py --actor {manifest.actor}"
+        )
+    return ClassifierWeights(found["weight"], found["bias"], motion, motion_range)

@@ -5,7 +5,6 @@ by a classifier with 4 to 13 outputs and a sigmoid. The trunk is the network wit
 """
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from action_heads.tensor_files import read_tensors
 from action_heads.trunk_files import EMBEDDED, read_trunk_manifest, trunk_path
 from common.errors import CheckpointError
 from common.files import sha256_file
+from common.torch_files import load_torch_file
 
 
 @dataclass(frozen=True)
@@ -186,12 +186,11 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return read_tensors(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError as reason:
         raise CheckpointError(f"trunk {reason}") from None
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as reason:
-        first_line = (str(reason).splitlines() or [type(reason).__name__])[0]
-        raise CheckpointError(f"trunk {path}: not a readable weights file ({first_line})") from None
+    state = load_torch_file(
+        path, lambda reason: CheckpointError(f"trunk {path}: not a readable weights file ({reason})")
+    )
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise CheckpointError(f"trunk {path}: a state dict (tensors by name) was expected")
     return state

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import RLock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from action_heads.trunk_files import EMBEDDED
 from action_heads.tuning_modes import check_backbone
 from common.files import sha256_file
 from inference.interfaces import Engine, Network, PendingOutput, content_key
+from inference.process_guard import check_process
 from inference.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class LoadedHead:
 class ActionHeads:
     """The action heads, one file per actor. All files are checked at once, each head is loaded when first needed.
 
+    May be used by several threads.
+
     Heads that were trained on an embedded trunk share the tensors that their training did not change: all heads that
     are only a classifier run on the same feature extractor.
 
@@ -77,6 +81,7 @@ class ActionHeads:
         self, folder: Path, taxonomy: Taxonomy, runtime: Runtime | None = None, fallback: Path | None = None
     ) -> None:
         self.folder = folder
+        self.fallback = fallback
         self.taxonomy = taxonomy
         self.runtime = runtime or Runtime()
         self.paths = find_heads(folder, taxonomy, fallback)
@@ -86,7 +91,8 @@ class ActionHeads:
         self._trunks: dict[str, Trunk] = {}
         self._networks: dict[str, nn.Module] = {}
         self._engines: dict[str, Engine] = {}
-        self._head = cache(self._load)
+        self._heads: dict[str, LoadedHead] = {}
+        self._lock = RLock()
         for actor in taxonomy.actors:
             path = self.paths[actor.name]
             manifest = read_manifest(path)
@@ -96,6 +102,10 @@ class ActionHeads:
             self._preprocessing[actor.name] = Preprocessing.from_dict(manifest.preprocessing, where)
             self._manifests[actor.name] = manifest
             self.sha256[actor.name] = sha256_file(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle where the heads are, not what was loaded: a network may be converted in another process."""
+        return ActionHeads, (self.folder, self.taxonomy, None, self.fallback)
 
     def describe(self) -> str:
         """Return a short description of which heads are used."""
@@ -176,6 +186,13 @@ class ActionHeads:
             self._networks[actor_name] = network
         return self._networks[actor_name]
 
+    def _head(self, actor_name: str) -> LoadedHead:
+        check_process()
+        with self._lock:
+            if actor_name not in self._heads:
+                self._heads[actor_name] = self._load(actor_name)
+            return self._heads[actor_name]
+
     def _load(self, actor_name: str) -> LoadedHead:
         manifest, preprocessing = self._manifests[actor_name], self._preprocessing[actor_name]
         classifier = None
@@ -187,7 +204,7 @@ class ActionHeads:
             key = content_key(NETWORK_FORMAT, self.sha256[actor_name], trunk_sha256, preprocessing.to_dict())
         if key not in self._engines:
             size = (preprocessing.size, preprocessing.size)
-            network = Network(key, lambda: self._build(actor_name, is_whole_head=classifier is None))
+            network = Network(key, partial(self._build, actor_name, is_whole_head=classifier is None))
             self._engines[key] = self.runtime.engine(network, size, BATCH_SIZE)
         return LoadedHead(self._engines[key], classifier, manifest, preprocessing)
 

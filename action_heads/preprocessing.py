@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from action_heads.crops import crop_actor
 from common.errors import CheckpointError
-from common.files import check_keys
+from common.files import check_keys, shorten
 
 if TYPE_CHECKING:
     import torch
     from torchvision.transforms import v2
 
+MAX_SIZE, MAX_MEAN = 2048, 100.0
 STORED_MARGIN = 8 / 7  # size of stored training frames relative to the input (256 for 224), a reserve for random crops
 
 
@@ -47,12 +48,15 @@ class Preprocessing:
             CheckpointError: If a key is missing or unknown, or a value is invalid.
         """
         found = check_keys(content, where, CheckpointError, ["size", "mean", "std"])
-        if type(found["size"]) is not int or found["size"] < 1:
-            raise CheckpointError(f"{where}: size: an integer of at least 1 was expected, found {found['size']!r}")
+        if type(found["size"]) is not int or not 1 <= found["size"] <= MAX_SIZE:
+            raise CheckpointError(
+                f"{where}: size: an integer from 1 to {MAX_SIZE} was expected, found {shorten(found['size'])}"
+            )
         for name in ("mean", "std"):
             value = found[name]
-            if not isinstance(value, list | tuple) or len(value) != 3 or not all(type(x) is float for x in value):
-                raise CheckpointError(f"{where}: {name}: three fractions were expected, found {value!r}")
+            is_triple = isinstance(value, list | tuple) and len(value) == 3
+            if not is_triple or not all(type(x) is float and abs(x) <= MAX_MEAN for x in value):
+                raise CheckpointError(f"{where}: {name}: three fractions were expected, found {shorten(value)}")
         if min(found["std"]) <= 0:
             raise CheckpointError(f"{where}: std: three fractions above 0 were expected, found {found['std']!r}")
         return cls(found["size"], tuple(found["mean"]), tuple(found["std"]))

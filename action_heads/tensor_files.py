@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.errors import CheckpointError
-from common.files import write_atomically
+from common.files import shorten, write_atomically
+from common.safetensors_files import SafetensorsHeader, parse_json, read_safetensors_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +53,15 @@ def read_tensors(path: Path) -> "dict[str, Tensor]":
 
     state = _load(path, safetensors.torch.load_file)
     scales = {name: state.pop(name) for name in list(state) if name.endswith(SCALE)}
-    return {name: tensor.float() * scales.get(name + SCALE, 1.0) for name, tensor in state.items()}
+    for name, scale in scales.items():
+        tensor = state.get(name.removesuffix(SCALE))
+        if tensor is None or tensor.ndim != 4 or scale.shape != (len(tensor), 1, 1, 1):
+            raise CheckpointError(f"{path}: '{shorten(name)}' is not the scale of a tensor in the file")
+    tensors = {name: tensor.float() * scales.get(name + SCALE, 1.0) for name, tensor in state.items()}
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: '{name}' contains values that are not finite")
+    return tensors
 
 
 def read_arrays(path: Path) -> "dict[str, NDArray[np.float32]]":
@@ -61,18 +70,30 @@ def read_arrays(path: Path) -> "dict[str, NDArray[np.float32]]":
     Raises:
         CheckpointError: If it is not a safetensors file.
     """
+    import numpy as np
     import safetensors.numpy
 
-    return {name: array.astype("float32") for name, array in _load(path, safetensors.numpy.load_file).items()}
+    arrays = {name: array.astype("float32") for name, array in _load(path, safetensors.numpy.load_file).items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: '{name}' contains values that are not finite")
+    return arrays
 
 
 def _load(path: Path, load_file: Callable[[Path], dict[str, T]]) -> dict[str, T]:
     from safetensors import SafetensorError
 
+    _read_safetensors_header(path)
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as reason:
+    except (SafetensorError, OSError, KeyError, TypeError) as reason:  # KeyError: a dtype that NumPy lacks
         raise CheckpointError(f"{path}: not a readable safetensors file ({reason})") from None
+
+
+def _read_safetensors_header(path: Path) -> SafetensorsHeader:
+    return read_safetensors_header(
+        path, lambda reason: CheckpointError(f"{path}: not a readable safetensors file ({reason})")
+    )
 
 
 def read_header(path: Path, expected_format: str, kind: str, remedy: str) -> dict[str, Any]:
@@ -90,20 +111,14 @@ def read_header(path: Path, expected_format: str, kind: str, remedy: str) -> dic
     Raises:
         CheckpointError: If it is not a safetensors file, has no manifest, or has another format.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-    except (SafetensorError, OSError) as reason:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({reason})") from None
+    header = _read_safetensors_header(path).metadata
     if "manifest" not in header:
         raise CheckpointError(f"{path}: not a {kind} file: there is no manifest in its header")
     try:
-        content = dict(json.loads(header["manifest"]))
+        content = dict(parse_json(header["manifest"]))
     except (ValueError, TypeError) as reason:
         raise CheckpointError(f"{path}: the manifest in its header cannot be read ({reason})") from None
     found = content.pop("format", None)
     if found != expected_format:
-        raise CheckpointError(f"{path}: format {found!r} was found, {expected_format!r} was expected; {remedy}")
+        raise CheckpointError(f"{path}: format {shorten(found)} was found, {expected_format!r} was expected; {remedy}")
     return content

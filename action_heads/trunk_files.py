@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from action_heads.tensor_files import read_header, write_tensors
 from common.errors import CheckpointError
-from common.files import check_keys
+from common.files import check_keys, shorten
 from common.paths import MODELS
 
 if TYPE_CHECKING:
@@ -53,4 +53,10 @@ def read_trunk_manifest(path: Path) -> TrunkManifest:
     """
     content = read_header(path, FORMAT, "trunk", "create it again")
     check_keys(content, f"{path}: manifest", CheckpointError, [field.name for field in fields(TrunkManifest)])
+    for field in fields(TrunkManifest):
+        kind = dict if field.name == "preprocessing" else str
+        if not isinstance(content[field.name], kind):
+            raise CheckpointError(
+                f"{path}: manifest: {field.name}: {kind.__name__} was expected, found {shorten(content[field.name])}"
+            )
     return TrunkManifest(**content)

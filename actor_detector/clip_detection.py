@@ -169,10 +169,10 @@ def _prepare(
         last_input: tuple[Letterbox, NDArray[np.uint8]] | None = None  # the clip's last one for the network
         for frame in _processed_frames(running, options):
             letterbox = detector.letterbox(frame.size)
-            if batch and (len(batch.jobs) == detector.batch_size or batch.letterbox != letterbox):
+            if batch and (len(batch.jobs) == len(batch.inputs) or batch.letterbox != letterbox):
                 yield batch
                 batch = None
-            batch = batch or _InputBatch(letterbox, letterbox.canvas(detector.batch_size))
+            batch = batch or _InputBatch(letterbox, letterbox.canvas(letterbox.batch_size(detector.batch_size)))
             pixels = batch.inputs[len(batch.jobs)]
             letterbox.paste(frame.image(letterbox.resized_size), pixels)
             is_reused = (

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from video.frames import resize_image
 
 NETWORK_STRIDE = 32  # pixels of the input per cell of the coarsest feature map
+MAX_BATCH_PIXELS = 1 << 24  # of the frames of a batch, some 25 MB of 8-bit video
 PADDING_VALUE = 114  # grey, as in Ultralytics
 
 
@@ -53,6 +54,15 @@ class Letterbox:
         """
         gain = min(input_size[0] / frame_size[0], input_size[1] / frame_size[1])
         return cls(frame_size, _scale(frame_size, gain), input_size)
+
+    def batch_size(self, maximum: int) -> int:
+        """Return how many frames form a batch: fewer if they are large, since all stay in memory meanwhile.
+
+        >>> [Letterbox.fit((16 * n, 9 * n), 320).batch_size(16) for n in (80, 120, 240, 480)]  # 720p, 1080p, 4K, 8K
+        [16, 8, 2, 1]
+        """
+        fitting = max(1, MAX_BATCH_PIXELS // (self.frame_size[0] * self.frame_size[1]))
+        return min(maximum, 1 << (fitting.bit_length() - 1))  # of few different sizes, as each needs an engine
 
     @property
     def offset(self) -> tuple[int, int]:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import DetectorError
-from common.files import check_keys, sha256_file, write_atomically
+from common.files import check_keys, sha256_file, shorten, write_atomically
+from common.safetensors_files import parse_json, read_safetensors_header
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "actor-detector/1"
+MAX_CLASSES = 1000
 MANIFEST_TYPES = {
     "class_names": list,
     "architecture": str,
@@ -70,6 +72,20 @@ def save_detector(path: Path, state: "dict[str, Tensor]", manifest: DetectorMani
     write_atomically(path, safetensors.torch.save(tensors, metadata=header))
 
 
+def read_detector_manifest(path: Path) -> DetectorManifest:
+    """Read a detector's manifest alone.
+
+    Raises:
+        DetectorError: If there is no such file, or it was not written by this project.
+    """
+    if not path.is_file():
+        raise DetectorError(f"{path}: no such detector file")
+    header = read_safetensors_header(
+        path, lambda reason: DetectorError(f"{path}: not a readable safetensors file ({reason})")
+    )
+    return _parse(header.metadata.get("manifest"), path)
+
+
 def load_detector(path: Path) -> "tuple[dict[str, Tensor], DetectorManifest]":
     """Load a detector's tensors, in single precision, and its manifest.
 
@@ -78,17 +94,16 @@ def load_detector(path: Path) -> "tuple[dict[str, Tensor], DetectorManifest]":
             not the one with which it was trained.
     """
     import safetensors.torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
-    if not path.is_file():
-        raise DetectorError(f"{path}: no such detector file")
+    manifest = read_detector_manifest(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
         state = safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as reason:
         raise DetectorError(f"{path}: not a readable safetensors file ({reason})") from None
-    manifest = _parse(header.get("manifest"), path)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise DetectorError(f"{path}: '{name}' contains values that are not finite")
     architecture = architecture_path(path)
     if not architecture.is_file():
         raise DetectorError(f"{path}: its model YAML is missing: {architecture}")
@@ -105,15 +120,22 @@ def _parse(text: str | None, path: Path) -> DetectorManifest:
     if text is None:
         raise DetectorError(f"{path}: not a detector of this project: its header has no manifest")
     try:
-        content = dict(json.loads(text))
-    except ValueError as reason:
+        content = dict(parse_json(text))
+    except (ValueError, TypeError) as reason:
         raise DetectorError(f"{path}: the manifest in its header cannot be read ({reason})") from None
     found = content.pop("format", None)
     if found != FORMAT:
-        raise DetectorError(f"{path}: format {FORMAT!r} was expected, found {found!r}")
+        raise DetectorError(f"{path}: format {FORMAT!r} was expected, found {shorten(found)}")
     check_keys(content, f"{path}: manifest", DetectorError, [field.name for field in fields(DetectorManifest)])
     for name, kind in MANIFEST_TYPES.items():
         if not isinstance(content[name], kind):
-            raise DetectorError(f"{path}: manifest: {name}: {kind.__name__} was expected, found {content[name]!r}")
+            raise DetectorError(
+                f"{path}: manifest: {name}: {kind.__name__} was expected, found {shorten(content[name])}"
+            )
+    names = content["class_names"]
+    if not 0 < len(names) <= MAX_CLASSES or not all(isinstance(name, str) for name in names):
+        raise DetectorError(
+            f"{path}: manifest: class_names: 1 to {MAX_CLASSES} names were expected, found {shorten(names)}"
+        )
     lists = {name: tuple(content[name]) for name, kind in MANIFEST_TYPES.items() if kind is list}
     return DetectorManifest(**{**content, **lists})

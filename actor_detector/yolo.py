@@ -5,12 +5,15 @@ As published, the detector is a COCO-trained YOLO at confidence 0.5 and image si
 """
 
 import os
+import shutil
 import sys
+import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from functools import cached_property
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.taxonomy import Taxonomy
+from actor_detector.any_size import accept_any_size
+from actor_detector.architecture import MAX_PARAMETERS, read_architecture
 from actor_detector.detections import FrameBoxes, FrameDetections
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.letterbox import NETWORK_STRIDE, Letterbox
-from actor_detector.weights import architecture_path, load_detector
+from actor_detector.network_checks import check_network, class_names_of, fold_batch_norm, is_layer
+from actor_detector.weights import architecture_path, load_detector, read_detector_manifest
 from common.errors import DetectorError
 from common.files import sha256_file
 from common.paths import ultralytics_folder
-from inference.interfaces import Engine, Network, PendingOutput, content_key
-from inference.runtime import Runtime
+from common.torch_files import check_torch_file
+from inference.engine_pool import EnginePool
+from inference.interfaces import Network, PendingOutput, content_key
+from inference.runtime import OPENVINO, Runtime
 
 NETWORK_FORMAT = "yolo/1"  # raise it when the preparation of the network for inference changes
 NMS_IOU = 0.7  # intersection over union from which a box suppresses another, Ultralytics' default
@@ -37,13 +45,13 @@ class YoloActorDetector:
     """Detects the taxonomy's actors in batches of frames.
 
     Args:
-        path: The weights: an Ultralytics `.pt` file, opened with `weights_only=True` (a file that contains anything but
-            Ultralytics' and torch's own layers is refused, since unpickling it could run code), or a `.safetensors`
-            file of this project.
+        path: The weights: an Ultralytics `.pt` file, loaded without running code from it (a file that contains anything
+            but Ultralytics' and torch's own layers is refused), or a `.safetensors` file of this project.
         taxonomy: Its detector classes are matched with the model's by name.
         settings: Image size and confidence.
         runtime: Runs the network; PyTorch on the CPU by default.
         batch_size: Frames per forward pass.
+        trust_weights: Whether to unpickle a `.pt` file even if that may run code.
 
     Raises:
         DetectorError: If the file is missing, is not a detection model, or lacks a class that the taxonomy names.
@@ -56,6 +64,7 @@ class YoloActorDetector:
         settings: DetectorSettings = PUBLISHED_SETTINGS,
         runtime: Runtime | None = None,
         batch_size: int = 8,
+        trust_weights: bool = False,
     ) -> None:
         if not path.is_file():
             raise DetectorError(f"{path}: no such detector file")
@@ -66,25 +75,25 @@ class YoloActorDetector:
                 f"image size {settings.image_size} was given, multiples of {NETWORK_STRIDE} are allowed"
             )
         self.path, self.settings, self.batch_size = path, settings, batch_size
+        self.trust_weights = trust_weights
         self.runtime = runtime or Runtime()
         self.sha256 = sha256_file(path)
-        self._network = Network(content_key(NETWORK_FORMAT, self.sha256), self._build, supports_int8=True)
-        facts = self.runtime.facts(self._network.key, lambda: _model_facts(self._model))
+        file = _ModelFile(path, trust_weights, self.sha256)
+        key = content_key(NETWORK_FORMAT, self.sha256)
+        self._network = Network(key, file.build, supports_int8=True, takes_any_size=True)
+        facts = self._known_facts() or self.runtime.facts(key, file.facts)
         self._needs_suppression = bool(facts["needs_suppression"])
         names = {int(number): name for number, name in facts["names"].items()}
         self._actor_by_class = np.full(max(names) + 1, -1, np.int64)
         for number, actor in taxonomy.match_detector_classes(names).items():
             self._actor_by_class[number] = actor
-        self._engines: dict[tuple[int, int], Engine] = {}
+        self._engines = EnginePool(partial(self.runtime.engine, self._network))
 
-    @cached_property
-    def _model(self) -> Any:
-        return _load_model(self.path)
-
-    def _build(self) -> Any:
-        from inference.torch_engine import Preprocessed
-
-        return Preprocessed(self._model.model.eval().fuse(verbose=False))
+    def _known_facts(self) -> dict[str, Any] | None:
+        """Return what `_ModelFile.facts` does, where that is known without loading the model into this process."""
+        if self.path.suffix != ".safetensors" or self.runtime.backend != OPENVINO:
+            return None
+        return {"names": dict(enumerate(read_detector_manifest(self.path).class_names)), "needs_suppression": False}
 
     def letterbox(self, frame_size: tuple[int, int]) -> Letterbox:
         """Return how frames of a width and height in pixels are fitted into inputs."""
@@ -92,10 +101,7 @@ class YoloActorDetector:
 
     def submit(self, inputs: NDArray[np.uint8], letterbox: Letterbox) -> PendingOutput:
         """Start a batch of inputs (B, H, W, 3), uint8, BGR, whose output `postprocess` converts to boxes."""
-        if letterbox.input_size not in self._engines:
-            width, height = letterbox.input_size
-            self._engines[letterbox.input_size] = self.runtime.engine(self._network, (height, width), self.batch_size)
-        return self._engines[letterbox.input_size].submit(inputs)
+        return self._engines.submit(inputs, letterbox.batch_size(self.batch_size))
 
     def postprocess(self, output: NDArray[np.float32], letterbox: Letterbox) -> FrameBoxes:
         """Convert the network's output for a batch to boxes.
@@ -145,9 +151,38 @@ class YoloActorDetector:
         return [found[index] for index in range(len(images))]
 
 
-def _model_facts(model: Any) -> dict[str, Any]:
-    """Return what is needed of a model besides its network."""
-    return {"names": dict(model.names), "needs_suppression": not model.model.end2end}
+@dataclass(frozen=True)
+class _ModelFile:
+    """The file of a detection model, which is loaded when it is needed.
+
+    Attributes:
+        path: The file.
+        trust_weights: Whether to unpickle a `.pt` file even if that may run code.
+        sha256: That the file must have.
+    """
+
+    path: Path
+    trust_weights: bool
+    sha256: str
+
+    @cached_property
+    def _loaded(self) -> "_LoadedModel":
+        loaded = _load_model(self.path, self.trust_weights)
+        if sha256_file(self.path) != self.sha256:
+            raise DetectorError(f"{self.path}: the file was changed while it was being read")
+        return loaded
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is needed of the model besides its network."""
+        return {"names": dict(self._loaded.names), "needs_suppression": not self._loaded.model.end2end}
+
+    def build(self) -> Any:
+        """Return the network with its preprocessing, a torch module."""
+        from inference.torch_engine import Preprocessed
+
+        network = self._loaded.model.eval().fuse(verbose=False)
+        accept_any_size(network)
+        return Preprocessed(network)
 
 
 def _suppress(output: NDArray[np.float32], confidence: float) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -174,12 +209,15 @@ def build_network(architecture: Path, class_names: Sequence[str], epochs: int = 
     Raises:
         DetectorError: If the YAML does not describe a detection model.
     """
+    content = read_architecture(architecture)
     _import_ultralytics()
     from ultralytics.cfg import get_cfg
-    from ultralytics.nn.tasks import DetectionModel
+    from ultralytics.nn.tasks import DetectionModel, guess_model_scale
 
+    content |= {"scale": guess_model_scale(architecture), "yaml_file": str(architecture)}
     try:
-        network = DetectionModel(str(architecture), nc=len(class_names), verbose=False)
+        _check_layers(content, len(class_names))
+        network = DetectionModel(content, nc=len(class_names), verbose=False)
     except Exception as reason:  # Ultralytics raises whatever evaluating the YAML raises
         raise DetectorError(f"{architecture}: not an Ultralytics detection model ({_first_line(reason)})") from None
     network.names = dict(enumerate(class_names))
@@ -190,28 +228,66 @@ def build_network(architecture: Path, class_names: Sequence[str], epochs: int = 
     return network
 
 
+def _check_layers(content: dict[str, Any], class_count: int) -> None:
+    """Check that a model consists of layers only, and count its parameters before they are allocated."""
+    import torch
+    from ultralytics.nn import modules
+    from ultralytics.nn.tasks import parse_model
+
+    for _, _, name, _ in [*content["backbone"], *content["head"]]:
+        if not name.startswith(("nn.", "torchvision.ops.")) and not hasattr(modules, name):
+            raise DetectorError(f"'{name}' is no layer")
+    with torch.device("meta"):
+        network, _ = parse_model({**deepcopy(content), "nc": class_count}, ch=3, verbose=False)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    if count > MAX_PARAMETERS:
+        raise DetectorError(f"it has {count} parameters, at most {MAX_PARAMETERS} are allowed")
+
+
 def _import_ultralytics() -> None:
     """Import Ultralytics without network access, installations, output on stdout, or changes to torch's threads."""
     # These are only read during the import; by default, the last one would become 1 for the whole process.
     os.environ["YOLO_OFFLINE"] = "true"
+    os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"  # neither unpickle nor evaluate anything but layers
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_VERBOSE", "false")
     os.environ.setdefault("YOLO_CONFIG_DIR", str(ultralytics_folder()))
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     with redirect_stdout(sys.stderr):  # it logs to the stdout of its import, which is reserved for results
-        import ultralytics  # noqa: F401
+        from ultralytics.nn import tasks
+    if not _loads_safely(tasks):  # it was imported by somebody else before
+        tasks.SAFE_LOAD = True
+    if not _loads_safely(tasks):
+        raise DetectorError("this version of PyTorch cannot load models without running code from them; install 2.6")
 
 
-def _load_model(path: Path) -> Any:
-    """Load a detection model without running code from the file and without network access."""
+def _loads_safely(tasks: Any) -> bool:
+    return bool(tasks._SafeLoad.restricted())
+
+
+@dataclass(frozen=True)
+class _LoadedModel:
+    """A network and what its outputs mean.
+
+    Attributes:
+        model: An Ultralytics detection model, in evaluation mode.
+        names: Class names by output.
+    """
+
+    model: Any
+    names: Mapping[int, str]
+
+
+def _load_model(path: Path, trust: bool = False) -> _LoadedModel:
+    """Load a detection model without network access and, unless the file is trusted, without running code from it."""
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
     if path.suffix == ".pt":
-        return _load_checkpoint(path)
+        return _load_checkpoint(path, trust)
     raise DetectorError(f"{path}: an Ultralytics .pt file or a .safetensors file of this project was expected")
 
 
-def _load_safetensors(path: Path) -> Any:
+def _load_safetensors(path: Path) -> _LoadedModel:
     """Load a detector that this project trained."""
     state, manifest = load_detector(path)
     network = build_network(architecture_path(path), manifest.class_names)
@@ -220,41 +296,46 @@ def _load_safetensors(path: Path) -> Any:
     except RuntimeError as reason:
         raise DetectorError(f"{path}: does not fit its model YAML ({_first_line(reason)})") from None
     network.eval()
-    _fold_batch_norm(network.model[0])
-    from ultralytics import YOLO
-
-    model = YOLO(str(architecture_path(path)), task="detect")
-    model.model = network
-    return model
+    fold_batch_norm(network.model[0])
+    return _LoadedModel(network, network.names)
 
 
-def _fold_batch_norm(backbone: Any) -> None:
-    """Fold batch normalization into torchvision's convolutions; Ultralytics' `fuse` only covers its own."""
-    import torch
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
+def _load_checkpoint(path: Path, trust: bool) -> _LoadedModel:
+    """Load an Ultralytics `.pt` file.
 
-    for block in backbone.modules():
-        children = list(getattr(block, "_modules", {}).items())
-        for (name, conv), (next_name, norm) in pairwise(children):
-            if isinstance(conv, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
-                setattr(block, name, fuse_conv_bn_eval(conv, norm))
-                setattr(block, next_name, torch.nn.Identity())
-
-
-def _load_checkpoint(path: Path) -> Any:
-    """Load an Ultralytics `.pt` file."""
+    Args:
+        path: The file. A copy is loaded, since Ultralytics replaces some names by others or by downloads.
+        trust: Whether to unpickle it even if that may run code.
+    """
     _import_ultralytics()
-    from ultralytics import YOLO
-    from ultralytics.nn.tasks import torch_safe_load
+    from ultralytics.nn import tasks
 
+    def not_loaded(reason: str) -> DetectorError:
+        remedy = "" if trust else "; if you trust its source with your account, repeat with --trust-weights"
+        return DetectorError(f"{path}: not a YOLO model that can be loaded ({reason}){remedy}")
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copyfile(path, Path(folder) / "detector.pt"))
+        if not trust:
+            check_torch_file(copy, not_loaded, is_layer)
+        try:
+            with _unrestricted(tasks) if trust else nullcontext():
+                network, _ = tasks.load_checkpoint(str(copy))
+            check_network(network)
+        except Exception as reason:  # Ultralytics raises whatever torch, zipfile and pickle raise
+            raise not_loaded(_first_line(reason)) from None
+    if network.task != "detect":
+        raise DetectorError(f"{path}: a detection model was expected, this one is for the task '{network.task}'")
+    return _LoadedModel(network, class_names_of(network, path))
+
+
+@contextmanager
+def _unrestricted(tasks: Any) -> Iterator[None]:
+    tasks.SAFE_LOAD = False
     try:
-        torch_safe_load(str(path), safe_only=True)  # YOLO itself would unpickle anything
-        model = YOLO(str(path))
-    except Exception as reason:  # Ultralytics raises whatever torch, zipfile and pickle raise
-        raise DetectorError(f"{path}: not a YOLO model that can be loaded ({_first_line(reason)})") from None
-    if model.task != "detect":
-        raise DetectorError(f"{path}: a detection model was expected, this one is for the task '{model.task}'")
-    return model
+        yield
+    finally:
+        tasks.SAFE_LOAD = True
 
 
 def _first_line(reason: Exception) -> str:

@@ -16,6 +16,7 @@ from typing import IO
 from common.errors import DownloadError
 from common.files import sha256_file
 from common.paths import weights_folder
+from common.trusted_files import why_untrusted
 
 SOCKET_TIMEOUT_SECONDS = 5.0  # for each network operation: connecting, or reading a chunk
 RESPONSE_TIMEOUT_SECONDS = 10.0  # until the response begins, name resolution and redirects included
@@ -129,6 +130,20 @@ def check_download(weights: KnownWeights) -> Path:
             f"{weights.path}: sha256 {digest[:8]}… was found, {weights.sha256[:8]}… was expected; delete the file"
         )
     return weights.path
+
+
+def check_owner(weights: KnownWeights) -> None:
+    """Check that a file in the weights folder is this user's own; another's must be the published one.
+
+    Raises:
+        DownloadError: If others could have put any file there, and it is not the expected one.
+    """
+    reason = why_untrusted(weights.path.parent.stat()) or why_untrusted(weights.path.stat())
+    if reason and sha256_file(weights.path) != weights.sha256:
+        raise DownloadError(
+            f"{weights.path}: {reason}, and it is not the published file (sha256 {weights.sha256[:8]}…); copy it into "
+            "a folder of your own and set ACTOR_ACTION_WEIGHTS to that, or name the file with --detector"
+        )
 
 
 def _fetch(weights: KnownWeights, file: IO[bytes]) -> str:

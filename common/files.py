@@ -2,14 +2,25 @@
 
 import difflib
 import hashlib
+import itertools
 import os
-from collections.abc import Iterable, Mapping
+import reprlib
+import stat
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from common.errors import UserError
+
+MAX_YAML_BYTES = 256 << 10
+MAX_YAML_NODES = 50_000  # with each alias counted as often as it is used
+MAX_YAML_DEPTH = 32
+MAX_SHOWN = 80  # characters of a value in a message
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = MAX_SHOWN
+_serial = itertools.count()
 
 
 def sha256_file(path: Path) -> str:
@@ -36,9 +47,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         content: Text (written as UTF-8) or bytes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # The name is short, since the file's own may be as long as the file system allows, and new in every call: neither
+    # another thread nor a link that somebody else has put there is written to.
+    temporary = path.with_name(f".{path.name[:16]}.{os.getpid()}.{next(_serial)}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             # File names that are not valid Unicode contain lone surrogates, which strict UTF-8 refuses.
             file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
             file.flush()
@@ -49,18 +62,78 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Rejects duplicate keys, of which YAML readers otherwise silently take the last."""
+    """Rejects duplicate keys, of which YAML readers otherwise silently take the last, and what is far too large."""
+
+    depth = 0
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None and _count_nodes(node, {}) > MAX_YAML_NODES:
+            raise yaml.YAMLError(f"it expands to more than {MAX_YAML_NODES} values")
+        return node
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > MAX_YAML_DEPTH:
+            raise yaml.YAMLError(f"it is nested more than {MAX_YAML_DEPTH} deep")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > MAX_SHOWN:
+            raise yaml.constructor.ConstructorError(None, None, "a number has too many digits", node.start_mark)
+        number: int = super().construct_yaml_int(node)
+        return number
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", node.start_mark)
+            seen |= {key} if isinstance(key, Hashable) else set()
         return super().construct_mapping(node, deep)
 
 
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
+
+
+def _count_nodes(node: yaml.Node, counted: dict[int, int]) -> int:
+    """Count the values in a node, with those of an alias wherever it is used."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in counted:
+        counted[id(node)] = MAX_YAML_NODES + 1  # what an alias inside of its own anchor would find
+        items = itertools.chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
+        counted[id(node)] = 1 + sum(_count_nodes(item, counted) for item in items)
+    return counted[id(node)]
+
+
+def read_limited(path: Path, max_bytes: int) -> bytes:
+    """Read a small file.
+
+    Args:
+        path: The file.
+        max_bytes: Maximum size.
+
+    Raises:
+        ValueError: If it is larger, or is not a regular file, such as a pipe or a device.
+        OSError: If it cannot be read.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"larger than {max_bytes} bytes")
+    return content
+
+
 def read_yaml(path: Path, error: type[UserError]) -> dict[str, Any]:
-    """Read a YAML file whose top level is a mapping.
+    """Read a small YAML file whose top level is a mapping.
 
     Args:
         path: The file.
@@ -70,17 +143,30 @@ def read_yaml(path: Path, error: type[UserError]) -> dict[str, Any]:
         The mapping.
 
     Raises:
-        UserError: Of the given type, if the file does not exist, is not YAML, or its top level is not a mapping.
+        UserError: Of the given type, if the file does not exist, is not YAML, its top level is not a mapping, or its
+            size or depth exceeds the limits.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
+        content = yaml.load(read_limited(path, MAX_YAML_BYTES).decode("utf-8"), _StrictLoader)
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
-    except (OSError, ValueError, yaml.YAMLError) as reason:  # ValueError: not UTF-8, or a date like 2024-13-45
-        raise error(f"{path}: not a readable YAML file ({' '.join(str(reason).split())})") from None
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as reason:
+        # ValueError: not UTF-8, or a date like 2024-13-45; TypeError: a key that is a list
+        text = " ".join(str(reason).split())
+        raise error(f"{path}: not a readable YAML file ({text[: 4 * MAX_SHOWN]})") from None
     if not isinstance(content, dict):
         raise error(f"{path}: a mapping was expected at the top level, found {type(content).__name__}")
     return content
+
+
+def shorten(value: object) -> str:
+    """Format a value that was read from a file for an error message, on one line of limited length.
+
+    >>> shorten([1, "two"]), len(shorten("x" * 10**6))
+    ("[1, 'two']", 80)
+    """
+    text = _SHORT.repr(value)
+    return text if len(text) <= 2 * MAX_SHOWN else f"{text[: 2 * MAX_SHOWN]}…"
 
 
 def nearest(name: object, allowed: Iterable[str]) -> str:
@@ -124,10 +210,10 @@ def check_keys(
     """
     required, optional = list(required), list(optional)
     if not isinstance(found, Mapping):
-        raise error(f"{where}: a mapping with {', '.join(required)} was expected, found {found!r}")
+        raise error(f"{where}: a mapping with {', '.join(required)} was expected, found {shorten(found)}")
     for key in found:
         if key not in required and key not in optional:
-            raise error(f"{where}: unknown key {key!r}; {nearest(key, required + optional)}")
+            raise error(f"{where}: unknown key {shorten(key)}; {nearest(key, required + optional)}")
     for key in required:
         if key not in found:
             raise error(f"{where}: the key '{key}' is missing")

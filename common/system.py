@@ -1,15 +1,127 @@
 """The machine that a process runs on: its cores, and how its C library manages memory."""
 
 import ctypes
+import math
 import os
+import re
+import signal
 import sys
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
-M_MMAP_THRESHOLD = -3  # as in glibc's malloc.h
+from common.errors import UserError
+
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # as in glibc's malloc.h
+MAX_ARENAS = 2
+PR_SET_PDEATHSIG = 1  # as in Linux's prctl.h
 LARGE_BYTES = 1 << 18  # images are larger; what stays in memory for each frame is smaller
+CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+THREADS_VARIABLE = "ACTOR_ACTION_THREADS"
+MAX_THREADS = 1024
+LIBRARY_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+"""Environment variables that libraries read when they are loaded, each for the size of its pool of threads."""
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of cores to use: as set by `use_threads`, or as many as this process may use.
+
+    A container's CPU quota counts as so many cores, rounded up: with more threads, all would be paused whenever the
+    quota of a period is used up.
+
+    Raises:
+        UserError: If the environment variable `ACTOR_ACTION_THREADS` is not a whole number in [1, 1024].
+    """
+    wanted = os.environ.get(THREADS_VARIABLE)
+    if wanted:
+        if not re.fullmatch("[0-9]{1,4}", wanted) or not 1 <= int(wanted) <= MAX_THREADS:
+            raise UserError(f"{THREADS_VARIABLE}={wanted!r} was given, 1 to {MAX_THREADS} is allowed")
+        return int(wanted)
+    cores = _cores_of_affinity()
+    try:
+        quota = cpu_quota(CGROUPS, MEMBERSHIP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not Linux
+        quota = None
+    return cores if quota is None else min(cores, max(1, math.ceil(quota)))
+
+
+def use_threads(count: int | None) -> None:
+    """Set how many threads compute in this process and in those that it starts.
+
+    OpenVINO and the video decoder follow `available_cores`. PyTorch, NumPy and OpenCV follow environment variables if
+    they are not loaded yet, as in the commands; otherwise, PyTorch and OpenCV are told.
+
+    Args:
+        count: Number of threads, in [1, 1024]. None leaves all settings as they are, except that a container's CPU
+            quota limits the libraries' pools, of which most only know the number of cores.
+    """
+    if count is not None:
+        os.environ[THREADS_VARIABLE] = str(count)
+        os.environ.update(dict.fromkeys(LIBRARY_VARIABLES, str(count)))
+    elif (limit := available_cores()) < _cores_of_affinity():
+        for name in LIBRARY_VARIABLES:
+            os.environ.setdefault(name, str(limit))
+    else:
+        return
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(available_cores())
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(available_cores())
+
+
+def cpu_quota(cgroups: Path, membership: str) -> float | None:
+    """Return the CPU quota of a process: the lowest of its control groups, including those around them.
+
+    Args:
+        cgroups: Where the control groups are mounted, version 1, 2, or both.
+        membership: The contents of the process's `/proc/<pid>/cgroup`.
+
+    Returns:
+        The number of cores whose time it may use, or None if there is no quota. What is not readable is no quota.
+    """
+    quotas = []
+    for line in membership.splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        # In a container, the path may be that of the host, which does not exist inside: the mounted root is the group.
+        parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
+        groups = [PurePosixPath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
+        if not controllers:  # version 2
+            mounts, read = [cgroups, cgroups / "unified"], _quota_of_version_2
+        elif "cpu" in controllers.split(","):
+            mounts, read = [cgroups / controllers, cgroups / "cpu"], _quota_of_version_1
+        else:
+            continue
+        quotas += [quota for mount in mounts for group in groups if (quota := read(mount / group)) is not None]
+    return min(quotas, default=None)
+
+
+def _quota_of_version_1(group: Path) -> float | None:
+    """Read `cpu.cfs_quota_us` (-1: none) and `cpu.cfs_period_us`."""
+    (quota, *_), (period, *_) = _fields(group / "cpu.cfs_quota_us"), _fields(group / "cpu.cfs_period_us")
+    return _cores(quota, period)
+
+
+def _quota_of_version_2(group: Path) -> float | None:
+    """Read `cpu.max`, which contains the quota (`max`: none) and the period."""
+    quota, period, *_ = [*_fields(group / "cpu.max"), ""]
+    return _cores(quota, period or "100000")
+
+
+def _fields(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").split() or [""]
+    except (OSError, ValueError):
+        return [""]
+
+
+def _cores(quota: str, period: str) -> float | None:
+    """Divide a quota by its period, both in microseconds."""
+    if quota.isdigit() and period.isdigit() and int(quota) > 0 and int(period) > 0:
+        return int(quota) / int(period)
+    return None
+
+
+def _cores_of_affinity() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -19,10 +131,36 @@ def return_large_allocations() -> None:
     By default, glibc starts to serve images from the heap once it has seen a few. What stays in memory for each frame
     is then allocated between them, and the heap grows by some ten megabytes for each minute of video. Does nothing on
     other C libraries, or where the environment sets `MALLOC_MMAP_THRESHOLD_`.
+
+    Besides, limits the number of heaps: with one for each thread, all keep what only one of them needs at a time.
     """
     if sys.platform != "linux" or "MALLOC_MMAP_THRESHOLD_" in os.environ:
         return
     try:
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        if "MALLOC_ARENA_MAX" not in os.environ:
+            library.mallopt(M_ARENA_MAX, MAX_ARENAS)
     except (AttributeError, OSError):  # another C library
         return
+
+
+def return_free_memory() -> None:
+    """Return to the system what is free between the blocks of the C library's heaps; takes some milliseconds.
+
+    Pictures of small videos are not large allocations. Without this, the heaps grow from clip to clip by what lies
+    between the few blocks that stay. Does nothing on other C libraries than glibc.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):  # another C library
+        return
+
+
+def end_with_parent() -> None:
+    """Have this process killed as soon as the one that started it ends, however it ends; only Linux can do that."""
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # another C library
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -20,7 +20,7 @@ class PendingOutput(Protocol):
 
 
 class Engine(Protocol):
-    """Runs one network on images of one size."""
+    """Runs one network on images of one size. May be used by several threads."""
 
     def submit(self, images: "NDArray[np.uint8]") -> PendingOutput:
         """Start a batch.
@@ -30,7 +30,13 @@ class Engine(Protocol):
 
         Returns:
             The output, shape (B, ...).
+
+        Raises:
+            UserError: In a process that was forked from one that has run networks.
         """
+
+    def release(self) -> None:
+        """Wait for what is running, and free the memory that only running batches need."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,13 @@ class Network:
         key: Identifies everything that determines its outputs, 64 hexadecimal digits.
         build: Builds the torch module, in evaluation mode: from (B, H, W, 3), uint8, BGR to (B, ...), float32.
         supports_int8: Whether it may be quantized to 8-bit integers; otherwise it stays in single precision.
+        takes_any_size: Whether it runs on images of several sizes, for which it is then converted once.
     """
 
     key: str
     build: "Callable[[], nn.Module]"
     supports_int8: bool = False
+    takes_any_size: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,18 @@ class CalibrationImages:
 
     key: str
     load: "Callable[[tuple[int, int]], NDArray[np.uint8]]"
+
+
+def pad_batch(images: "NDArray[np.uint8]", size: int) -> "NDArray[np.uint8]":
+    """Append black images to a batch (B, H, W, 3) until it has a given size.
+
+    Libraries choose how they compute by the size of a batch. So that an image's output does not depend on how many
+    others there are, engines run full batches only.
+    """
+    import numpy as np
+
+    missing = size - len(images)
+    return np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)]) if missing > 0 else images
 
 
 def content_key(*parts: object) -> str:

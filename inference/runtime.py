@@ -5,19 +5,24 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import write_atomically
+from common.heartbeat import preparation
 from inference.interfaces import CalibrationImages, Engine, Network
+from inference.process_guard import check_process
+from inference.separate_process import run_separately
 
 if TYPE_CHECKING:
-    from torch import nn
+    from inference.torch_engine import SharedModule
 
 AUTO, TORCH, OPENVINO = "auto", "torch", "openvino"
 BACKENDS = (AUTO, TORCH, OPENVINO)
 F32, BF16, INT8 = "f32", "bf16", "int8"
 PRECISIONS = (AUTO, F32, BF16, INT8)
+MAX_PIXELS = 16 * 320 * 320  # in one forward pass on a CPU: the default batch of the embedded detector's largest inputs
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class Runtime:
     precision: str = F32
     cache: Path | None = None
     calibration: CalibrationImages | None = None
-    _modules: "dict[str, nn.Module]" = field(default_factory=dict, compare=False, repr=False)
+    _modules: "dict[str, SharedModule]" = field(default_factory=dict, compare=False, repr=False)
+    _lock: Lock = field(default_factory=Lock, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -45,14 +51,21 @@ class Runtime:
         calibrated = f" {self.calibration.key[:8]}" if self.calibration else ""
         return f"{self.backend} {self.precision}{calibrated}"
 
+    @preparation()
     def engine(self, network: Network, size: tuple[int, int], batch_size: int) -> Engine:
         """Create an engine for a network.
 
         Args:
             network: What to run.
             size: Height and width of its images in pixels.
-            batch_size: Images in one forward pass; a submitted batch may have more or fewer.
+            batch_size: Images in one forward pass; fewer if they are large, so that memory is bounded. A submitted
+                batch may have more or fewer.
+
+        Raises:
+            UserError: In a process that was forked from one that has run networks.
         """
+        if self.device == "cpu":
+            batch_size = max(1, min(batch_size, MAX_PIXELS // (size[0] * size[1])))
         if self.backend == OPENVINO:
             from inference.openvino_engine import OpenVinoEngine
 
@@ -60,27 +73,33 @@ class Runtime:
             return OpenVinoEngine(
                 network, (batch_size, *size, 3), self.cache, is_bf16=self.precision == BF16, calibration=calibration
             )
-        from inference.torch_engine import TorchEngine
+        from inference.torch_engine import SharedModule, TorchEngine
 
-        if network.key not in self._modules:  # one module for images of all sizes
-            self._modules[network.key] = network.build()
-        return TorchEngine(self._modules[network.key], self.device, self.precision == BF16, batch_size)
+        check_process()
+        with self._lock:
+            if network.key not in self._modules:  # one module for images of all sizes
+                self._modules[network.key] = SharedModule(network.build(), self.device)
+            return TorchEngine(self._modules[network.key], self.precision == BF16, batch_size)
 
+    @preparation()
     def facts(self, key: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return facts about a network, from the cache where possible, so that it need not be built.
 
         Args:
             key: Identifies everything that determines the facts, 64 hexadecimal digits.
-            find: Finds them; they must be serializable as JSON.
+            find: Finds them, in another process where the network is not needed in this one; they must be serializable
+                as JSON.
         """
-        if self.backend != OPENVINO or self.cache is None:
+        if self.backend != OPENVINO:
             return find()
+        if self.cache is None:
+            return run_separately(find)
         path = self.cache / f"{key}.json"
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             pass
-        facts = find()
+        facts = run_separately(find)
         try:
             write_atomically(path, json.dumps(facts))
         except OSError as reason:

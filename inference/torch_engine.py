@@ -1,13 +1,17 @@
 """Running networks with PyTorch, the reference backend and the one for GPUs."""
 
 from concurrent.futures import Future
+from threading import Lock
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from common.system import available_cores
 from inference.image_tensors import bgr_to_rgb_tensor, normalize_rgb
+from inference.interfaces import pad_batch
+from inference.process_guard import check_process
 
 
 class Preprocessed(nn.Module):
@@ -47,32 +51,60 @@ class Preprocessed(nn.Module):
         return first
 
 
-class TorchEngine:
-    """Runs a module synchronously, in the thread that submits.
+class SharedModule:
+    """A module for several engines, which one thread at a time may run, because modules may store what they compute.
 
     Args:
         module: Maps (B, H, W, 3), uint8, BGR to (B, ...).
         device: `cpu` or `cuda:N`.
+    """
+
+    def __init__(self, module: nn.Module, device: str) -> None:
+        self.device = torch.device(device)
+        self.module = module.eval().to(self.device)  # weights need no conversion: channels-last inputs suffice
+        self.lock = Lock()
+
+
+class TorchEngine:
+    """Runs a module synchronously, in the thread that submits.
+
+    Args:
+        shared: The module, and the device that it is on.
         bf16: Whether to compute in bfloat16.
         batch_size: Maximum number of images in one forward pass.
     """
 
-    def __init__(self, module: nn.Module, device: str, bf16: bool, batch_size: int) -> None:
-        self.device = torch.device(device)
-        self.module = module.eval().to(self.device)  # weights need no conversion: channels-last inputs suffice
+    def __init__(self, shared: SharedModule, bf16: bool, batch_size: int) -> None:
+        if shared.device.type == "cpu" and torch.get_num_threads() > available_cores():
+            torch.set_num_threads(available_cores())  # a container's CPU quota, which torch does not know
+        self._shared = shared
         self.batch_size = batch_size
         self.bf16 = bf16
 
     def submit(self, images: NDArray[np.uint8]) -> "Future[NDArray[np.float32]]":
-        """Run a batch and return its output, which is already computed."""
+        """Run a batch and return its output, which is already computed.
+
+        Raises:
+            UserError: In a process that was forked from one that has run networks.
+        """
+        check_process()
         parts = []
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        device = self._shared.device
+        with (
+            self._shared.lock,
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=self.bf16),
+        ):
             for start in range(0, len(images), self.batch_size):
-                inputs = torch.from_numpy(images[start : start + self.batch_size]).to(self.device)
-                parts.append(self.module(inputs).float().cpu().numpy())
+                part = images[start : start + self.batch_size]
+                inputs = torch.from_numpy(pad_batch(part, self.batch_size)).to(device)
+                parts.append(self._shared.module(inputs)[: len(part)].float().cpu().numpy())
         done: Future[NDArray[np.float32]] = Future()
         done.set_result(np.concatenate(parts))
         return done
+
+    def release(self) -> None:
+        """Do nothing: no memory is reserved between batches."""
 
 
 def fast_bfloat16(device: str) -> bool:

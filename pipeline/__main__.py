@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from common.system import use_threads
 from pipeline import __version__
 from pipeline.commands.console import run_guarded
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "distil-trunk": "train a ResNet-34 trunk to reproduce EfficientNet-Lite0's ImageNet features on unlabelled images",
     "export-trunk": "write a trunk file from a backbone's ImageNet weights",
     "download-weights": "download all third-party weights that can be named, for a machine without network",
+    "doctor": "examine the installation: versions, devices, weights, folders, a short benchmark",
     "manifest": "record a file in the manifest of what the project ships",
 }
 """What each command does, in one line; its module is the one of the same name in `pipeline.commands`."""
@@ -77,7 +79,12 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
         import argcomplete
 
         argcomplete.autocomplete(parser)
-    return run_guarded(partial(_load(name).run, parser.parse_args(argv)))
+    return run_guarded(partial(_run, name, parser.parse_args(argv)))
+
+
+def _run(name: str, arguments: argparse.Namespace) -> int:
+    use_threads(getattr(arguments, "threads", None))  # before any library is loaded that has threads
+    return _load(name).run(arguments)
 
 
 def build_parser(complete: bool = False) -> argparse.ArgumentParser:

@@ -1,10 +1,11 @@
 """Stage 1 of a run: the detector over every frame of clips, behind a cache."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Self
 
 from a2d.taxonomy import Taxonomy
@@ -14,6 +15,8 @@ from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
 from common.errors import ClipError
 from common.files import sha256_file
+from common.system import return_free_memory
+from inference.process_guard import check_process
 from inference.runtime import Runtime
 from pipeline.config import TaggerConfig, build_runtime
 from pipeline.detection_cache import DetectionCache, DetectionSettings
@@ -64,6 +67,8 @@ class _CachedJob(ClipJob):
 class CachedDetector:
     """A detector that is loaded when the first clip is not in the cache, and never if all are.
 
+    May be used by several threads.
+
     Attributes:
         name: For people.
         path: The detector's weights.
@@ -74,6 +79,7 @@ class CachedDetector:
         batch_size: Frames in one forward pass.
         speed_options: What is skipped in order to be faster.
         cache: Cached detections.
+        trust_weights: Whether to unpickle a `.pt` file even if that may run code.
     """
 
     name: str
@@ -85,6 +91,8 @@ class CachedDetector:
     batch_size: int
     speed_options: SpeedOptions
     cache: DetectionCache
+    trust_weights: bool = False
+    _lock: RLock = field(default_factory=RLock, compare=False, repr=False)
 
     @classmethod
     def from_config(cls, config: TaggerConfig, taxonomy: Taxonomy) -> Self:
@@ -104,6 +112,7 @@ class CachedDetector:
             batch_size=config.batch_size,
             speed_options=config.speed_options,
             cache=DetectionCache(config.cache),
+            trust_weights=config.trust_weights,
         )
 
     @property
@@ -120,12 +129,20 @@ class CachedDetector:
         """
         return replace(self.settings, confidence=min(self.settings.confidence, CACHED_CONFIDENCE))
 
-    @cached_property
+    @property
     def model(self) -> "YoloActorDetector":
         """The loaded network, which returns every box that is cached."""
+        check_process()
+        with self._lock:
+            return self._model
+
+    @cached_property
+    def _model(self) -> "YoloActorDetector":
         from actor_detector.yolo import YoloActorDetector
 
-        return YoloActorDetector(self.path, self.taxonomy, self.cached_settings, self.runtime, self.batch_size)
+        return YoloActorDetector(
+            self.path, self.taxonomy, self.cached_settings, self.runtime, self.batch_size, self.trust_weights
+        )
 
     def detect(self, clip: Path) -> DetectedClip:
         """Detect the actors in every frame of a clip, or load the detections from the cache.
@@ -171,6 +188,8 @@ class CachedDetector:
         on_frames = start_clip() if start_clip else None
         try:
             digest = clip_sha256(clip)
+        except ClipError as reason:
+            return _CachedJob(clip, error=reason)
         except OSError as reason:
             return _CachedJob(clip, error=ClipError(f"{clip}: {(reason.strerror or str(reason)).lower()}"))
         key = self._detection_settings.key(digest)
@@ -186,5 +205,6 @@ class CachedDetector:
         assert job.detections
         if job.key:
             self.cache.save(job.key, job.detections)
+            return_free_memory()
         detections = job.detections.at_confidence(self.settings.confidence)
         return DetectedClip(job.clip, detections, job.sha256, from_cache=not job.key)

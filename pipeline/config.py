@@ -8,6 +8,7 @@ from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
 from common.errors import GatesError
 from common.paths import A2D_TAXONOMY_FILE, MODELS, cache_folder
+from common.trusted_files import trusted_folder
 from inference.devices import find_device
 from inference.runtime import AUTO, Runtime, make_runtime
 from pipeline.known_detectors import EMBEDDED, detector_defaults
@@ -41,6 +42,7 @@ class TaggerConfig:
         cache: Folder of cached detections; None caches none.
         engines: Folder of converted networks; None caches none.
         force: Use gates that were tuned for another detector or other settings.
+        trust_weights: Unpickle a `.pt` detector even if that may run code from it.
     """
 
     detector: str = EMBEDDED
@@ -62,6 +64,7 @@ class TaggerConfig:
     cache: Path | None = None
     engines: Path | None = field(default_factory=lambda: cache_folder() / "engines")
     force: bool = False
+    trust_weights: bool = False
 
     @property
     def detector_settings(self) -> DetectorSettings:
@@ -105,4 +108,5 @@ def build_runtime(config: TaggerConfig) -> Runtime:
         from video.find_clips import find_clips
 
         calibration = calibration_images(find_clips(config.calibration))
-    return make_runtime(config.backend, config.precision, find_device(config.device), config.engines, calibration)
+    engines = trusted_folder(config.engines, "converted networks")
+    return make_runtime(config.backend, config.precision, find_device(config.device), engines, calibration)

@@ -7,11 +7,12 @@ and the detector classes of each actor. So different inputs never share an entry
 import hashlib
 import io
 import json
-import logging
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +20,18 @@ from a2d.taxonomy import Taxonomy
 from actor_detector.detections import ClipDetections
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
-from common.files import write_atomically
+from common.trusted_files import CacheFolder, parse_array
 
 FORMAT = 4  # increase it when the contents of an entry, or how they are computed, change
 ARRAYS = ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index")
+FLOATS = ("time_seconds", "boxes", "confidence")
+MAX_ENTRY_BYTES, MAX_ARRAY_BYTES = 1 << 28, 1 << 30  # a day of video with some boxes in each frame
+MAX_ACTORS = 1000
+_DAMAGED = (
+    *(OSError, EOFError, ValueError, ArithmeticError, LookupError, TypeError, RuntimeError, MemoryError),
+    *(SyntaxError, zipfile.BadZipFile, zlib.error),
+)
+"""What zipfile, zlib and NumPy raise for damaged bytes."""
 NO_CAMERA = np.zeros((0, 2), np.float32)
 
 
@@ -38,40 +47,67 @@ class DetectionCache:
 
     def load(self, key: str) -> ClipDetections | None:
         """Load an entry; an unreadable one counts as absent and will be overwritten."""
-        if self.folder is None:
+        content = self._files.read(_file_name(key), MAX_ENTRY_BYTES)
+        if content is None:
             return None
         try:
-            with np.load(self._path(key), allow_pickle=False) as entry:
-                arrays = {name: entry[name] for name in ARRAYS}
-                return ClipDetections(
-                    **arrays,
-                    duration_seconds=float(entry["duration_seconds"]),
-                    truncated=str(entry["truncated"]),
-                    stride=int(entry["stride"]),
-                    decoded=int(entry["decoded"]),
-                    camera=entry["camera"] if len(entry["camera"]) else None,
-                )
-        except (OSError, KeyError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
-            return None  # whatever zipfile, zlib and numpy raise for damaged bytes
+            entry = _unpack(content)
+            if str(entry["key"]) != key:
+                return None  # the entry of another clip under this name
+            detections = ClipDetections(
+                **{name: entry[name] for name in ARRAYS},
+                duration_seconds=float(entry["duration_seconds"]),
+                truncated=str(entry["truncated"]),
+                stride=int(entry["stride"]),
+                decoded=int(entry["decoded"]),
+                camera=entry["camera"] if len(entry["camera"]) else None,
+            )
+        except _DAMAGED:
+            return None
+        return detections if _is_plausible(detections) else None
 
     def save(self, key: str, detections: ClipDetections) -> None:
         """Write an entry; a folder that cannot be written is a warning, not an error."""
-        if self.folder is None:
-            return
         content = {name: getattr(detections, name) for name in (*ARRAYS, "duration_seconds", "truncated", "stride")}
-        content |= {"decoded": detections.frames, "camera": NO_CAMERA}
+        content |= {"key": key, "decoded": detections.frames, "camera": NO_CAMERA}
         if detections.camera is not None:
             content["camera"] = detections.camera
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **content)
-        try:
-            write_atomically(self._path(key), buffer.getvalue())
-        except OSError as reason:
-            logging.getLogger(__name__).warning("detections cannot be cached in %s: %s", self.folder, reason.strerror)
+        self._files.write(_file_name(key), buffer.getvalue())
 
-    def _path(self, key: str) -> Path:
-        assert self.folder is not None
-        return self.folder / key[:2] / f"{key}.npz"
+    @cached_property
+    def _files(self) -> CacheFolder:
+        return CacheFolder(self.folder, "detections")
+
+
+def _file_name(key: str) -> str:
+    return f"{key[:2]}/{key}.npz"
+
+
+def _unpack(content: bytes) -> dict[str, Any]:
+    """Return the arrays of an entry, of which none is larger than the entry claims, nor all together than allowed."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > MAX_ARRAY_BYTES:
+            raise ValueError("too large")
+        return {
+            member.filename.removesuffix(".npy"): parse_array(archive.read(member)) for member in archive.infolist()
+        }
+
+
+def _is_plausible(detections: ClipDetections) -> bool:
+    """Return whether the arrays of an entry can be what was saved."""
+    row, camera = detections.frame_row, detections.camera
+    kinds = {name: getattr(detections, name).dtype.kind for name in ARRAYS}
+    return (
+        all(kind == ("f" if name in FLOATS else "i") for name, kind in kinds.items())
+        and all(np.isfinite(getattr(detections, name)).all() for name in FLOATS)
+        and (camera is None or (camera.dtype.kind == "f" and bool(np.isfinite(camera).all())))
+        and bool((np.diff(detections.frame_index) > 0).all() and (detections.frame_index >= 0).all())
+        and bool((np.diff(row) >= 0).all() and (row >= 0).all() and (row < len(detections.frame_index)).all())
+        and bool((detections.actor_index >= 0).all() and (detections.actor_index < MAX_ACTORS).all())
+        and bool(np.isfinite(detections.duration_seconds) and detections.stride > 0)
+    )
 
 
 @dataclass(frozen=True)

@@ -73,10 +73,12 @@ def find_detector(name_or_file: str) -> Path:
         if not Path(name_or_file).is_file():
             raise DetectorError(f"detector {name_or_file!r}: no such file (known names: {', '.join(KNOWN_DETECTORS)})")
         return Path(name_or_file)
-    from common.downloads import KNOWN_WEIGHTS, download
+    from common.downloads import KNOWN_WEIGHTS, check_owner, download
 
     weights = KNOWN_WEIGHTS[name_or_file]
-    for path in (weights.path, kit_folder() / "weights" / weights.file_name):
-        if path.is_file():
-            return path
+    if weights.path.is_file():
+        check_owner(weights)
+        return weights.path
+    if (path := kit_folder() / "weights" / weights.file_name).is_file():
+        return path
     return download(weights)

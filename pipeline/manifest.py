@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from common.errors import ManifestError
-from common.files import check_keys, read_yaml, sha256_file, write_atomically
+from common.files import check_keys, read_yaml, sha256_file, shorten, write_atomically
 from common.paths import MODELS
 
 MANIFEST_FILE = MODELS / "manifest.yaml"
@@ -137,7 +137,7 @@ def load_manifest(file: Path = MANIFEST_FILE) -> Manifest:
         return Manifest(file, {})
     content = check_keys(read_yaml(file, ManifestError), str(file), ManifestError, ["files"])["files"]
     if not isinstance(content, dict):
-        raise ManifestError(f"{file}: files: a mapping by path was expected, found {content!r}")
+        raise ManifestError(f"{file}: files: a mapping by path was expected, found {shorten(content)}")
     return Manifest(file, {str(name): _read_entry(entry, f"{file}: {name}") for name, entry in content.items()})
 
 
@@ -147,7 +147,7 @@ def _read_entry(found: object, where: str) -> ManifestEntry:
         if type(content[field.name]) is not field.type:
             raise ManifestError(
                 f"{where}: {field.name}: {getattr(field.type, '__name__', field.type)} was expected, "
-                f"found {content[field.name]!r}"
+                f"found {shorten(content[field.name])}"
             )
     if len(content["sha256"]) != 64 or not set(content["sha256"]) <= set("0123456789abcdef"):
         raise ManifestError(f"{where}: sha256: 64 lower-case hexadecimal digits were expected")

@@ -36,6 +36,7 @@ from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Timeline, W
 from pipeline.segments import find_segments
 from pipeline.streaming_heads import StreamingHeads
 from thresholds.gates import Gates, PresenceDecision, check_gates, load_gates
+from video.clip_paths import require_local
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ class ActorActionTagger:
         Raises:
             ClipError: If the clip cannot be read at all.
         """
+        require_local(str(clip))
         stopwatch = Stopwatch()
         ((detected, streamed),) = self.detect([Path(clip)])
         if isinstance(detected, UnreadableClip):

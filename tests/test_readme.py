@@ -127,6 +127,6 @@ def test_every_command_is_listed_and_has_a_help(copy, environment):
 
 
 def test_every_key_of_a_row_is_documented():
-    table = README[README.index("| key |") : README.index("Exit code:")]
+    table = README[README.index("| key |") :].partition("\n\n")[0]
     documented = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line))
     assert documented == ["schema", *COLUMNS]

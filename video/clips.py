@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import ClipError, TruncatedClipError
+from common.errors import TruncatedClipError
 from common.files import sha256_file
+from video.clip_paths import require_regular_file
 from video.decoding import decode_video
 from video.frames import ASSUMED_FPS, Frame
 from video.image_folder import NUMBERED_FRAME, decode_folder, read_folder_frames_at
@@ -31,7 +32,7 @@ class FrameBatch:
         frame_index: Shape (B,) int64, index in the clip, from 0.
         time_seconds: Shape (B,) float64, when each is shown, relative to the clip's first frame.
         duration_seconds: Shape (B,) float64, how long each is shown, 0 if unknown.
-        images: Shape (B, H, W, 3) uint8, BGR, upright.
+        images: Shape (B, H, W, 3) uint8, BGR, as displayed: upright, with square pixels.
     """
 
     frame_index: NDArray[np.int64]
@@ -64,6 +65,27 @@ class FrameBatch:
         )
 
 
+@dataclass(frozen=True)
+class SelectedFrames:
+    """Frames of one clip, of any sizes.
+
+    Attributes:
+        frame_index: Shape (N,) int64, index in the clip, from 0.
+        time_seconds: Shape (N,) float64, when each is shown, relative to the clip's first frame.
+        duration_seconds: Shape (N,) float64, how long each is shown, 0 if unknown.
+        images: N images (H, W, 3) uint8, BGR, as displayed: an array (N, H, W, 3) if all are of one size, as those of
+            most clips are, otherwise a list.
+    """
+
+    frame_index: NDArray[np.int64]
+    time_seconds: NDArray[np.float64]
+    duration_seconds: NDArray[np.float64]
+    images: NDArray[np.uint8] | list[NDArray[np.uint8]]
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
+
+
 def end_seconds(time_seconds: NDArray[np.float64], last_duration_seconds: float) -> float:
     """Return when a clip ends, relative to its first frame.
 
@@ -79,7 +101,8 @@ def end_seconds(time_seconds: NDArray[np.float64], last_duration_seconds: float)
 def read_frames(clip: Path, batch_size: int = 16) -> Iterator[FrameBatch]:
     """Read every frame of a clip in display order, in batches.
 
-    The rotation stored in the file is applied. A batch never mixes sizes: a new batch starts where the size changes.
+    Frames are read as players display them: rotated and flipped as the file demands, with square pixels, and HDR
+    tone-mapped. A batch never mixes sizes: a new batch starts where the size changes.
 
     Args:
         clip: A video file, or a folder of `%05d.png` frames; a folder's frames are numbered from 1, gaps are allowed,
@@ -99,33 +122,44 @@ def read_frames(clip: Path, batch_size: int = 16) -> Iterator[FrameBatch]:
     return _batches(decode_frames(clip), batch_size)
 
 
-def read_frames_at(clip: Path, frame_indices: Sequence[int], loop_filter: bool = True) -> FrameBatch:
-    """Read frames of a clip by their index, with the same pixels and times as `read_frames`.
+def read_frames_at(
+    clip: Path, frame_indices: Sequence[int], loop_filter: bool = True, intact_frames: int | None = None
+) -> SelectedFrames:
+    """Read frames of a clip by their index, with the same pixels and times as `read_frames`, in damaged clips too.
 
     The packets are first indexed without decoding; then only the parts between keyframes that contain a requested
-    frame are decoded, once and no further than needed. A clip that cannot be indexed (no timestamps, damage) is decoded
-    from its start.
+    frame are decoded, once and no further than needed. A clip that cannot be indexed (no timestamps) or is damaged is
+    decoded from its start; which clips are is found by decoding each completely once, unless it is known.
 
     Args:
         clip: As for `read_frames`.
         frame_indices: Indices from 0, in any order, duplicates allowed.
         loop_filter: As for `decode_frames`.
+        intact_frames: The number of frames that `read_frames` has read from the clip without an error, 0 if there was
+            an error; None if that is not known.
 
     Returns:
         The frames in the requested order.
 
     Raises:
-        ClipError: If the clip cannot be read, an index is out of range, or the frames differ in size.
+        ClipError: If the clip cannot be read or an index is out of range.
     """
     wanted = sorted({int(index) for index in frame_indices})
-    if not wanted:
-        return _stack([], (0, 0))
-    found = read_folder_frames_at(clip, wanted) if clip.is_dir() else read_video_frames_at(clip, wanted, loop_filter)
-    sizes = {frame.size for frame in found.values()}
-    if len(sizes) > 1:
-        listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
-        raise ClipError(f"{clip}: the requested frames differ in size ({listed}); request frames of one size at a time")
-    return _stack([found[int(index)] for index in frame_indices], sizes.pop())
+    found: dict[int, Frame] = {}
+    if wanted and clip.is_dir():
+        found = read_folder_frames_at(clip, wanted)
+    elif wanted:
+        found = read_video_frames_at(clip, wanted, loop_filter, intact_frames)
+    images = {index: frame.image() for index, frame in found.items()}
+    selected = [images[int(index)] for index in frame_indices]
+    one_size = len({image.shape for image in selected}) == 1
+    frames = [found[int(index)] for index in frame_indices]
+    return SelectedFrames(
+        frame_index=np.array([frame.index for frame in frames], dtype=np.int64),
+        time_seconds=np.array([frame.time_seconds for frame in frames], dtype=np.float64),
+        duration_seconds=np.array([frame.duration_seconds for frame in frames], dtype=np.float64),
+        images=np.stack(selected) if one_size else selected,
+    )
 
 
 def count_frames(clip: Path) -> int:
@@ -150,11 +184,13 @@ def clip_sha256(clip: Path) -> str:
         64 hexadecimal digits.
 
     Raises:
+        ClipError: If it is a pipe or a device, for example.
         OSError: If the clip cannot be read.
     """
     if clip.is_dir():
         files = sorted(path for path in clip.iterdir() if path.is_file())
         return hashlib.sha256("".join(path.name + sha256_file(path) for path in files).encode()).hexdigest()
+    require_regular_file(clip)
     return sha256_file(clip)
 
 

@@ -11,7 +11,7 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Find the images in a folder and all its subfolders.
+    """Find the images in a folder and all its subfolders, without hidden files and folders.
 
     Returns:
         Their paths, sorted.
@@ -19,7 +19,13 @@ def find_images(folder: Path) -> list[Path]:
     Raises:
         DatasetError: If there are none.
     """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()  # no named pipe, which would wait for its writer
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
     if not found:
         raise DatasetError(f"{folder}: no images there (supported: {', '.join(sorted(IMAGE_SUFFIXES))})")
     return found

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import ClipError, TruncatedClipError
+from common.heartbeat import beat
+from video.clip_paths import require_regular_file
 from video.frames import ASSUMED_FPS, Frame, resize_image
 
 NUMBERED_FRAME = re.compile(r"\d{5}\.png")
@@ -45,7 +47,12 @@ def _read_png(index: int, path: Path) -> Frame | None:
     """Read a frame, or return None if the file is not a readable image."""
     import cv2
 
-    data = np.fromfile(path, dtype=np.uint8)
+    beat()
+    try:
+        require_regular_file(path)  # a named pipe would wait for its writer
+        data = np.fromfile(path, dtype=np.uint8)
+    except (ClipError, OSError):
+        return None
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         return None

@@ -74,11 +74,11 @@ class TeacherNetwork:
 
 def open_feature_cache(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
     """Open the cached features, shape (crops, images, grid², D), as a memory map; missing ones are NaN."""
-    if not path.is_file() or np.load(path, mmap_mode="r").shape != shape:
+    if not path.is_file() or np.load(path, mmap_mode="r", allow_pickle=False).shape != shape:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Written under another name, since a file that is only partly filled with NaN would be taken for features.
         partial = path.with_name("taught.part.npy")
         cache: NDArray[np.float16] = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
         cache[:] = np.nan
         partial.replace(path)
-    return np.asanyarray(np.load(path, mmap_mode="r+"))
+    return np.asanyarray(np.load(path, mmap_mode="r+", allow_pickle=False))

@@ -27,7 +27,8 @@ from action_heads.distillation.random_crops import WHOLE_IMAGE, CropDataset
 from action_heads.distillation.settings import DistillationSettings
 from action_heads.distillation.teacher import Teacher, TeacherNetwork, open_feature_cache
 from common.errors import TrainingError
-from common.files import write_atomically
+from common.files import check_keys, write_atomically
+from common.torch_files import load_torch_file
 from common.training_run import TrainingRun
 from inference.image_tensors import normalize_rgb
 
@@ -201,7 +202,14 @@ class _Distillation:
         """Continue from a checkpoint if there is one."""
         if not path.is_file():
             return
-        state = torch.load(path, map_location=self.run.device, weights_only=True)
+        state = load_torch_file(
+            path,
+            lambda reason: TrainingError(
+                f"{path}: not a checkpoint to continue from ({reason}); delete it to start over"
+            ),
+            self.run.device,
+        )
+        check_keys(state, str(path), TrainingError, ["student", "optimizer", "statistics", "reports"])
         self.student.load_state_dict(state["student"])
         self.optimizer.load_state_dict(state["optimizer"])
         mean, std = state["statistics"]

@@ -27,6 +27,7 @@ class SampledFrame:
         frame_index: Index of the frame, from 0.
         box: The actor's box in the frame, corners in pixels, shape (4,), float32; NaN if there is none.
         motion: Features of the actor's motion through the clip, shape (M,), float32; empty if the head uses none.
+        intact_frames: See `video.clips.read_frames_at`.
     """
 
     sample: Sample
@@ -34,6 +35,7 @@ class SampledFrame:
     frame_index: int
     box: NDArray[np.float32]
     motion: NDArray[np.float32] = field(default_factory=lambda: NO_MOTION)
+    intact_frames: int | None = None
 
 
 def samples_showing(actor: Actor, samples: Iterable[Sample]) -> list[Sample]:
@@ -132,5 +134,6 @@ def decode_sampled_frames(
     for row, frame in enumerate(frames):
         rows[frame.sample.clip].append(row)
     for clip in progress(list(rows), "decoding", "clip"):
-        images = read_frames_at(clip, [frames[row].frame_index for row in rows[clip]]).images
-        yield from zip(rows[clip], images, strict=True)
+        intact_frames = frames[rows[clip][0]].intact_frames
+        indices = [frames[row].frame_index for row in rows[clip]]
+        yield from zip(rows[clip], read_frames_at(clip, indices, intact_frames=intact_frames).images, strict=True)

@@ -161,14 +161,14 @@ def compute_frozen_features(
                 _save_targets(folder / "targets.npz", targets)
                 write_atomically(counter, json.dumps(len(targets)))
     for child in tapped_children(network, frozen) if views.count else []:
-        arrays.setdefault(child, np.load(folder / f"{child}.npy", mmap_mode="r"))
+        arrays.setdefault(child, np.load(folder / f"{child}.npy", mmap_mode="r", allow_pickle=False))
     return FeatureStore(folder, arrays, targets)
 
 
 def _open(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
     """Open an array on disk for writing; an array of another shape, from another series, is replaced."""
     if path.is_file():
-        array: NDArray[np.float16] = np.load(path, mmap_mode="r+")
+        array: NDArray[np.float16] = np.load(path, mmap_mode="r+", allow_pickle=False)
         if array.shape == shape:
             return array
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
@@ -188,7 +188,7 @@ def _save_targets(path: Path, targets: list[tuple[NDArray[np.float32], NDArray[n
 def _load_targets(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     if not path.is_file():
         return []
-    with np.load(path) as file:
+    with np.load(path, allow_pickle=False) as file:
         ends = np.cumsum(file["counts"])[:-1]
         if not len(file["counts"]):
             return []

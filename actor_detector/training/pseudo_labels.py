@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from a2d.skipped_samples import SkippedSamples
 from actor_detector.detections import FrameDetections
 from actor_detector.motion.tracker import pairwise_iou
 from common.errors import DatasetError
@@ -61,6 +62,7 @@ def label_images(
     teachers: Sequence[ImageDetector],
     labels: Path,
     progress: Progress = no_progress,
+    skipped: SkippedSamples | None = None,
 ) -> list[PseudoLabelledImage]:
     """Label images with the teachers, except those that the label file contains already.
 
@@ -70,27 +72,49 @@ def label_images(
         labels: JSON lines, one per image: `file`, `boxes`, `confidence`, `actors`. Written batch by batch, so that an
             interrupted labelling can be resumed.
         progress: Shows the progress.
+        skipped: Collects the images that cannot be read; None raises an error for the first.
 
     Returns:
-        One entry per image, in order.
+        One entry per image that can be read, in order.
 
     Raises:
-        DatasetError: If an image cannot be read, or the label file is damaged.
+        DatasetError: If an image cannot be read and `skipped` is None or strict, or the label file is damaged.
     """
+    skipped = SkippedSamples(strict=True) if skipped is None else skipped
     labelled = _load_labels(labels)
-    missing = [path for path in images if path.name not in labelled]
-    missing.sort(key=read_image_size)  # batches of one shape need less padding
+    missing = _sort_by_size([path for path in images if path.name not in labelled], skipped)
     labels.parent.mkdir(parents=True, exist_ok=True)
     with labels.open("a", encoding="utf-8") as file:
         for start in progress(range(0, len(missing), BATCH_SIZE), "labelling", "batch"):
-            paths = missing[start : start + BATCH_SIZE]
-            fused = _detect_and_fuse([read_image(path) for path in paths], teachers)
-            for path, detections in zip(paths, fused, strict=True):
+            batch = _read_images(missing[start : start + BATCH_SIZE], skipped)
+            fused = _detect_and_fuse(list(batch.values()), teachers) if batch else []
+            for path, detections in zip(batch, fused, strict=True):
                 labelled[path.name] = detections
                 file.write(json.dumps({"file": path.name, **_to_lists(detections)}) + "\n")
             file.flush()
-    results = [(path, labelled[path.name]) for path in images]
+    results = [(path, labelled[path.name]) for path in images if path.name in labelled]
     return [PseudoLabelledImage(path, found.boxes, found.confidence, found.actor_index) for path, found in results]
+
+
+def _sort_by_size(images: Sequence[Path], skipped: SkippedSamples) -> list[Path]:
+    """Sort images, because batches of one shape need less padding."""
+    sizes = {}
+    for path in images:
+        try:
+            sizes[path] = read_image_size(path)
+        except DatasetError as reason:
+            skipped.add("", reason)
+    return sorted(sizes, key=lambda path: sizes[path])
+
+
+def _read_images(images: Sequence[Path], skipped: SkippedSamples) -> dict[Path, NDArray[np.uint8]]:
+    pixels = {}
+    for path in images:
+        try:
+            pixels[path] = read_image(path)
+        except DatasetError as reason:
+            skipped.add("", reason)
+    return pixels
 
 
 def fuse_views(views: Sequence[FrameDetections]) -> FrameDetections:

@@ -6,6 +6,7 @@ can be resumed and ends with the same weights as an uninterrupted one.
 """
 
 import copy
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from actor_detector.training.presence_evaluation import evaluate_presence
 from actor_detector.training.pseudo_labels import PseudoLabelledImage
 from actor_detector.training.settings import Phase, TrainingSettings
 from common.errors import TrainingError
+from common.files import check_keys, write_atomically
+from common.torch_files import load_torch_file
 from common.training_run import TrainingRun
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -275,10 +278,16 @@ def _save_checkpoint(path: Path, phase: int, epoch: int, trainer: _PhaseTrainer)
         "average": trainer.model.average.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
     }
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 def _load_checkpoint(path: Path) -> dict[str, Any] | None:
-    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+    if not path.is_file():
+        return None
+    state = load_torch_file(
+        path,
+        lambda reason: TrainingError(f"{path}: not a checkpoint to continue from ({reason}); delete it to start over"),
+    )
+    return dict(check_keys(state, str(path), TrainingError, ["phase", "epoch", "network", "average", "optimizer"]))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from action_heads.defaults import AUXILIARY_WEIGHT
 from common.paths import cache_folder
+from common.system import MAX_THREADS
 from inference.runtime import BACKENDS, PRECISIONS
 from pipeline.config import TaggerConfig
 from pipeline.known_detectors import EMBEDDED, KNOWN_DETECTORS, DetectorDefaults
@@ -32,6 +33,14 @@ def seed(text: str) -> int:
     number = int(text)
     if not 0 <= number < 2**32:
         raise argparse.ArgumentTypeError(f"{text} was given, 0 to {2**32 - 1} is allowed")
+    return number
+
+
+def thread_count(text: str) -> int:
+    """Parse a number of threads."""
+    number = int(text)
+    if not 1 <= number <= MAX_THREADS:
+        raise argparse.ArgumentTypeError(f"{text} was given, 1 to {MAX_THREADS} is allowed")
     return number
 
 
@@ -66,6 +75,17 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default=TaggerConfig.device, help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: 0)")
+    add_threads_argument(parser)
+
+
+def add_threads_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the number of threads; the command line applies it before a command runs."""
+    parser.add_argument(
+        "--threads",
+        type=thread_count,
+        metavar="N",
+        help="threads that compute (default: as many as there are cores, or as a container's CPU quota allows)",
+    )
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, split: str, what: str) -> None:
@@ -80,6 +100,16 @@ def add_data_arguments(parser: argparse.ArgumentParser, split: str, what: str) -
         "--data", type=Path, required=True, help="A2D, its course layout, or a CSV file with file,labels,split"
     )
     parser.add_argument("--split", default=split, help=f"{what} this split (default: %(default)s)")
+
+
+def add_strict_argument(parser: argparse.ArgumentParser) -> None:
+    """Add whether a clip or image that cannot be used ends the command, instead of being skipped."""
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first missing, unreadable or truncated clip or image, with exit code 2 "
+        "(default: skip it, say so, and end with exit code 1)",
+    )
 
 
 def add_held_out_argument(parser: argparse.ArgumentParser) -> None:
@@ -139,9 +169,19 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="clips like those to be tagged, from whose frames the quantization to int8 is calibrated, once",
     )
+    add_trust_argument(group)
     group.add_argument("--cache", type=Path, default=cache_folder(), metavar="DIR", help="folder of cached detections")
     group.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="cache no detections")
     _add_speed_options(parser)
+
+
+def add_trust_argument(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Add whether detectors may run code when they are loaded."""
+    parser.add_argument(
+        "--trust-weights",
+        action="store_true",
+        help="load a .pt detector even if it contains more than layers and tensors: it can then run any code as you",
+    )
 
 
 def _add_speed_options(parser: argparse.ArgumentParser) -> None:
@@ -216,6 +256,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the commands that train a head."""
     add_data_arguments(parser, "train", "train on")
     add_held_out_argument(parser)
+    add_strict_argument(parser)
     add_sampling_argument(parser)
     parser.add_argument(
         "--borrow",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from action_heads.distillation.settings import DistillationSettings
 from pipeline.commands import console
-from pipeline.commands.arguments import add_run_arguments, fraction, natural, positive
+from pipeline.commands.arguments import add_run_arguments, add_strict_argument, fraction, natural, positive
 
 EPILOG = "A training that was stopped, by Ctrl-C or a power failure, continues with the same command and --resume."
 
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--eight-bits", action="store_true", help="store its convolutions in 8 bits: half the file's size"
     )
     parser.add_argument("--work", type=Path, metavar="DIR", help="frames, checkpoint, log (default: FILE.work)")
+    add_strict_argument(parser)
     parser.add_argument("--resume", action="store_true", help="continue the training in --work")
     _add_settings(parser)
     add_run_arguments(parser)
@@ -86,6 +87,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train the trunk, and print one line per epoch."""
+    from a2d.skipped_samples import SkippedSamples
     from a2d.taxonomy import load_taxonomy
     from common.files import sha256_file
     from inference.devices import find_device
@@ -112,6 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         eight_bits=arguments.eight_bits,
     )
+    skipped = SkippedSamples(arguments.strict)
     console.make_folder(plan.work)
     manifest = distil_trunk(
         plan,
@@ -119,7 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.resume,
         lambda epoch: print(epoch, file=sys.stderr),
         console.progress_bar,
+        skipped,
     )
     size = plan.out.stat().st_size / 1e6
     print(f"wrote {plan.out} ({size:.1f} MB, sha256 {sha256_file(plan.out)}), {manifest.source}")
-    return console.DONE
+    return console.report_skipped(skipped.reasons)

@@ -8,7 +8,14 @@ from actor_detector.training.settings import Phase, TrainingSettings
 from common.errors import TrainingError
 from common.paths import MODELS
 from pipeline.commands import console
-from pipeline.commands.arguments import add_run_arguments, fraction, natural, positive
+from pipeline.commands.arguments import (
+    add_run_arguments,
+    add_strict_argument,
+    add_trust_argument,
+    fraction,
+    natural,
+    positive,
+)
 
 EPILOG = "A training that was stopped, by Ctrl-C or a power failure, continues with the same command and --resume."
 DEEP_RATE = 0.4  # learning rate of the second phase, relative to the first
@@ -40,8 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="long side of the teachers' input (default: %(default)s)",
     )
+    add_trust_argument(parser)
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="frames, labels, features, checkpoints")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the detector, .safetensors")
+    add_strict_argument(parser)
     parser.add_argument("--resume", action="store_true", help="continue the training in --work")
     network = parser.add_argument_group("network")
     network.add_argument(
@@ -103,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise TrainingError("nothing to learn from: give --images or --clips")
     if not arguments.epochs and not arguments.deep_epochs:
         raise TrainingError("nothing to train: --epochs or --deep-epochs must be above 0")
+    from a2d.skipped_samples import SkippedSamples
     from a2d.taxonomy import load_taxonomy
     from inference.devices import find_device
     from pipeline.known_detectors import find_detector
@@ -128,7 +138,9 @@ def run(arguments: argparse.Namespace) -> int:
         work=arguments.work,
         out=arguments.out,
         device=find_device(arguments.device),
+        trust_weights=arguments.trust_weights,
     )
+    skipped = SkippedSamples(arguments.strict)
     console.make_folder(arguments.work)
     report = retrain_detector(
         plan,
@@ -136,6 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.resume,
         lambda epoch: print(epoch, file=sys.stderr),
         console.progress_bar,
+        skipped,
     )
     print(report.table())
-    return console.DONE
+    return console.report_skipped(skipped.reasons)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from a2d.skipped_samples import SkippedSamples
 from actor_detector.detections import FrameDetections
 from actor_detector.motion.tracker import pairwise_iou
 from actor_detector.training import pseudo_labels
@@ -108,6 +109,20 @@ def test_unreadable_image_is_named(tmp_path: Path):
     (tmp_path / "no.png").write_text("no image")
     with pytest.raises(DatasetError, match=r"no\.png: not a readable image"):
         label_images([tmp_path / "no.png"], [BrightSpotDetector()], tmp_path / "labels.jsonl")
+
+
+def test_unreadable_images_are_skipped_on_request(images: list[Path], tmp_path: Path):
+    (tmp_path / "no.png").write_text("no image")
+    (tmp_path / "cut.png").write_bytes(images[0].read_bytes()[:40])  # its header can be read
+    skipped = SkippedSamples()
+    given = [tmp_path / "no.png", *images, tmp_path / "cut.png"]
+    for _ in range(2):  # the second time, the others are labelled already
+        labelled = label_images(given, [BrightSpotDetector()], tmp_path / "labels.jsonl", skipped=skipped)
+        assert [image.path for image in labelled] == images
+    assert sorted(reason.rpartition("/")[2] for reason in skipped.reasons) == [
+        "cut.png: not a readable image",
+        "no.png: not a readable image",
+    ]
 
 
 def test_damaged_label_line_is_named(images: list[Path], tmp_path: Path):

@@ -1,10 +1,12 @@
 """Hashes, atomic writes, and checks of YAML files."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
+from common import files
 from common.errors import GatesError, UserError
 from common.files import check_keys, nearest, read_yaml, sha256_file, write_atomically
 
@@ -125,3 +127,77 @@ def test_check_keys_rejects_missing_and_unknown_keys(found: object, message: str
 
 def test_nearest_without_allowed_names() -> None:
     assert nearest("a", []) == "allowed: "
+
+
+def nested(opening: str, depth: int) -> str:
+    return "a: " + opening * depth
+
+
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 10)
+)
+MERGES = "a0: &a0 {k: 1}\n" + "".join(
+    f"a{level}: &a{level}\n" + f"  b: *a{level - 1}\n  c: *a{level - 1}\n" for level in range(1, 30)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(LAUGHS, "expands to more than 50000 values", id="billion laughs"),
+        pytest.param(MERGES, "expands to more than 50000 values", id="mappings that double"),
+        pytest.param("a: &a [*a]\n", "expands to more than 50000 values", id="alias of itself"),
+        pytest.param(nested("[", 100_000), "nested more than 32 deep", id="nested lists"),
+        pytest.param(nested("{a: ", 10_000), "nested more than 32 deep", id="nested mappings"),
+        pytest.param("".join(f"{' ' * i}a:\n" for i in range(300)), "nested more than 32 deep", id="indented"),
+        pytest.param("a: 1\n" * 100_000, "larger than 262144 bytes", id="large"),
+        pytest.param(f"a: {'9' * 10_000}\n", "too many digits", id="number of 10,000 digits"),
+        pytest.param(f"a: 0x{'f' * 10_000}\n", "too many digits", id="hexadecimal number"),
+        pytest.param(f"a: 1{':59' * 10_000}\n", "too many digits", id="sexagesimal number"),
+        pytest.param("a: !!python/object/apply:os.system ['true']\n", "could not determine a constructor", id="tag"),
+        pytest.param("a: !!python/name:os.system\n", "could not determine a constructor", id="name"),
+        pytest.param("? [1, 2]\n: 3\n", "unhashable key", id="key that is a list"),
+        pytest.param("a: \0\n", "unacceptable character", id="zero byte"),
+    ],
+)
+def test_read_yaml_refuses_what_would_take_long(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(content)
+    with pytest.raises(GatesError, match=message) as caught:
+        read_yaml(path, GatesError)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_read_yaml_follows_a_few_aliases(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &a [1, 2]\nb: *a\n")
+    assert read_yaml(tmp_path / "a.yaml", GatesError) == {"a": [1, 2], "b": [1, 2]}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_read_yaml_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    with pytest.raises(GatesError, match="not a regular file"):
+        read_yaml(tmp_path / "a.yaml", GatesError)
+
+
+def test_long_values_are_shortened_in_messages() -> None:
+    with pytest.raises(UserError) as caught:
+        check_keys({"x" * 10**6: 1}, "file", UserError, ["a"])
+    assert len(str(caught.value)) < 300
+
+
+def test_temporary_name_fits_a_name_of_full_length(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 255)
+    write_atomically(path, "text")
+    assert path.read_text() == "text"
+
+
+def test_link_under_a_temporary_name_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    monkeypatch.setattr(files, "_serial", iter([7]))
+    (tmp_path / f".file.{os.getpid()}.7.tmp").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        write_atomically(tmp_path / "file", "text")
+    assert victim.read_text() == "precious"

@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 import yaml
 
+from a2d.skipped_samples import SkippedSamples
+from a2d.taxonomy import load_taxonomy
 from action_heads.checkpoint import head_path, read_manifest
 from action_heads.defaults import AUXILIARY_WEIGHT
 from common.files import sha256_file
 from common.paths import A2D_TAXONOMY_FILE
 from pipeline.__main__ import main
+from pipeline.cached_detector import CachedDetector
 from pipeline.commands import console
+from pipeline.config import TaggerConfig
 from pipeline.known_detectors import EMBEDDED_FILE
-from thresholds.exact import best_gate
+from pipeline.training.known_gates import KnownGates
+from pipeline.training.new_actor import LabelledSplit, add_gate
+from thresholds.exact import UNIFORM_GATE, best_gate
 from thresholds.fitness import OBJECTIVES, PresenceTable, score_gates
 from thresholds.gates import load_gates, save_gates
 
@@ -130,6 +136,26 @@ def test_gates_that_lack_another_actor_are_refused(cat, cache, tmp_path, capsys)
     command = cat.command(tmp_path / "mine", tmp_path / "few.yaml")
     assert main([*command, "--cache", str(cache)]) == console.WRONG_USAGE
     assert "there is no gate for dog" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_an_actor_that_every_clip_shows_keeps_its_gate_or_is_given_the_uniform_one(
+    cat, gates_file, people_and_cat_clip, cat_clip, cache, tmp_path, is_known
+):
+    (tmp_path / "broken.mp4").write_text("no video")
+    rows = [(people_and_cat_clip, "cat-walking"), (cat_clip, "cat-none"), (tmp_path / "broken.mp4", "cat-none")]
+    data = write_csv(tmp_path / "all.csv", rows)
+    taxonomy = load_taxonomy(cat.taxonomy)
+    detector = CachedDetector.from_config(TaggerConfig(taxonomy=cat.taxonomy, device="cpu", cache=cache), taxonomy)
+    known = KnownGates(load_gates(gates_file if is_known else cat.gates), "mine.yaml")
+    skipped = SkippedSamples()
+    found = add_gate(known, taxonomy.actor("cat"), LabelledSplit(data, "train", skipped), detector)
+    assert found.values[-1] == (0.1 if is_known else UNIFORM_GATE)
+    assert (found.clips, found.skipped, len(skipped)) == (2, 1, 1)
+    assert found.clips_showing["cat"] == 2
+    assert found.kept.source == "mine.yaml"
+    assert found.kept.reasons["cat"].startswith("every clip shows it")
+    assert found.kept.reasons["dog"] == "it is not the added actor"
 
 
 def test_best_gate_finds_the_optimum_among_all_gates_of_one_actor():

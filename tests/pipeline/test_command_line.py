@@ -26,6 +26,7 @@ SHARED_MODULES = {"arguments", "console"}
 DIFFERENT_MEANINGS = {
     "--data": "a data set; for `manifest`, the text that describes what a file was made from",
     "--epochs": "from 1; for `retrain-detector` from 0, which skips the first phase",
+    "--start": "a gate file; for `retrain-detector` the initial weights",
     "--held-out": "a split; for `retrain-detector` and `distil-trunk` the old spelling of --held-out-share",
 }
 """Options whose meaning differs between commands, because scripts of users rely on it."""

@@ -1,5 +1,8 @@
 """The detection cache: entries are returned as they were saved, and different inputs never share one."""
 
+import io
+import tracemalloc
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -130,3 +133,60 @@ def test_a_folder_of_frames_is_hashed_by_names_and_contents(tmp_path):
     second = clip_sha256(tmp_path)
     (tmp_path / "00002.png").write_bytes(b"b")
     assert len({first, second, clip_sha256(tmp_path)}) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frame_row": np.array([99])},
+        {"frame_row": np.array([True])},
+        {"frame_index": np.array([3, 0])},
+        {"actor_index": np.array([10**9])},
+        {"actor_index": np.array([-3])},
+        {"boxes": np.full((1, 4), np.nan, np.float32)},
+        {"boxes": np.array([[1, 2, 3, {}]], object)},
+        {"confidence": np.array(["a"])},
+        {"duration_seconds": np.inf},
+        {"stride": 0},
+        {"camera": np.full((2, 2), np.inf, np.float32)},
+    ],
+    ids=str,
+)
+def test_an_entry_with_impossible_values_counts_as_absent(tmp_path, detections, change):
+    cache = DetectionCache(tmp_path)
+    cache.save("ab" * 32, detections)
+    (entry,) = tmp_path.rglob("*.npz")
+    with np.load(entry) as content:
+        arrays = dict(content) | change
+    np.savez_compressed(entry, **arrays)
+    assert cache.load("ab" * 32) is None
+
+
+def test_the_entry_of_another_clip_counts_as_absent(tmp_path, detections):
+    cache = DetectionCache(tmp_path)
+    cache.save("ab" * 32, detections)
+    cache.save("cd" * 32, detections)
+    first, second = sorted(tmp_path.rglob("*.npz"))
+    second.write_bytes(first.read_bytes())
+    assert cache.load("ab" * 32) is not None
+    assert cache.load("cd" * 32) is None
+
+
+def test_claims_of_an_entry_are_refused_before_they_are_allocated(tmp_path, detections):
+    cache = DetectionCache(tmp_path)
+    cache.save("ab" * 32, detections)
+    (entry,) = tmp_path.rglob("*.npz")
+    with zipfile.ZipFile(entry) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    header = io.BytesIO()
+    claim = {"descr": "<f4", "fortran_order": False, "shape": (2**40, 4)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    for changed, claimed_bytes in ((members | {"boxes.npy": header.getvalue() + bytes(16)}, None), (members, 1 << 31)):
+        with zipfile.ZipFile(entry, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in changed.items():
+                archive.writestr(name, content)
+            archive.filelist[-1].file_size = claimed_bytes or archive.filelist[-1].file_size
+        tracemalloc.start()
+        assert cache.load("ab" * 32) is None
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        tracemalloc.stop()

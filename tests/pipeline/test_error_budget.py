@@ -42,7 +42,8 @@ def test_each_kind_of_error_alone():
     assert budget(["dog-none"], ["dog-running"]) == [0, 0, 1, 0, 0, 0]
     assert budget(["dog-running"], ["dog-running", "dog-jumping"]) == [0, 0, 0, third, 0, 0]
     assert budget(["dog-running"], ["dog-running", "adult-walking"]) == [0, 0, 0, 0, third, 0]
-    assert budget([], []) == [0, 0, 0, 0, 0, 1]
+    assert budget(["dog-running"], []) == [1, 0, 0, 0, 0, 0]
+    assert budget([], []) == [0] * 6, "nothing is the right prediction where nothing is"
 
 
 def test_an_actor_that_passed_without_a_predicted_action_has_a_wrong_action():

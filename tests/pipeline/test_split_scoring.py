@@ -107,6 +107,62 @@ def test_an_unreadable_clip_of_a_csv_is_scored_without_predictions(tagger, tmp_p
     assert "walker-01" in report.failures[0]
 
 
+def test_an_unreadable_clip_without_labels_is_left_out_of_the_scores(tagger, tmp_path):
+    """Otherwise, predicting nothing for it would count as right."""
+    path = write_clips_csv(tmp_path)
+    next(tmp_path.rglob("walker-01*")).write_bytes(b"damaged")
+    text = path.read_text()
+    path.write_text(text.replace("adult-walking dog-jumping", ""))
+    report = score_split(tagger, ScoredSplits(path, "train"))
+    assert report.pipeline.samples == 1
+    (skipped,) = report.skipped
+    assert skipped.startswith(f"{path}:2: ")
+    assert skipped.endswith("unreadable, and it has no labels: left out of the scores")
+    assert report.to_dict()["skipped"] == [skipped]
+
+
+def test_a_missing_clip_is_left_out_of_the_scores(tagger, tmp_path):
+    path = write_clips_csv(tmp_path)
+    next(tmp_path.rglob("walker-01*")).unlink()
+    report = score_split(tagger, ScoredSplits(path, "train"))
+    assert (report.pipeline.samples, report.failures) == (1, ())
+    assert report.skipped == (f"{path}:2: no such file: {tmp_path}/clips/walker-01.mp4",)
+    with pytest.raises(DatasetError, match=r"clips\.csv:2: no such file"):
+        score_split(tagger, ScoredSplits(path, "train", strict=True))
+
+
+def test_strict_scoring_stops_at_an_unreadable_clip(tagger, tmp_path):
+    path = write_clips_csv(tmp_path)
+    next(tmp_path.rglob("walker-01*")).write_bytes(b"damaged")
+    with pytest.raises(DatasetError, match=r"clips\.csv:2: .*walker-01"):
+        score_split(tagger, ScoredSplits(path, "train", strict=True))
+
+
+def test_a_clip_without_labels_is_right_if_nothing_is_predicted(tagger, tmp_path):
+    path = write_clips_csv(tmp_path)
+    path.write_text(path.read_text().replace("adult-walking dog-jumping", ""))
+    report = score_split(tagger, ScoredSplits(path, "train"))
+    assert report.pipeline.samples == 2
+    assert report.pipeline.sample_averaged.f1 == 0.5, "the detector finds nothing in either clip, and one is empty"
+    assert report.gates.sample_averaged.f1 == 0.5
+
+
+def test_labels_and_actors_without_a_sample_are_named_with_counts(report):
+    content = report.to_dict()
+    assert len(content["labels_without_samples"]) == 40
+    assert "dog-running" not in content["labels_without_samples"]
+    assert "40 of 43 labels have no sample in this split; macro averages count each as 0" in report.table()
+    *actors, labels = report.warnings()
+    assert actors == [
+        *(
+            f"{name}: 0 of 2 samples show it: misses of its gate are not tested"
+            for name in ("ball", "bird", "car", "cat")
+        ),
+        "dog: 2 of 2 samples show it: false alarms of its gate are not tested",
+    ]
+    assert labels.startswith("40 of 43 labels have no sample in split 'test': adult-climbing, ")
+
+
 def test_an_unknown_split_is_refused(tagger, tmp_path):
     data = write_clips_csv(tmp_path)
     with pytest.raises(DatasetError, match="split 'tset'"):

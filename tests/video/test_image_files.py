@@ -1,5 +1,7 @@
 """Image files: finding and reading them."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -38,6 +40,15 @@ def test_images_are_found_recursively_and_sorted(image, tmp_path):
     (tmp_path / "folder" / "a.jpg").touch()
     (tmp_path / "folder" / "notes.txt").touch()
     assert find_images(tmp_path) == [tmp_path / "folder" / "a.jpg", path]
+
+
+def test_hidden_files_folders_and_pipes_are_no_images(image, tmp_path):
+    path, _ = image
+    for name in ("._a.jpg", ".Trash-1000/a.jpg", "folder.jpg/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert find_images(tmp_path) == [path]
 
 
 def test_folder_without_images_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from video.clips import decode_frames
+from video.pictures import BgrConverter, is_convertible
 from video.yuv import resize_yuv, yuv_to_bgr_matrix
 
 SIZE = (224, 126)
@@ -64,3 +65,22 @@ def test_yuv_to_bgr_matrix_maps_black_and_white():
 
 def test_resize_yuv_rejects_other_formats():
     assert resize_yuv(uniform_picture("yuv444p", 1), (48, 32)) is None
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p10le", "gray", "rgb24"])
+@pytest.mark.parametrize("value", [0, 2, 3, 8, 14, 17, 229])
+def test_unknown_colour_properties_are_ignored(pixel_format, value):
+    """Damaged headers hold values that FFmpeg has no name for, or cannot convert."""
+    picture = uniform_picture(pixel_format, 1)
+    picture.colorspace = picture.color_primaries = picture.color_trc = value
+    image = BgrConverter().convert(picture, (96, 64))
+    assert image.shape == (64, 96, 3)
+    assert image.std(axis=(0, 1)).max() < 1  # dithered
+
+
+def test_pictures_in_every_pixel_format_are_converted_or_refused():
+    formats = sorted(av.codec.Codec("rawvideo", "w").video_formats or [], key=lambda found: found.name)
+    assert len(formats) > 50 or not formats
+    for name in [found.name for found in formats]:
+        if is_convertible(name):
+            assert BgrConverter().convert(av.VideoFrame(32, 16, name), (32, 16)).shape == (16, 32, 3)

@@ -1,0 +1,58 @@
+"""The engines of one network for images of several sizes, within bounds of memory."""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from inference.interfaces import Engine, PendingOutput
+from inference.process_guard import check_process
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MAX_ENGINES = 2  # of some 60 MB each with OpenVINO; creating one takes half a second
+Size = tuple[int, int]
+
+
+class EnginePool:
+    """Creates an engine for every size of images, and discards the one that was not used for the longest time.
+
+    Only the engine that was used last keeps the memory that running batches need, some 200 MB with OpenVINO. May be
+    used by several threads.
+
+    Args:
+        create: Creates the engine for images of a height and width in pixels, and a size of batches.
+    """
+
+    def __init__(self, create: Callable[[Size, int], Engine]) -> None:
+        self._create = create
+        self._engines: dict[tuple[Size, int], Engine] = {}  # in the order of their last use
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        """Return the number of engines."""
+        return len(self._engines)
+
+    def submit(self, images: "NDArray[np.uint8]", batch_size: int) -> PendingOutput:
+        """Start a batch on the engine for the size of its images, see `Engine.submit`.
+
+        Args:
+            images: Shape (B, H, W, 3), uint8, BGR.
+            batch_size: Images in one forward pass.
+
+        Raises:
+            UserError: In a process that was forked from one that has run networks.
+        """
+        check_process()
+        key = (images.shape[1], images.shape[2]), batch_size
+        with self._lock:
+            last = next(reversed(self._engines), None)
+            if key not in self._engines:
+                while len(self._engines) >= MAX_ENGINES:
+                    del self._engines[next(iter(self._engines))]
+                self._engines[key] = self._create(*key)
+            if last is not None and last != key:
+                self._engines[last].release()
+                self._engines[key] = self._engines.pop(key)
+            return self._engines[key].submit(images)
