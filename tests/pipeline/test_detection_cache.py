@@ -110,14 +110,14 @@ def test_everything_that_determines_detections_changes_the_key(settings, tmp_pat
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
-        ({}, "030b8666e2ab9ad27e57c15dede1b563b978f8271be4ce6c9cc730866f02bcae"),
+        ({}, "e87b5fbf9ce4e17f46fad06e56ec694961b41c4969b04872a3c22576d81831f8"),
         (
             {
                 "detector": DetectorSettings(224, 0.1),
                 "runtime": "torch f32",
                 "speed_options": SpeedOptions(stride=2, reuse_below=1.5, loop_filter=False),
             },
-            "0da2165bb59ddf0e2b25c071490d7cf4a83da996aa7bc2d8bdf30a7b20d20454",
+            "7787d2109be4674ac1077a39bec619bfee3bd2cd9bb6fed39301fc83c825420a",
         ),
     ],
     ids=["defaults", "other settings"],
