@@ -188,6 +188,8 @@ class _ModelFile:
 def _suppress(output: NDArray[np.float32], confidence: float) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Apply non-maximum suppression; return the remaining boxes (N, 6) and the frame of each (N,)."""
     import torch
+
+    _import_ultralytics()
     from ultralytics.utils.nms import non_max_suppression
 
     boxes = non_max_suppression(torch.from_numpy(output), confidence, NMS_IOU)

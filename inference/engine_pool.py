@@ -48,11 +48,11 @@ class EnginePool:
         key = (images.shape[1], images.shape[2]), batch_size
         with self._lock:
             last = next(reversed(self._engines), None)
+            if last is not None and last != key:  # before anything is created, so that both need not fit at once
+                self._engines[last].release()
             if key not in self._engines:
                 while len(self._engines) >= MAX_ENGINES:
                     del self._engines[next(iter(self._engines))]
                 self._engines[key] = self._create(*key)
-            if last is not None and last != key:
-                self._engines[last].release()
-                self._engines[key] = self._engines.pop(key)
+            self._engines[key] = self._engines.pop(key)
             return self._engines[key].submit(images)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +120,8 @@ def kill_at_random_moments(name: str, kills: int, folder: Path, seed: int = 0) -
         process = start(job, folder)
         time.sleep(rng.uniform(0, seconds))
         killed += process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just finished
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         left = hashes(job, folder)
         assert left.items() <= expected.items(), f"kill {turn}: {left} was left, {expected} is complete"
