@@ -1,9 +1,12 @@
 """How a frame is fitted into the network's input, and boxes are mapped back to the frame.
 
 As in Ultralytics' inference on frames of one size: the frame is resized, keeping its aspect ratio, until its long side
-fits, and centred on grey; the short side is padded to the next multiple of the network's stride.
+fits, and centred on grey; the short side is padded to a multiple of the network's stride. Ultralytics takes the next
+multiple; here it is the next that frames of a common aspect ratio have, since every size of inputs needs an engine of
+its own: a folder of clips of all shapes has five sizes of inputs, and common shapes have the same one in both.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +17,8 @@ from video.frames import resize_image
 NETWORK_STRIDE = 32  # pixels of the input per cell of the coarsest feature map
 MAX_BATCH_PIXELS = 1 << 24  # of the frames of a batch, some 25 MB of 8-bit video
 PADDING_VALUE = 114  # grey, as in Ultralytics
+ASPECT_RATIOS = (9 / 16, 3 / 4, 1.0)
+"""Short by long side of inputs, before the short side is rounded up to a multiple of the stride."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Letterbox:
 
     @classmethod
     def fit(cls, frame_size: tuple[int, int], image_size: int) -> "Letterbox":
-        """Fit frames into inputs that are padded as little as the network's stride allows.
+        """Fit frames into inputs of the widest of the `ASPECT_RATIOS` that holds them.
 
         Args:
             frame_size: Width and height of the frames, pixels.
@@ -42,7 +47,9 @@ class Letterbox:
         Letterbox(frame_size=(426, 240), resized_size=(224, 126), input_size=(224, 128))
         """
         resized_size = _scale(frame_size, image_size / max(frame_size))
-        width, height = (-(-side // NETWORK_STRIDE) * NETWORK_STRIDE for side in resized_size)
+        short_sides = (math.ceil(image_size * ratio / NETWORK_STRIDE) * NETWORK_STRIDE for ratio in ASPECT_RATIOS)
+        short_side = next(side for side in short_sides if side >= min(resized_size))
+        width, height = (image_size if side > short_side else short_side for side in resized_size)
         return cls(frame_size, resized_size, (width, height))
 
     @classmethod

@@ -21,8 +21,7 @@ from actor_detector.yolo import YoloActorDetector
 from benchmarks.interleaved import Candidate, Timing, time_interleaved
 from benchmarks.report import add_clip_arguments, make_parser, publish
 from common.paths import cache_folder
-from inference.runtime import BF16, F32, INT8, OPENVINO, TORCH, make_runtime
-from pipeline.config import TaggerConfig
+from inference.runtime import BF16, CPU_BATCH_SIZE, F32, INT8, OPENVINO, TORCH, make_runtime
 from video.clips import decode_frames
 
 ULTRALYTICS, MOSAIX, DECODER = "Ultralytics predict(stream=True)", "mosaix", "decoder alone"
@@ -42,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--calibration", type=Path, nargs="+", help="clips for int8 (default: those that are timed)")
     parser.add_argument("--detector", type=Path, required=True, help="an Ultralytics .pt file")
     parser.add_argument("--imgsz", type=int, default=224)
-    parser.add_argument("--batch-size", type=int, default=TaggerConfig.batch_size)
+    parser.add_argument("--batch-size", type=int, default=CPU_BATCH_SIZE)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="time these candidates only")
     arguments = parser.parse_args(argv)
     clips = arguments.clips[:: arguments.every]

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from common.errors import UserError
@@ -137,7 +138,7 @@ def return_large_allocations() -> None:
     if sys.platform != "linux" or "MALLOC_MMAP_THRESHOLD_" in os.environ:
         return
     try:
-        library = ctypes.CDLL(None)
+        library = _c_library()
         library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
         if "MALLOC_ARENA_MAX" not in os.environ:
             library.mallopt(M_ARENA_MAX, MAX_ARENAS)
@@ -154,13 +155,18 @@ def return_free_memory() -> None:
     if sys.platform != "linux":
         return
     try:
-        ctypes.CDLL(None).malloc_trim(0)
+        _c_library().malloc_trim(0)
     except (AttributeError, OSError):  # another C library
         return
+
+
+@cache
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 def end_with_parent() -> None:
     """Have this process killed as soon as the one that started it ends, however it ends; only Linux can do that."""
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # another C library
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            _c_library().prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MAX_ENGINES = 2  # of some 60 MB each with OpenVINO; creating one takes half a second
+MAX_ENGINES = 5  # one for each shape of a detector's inputs, of some 50 MB each with OpenVINO
 Size = tuple[int, int]
 
 
 class EnginePool:
     """Creates an engine for every size of images, and discards the one that was not used for the longest time.
 
-    Only the engine that was used last keeps the memory that running batches need, some 200 MB with OpenVINO. May be
+    Only the engine that was used last keeps the memory that running batches need, some 60 MB with OpenVINO. May be
     used by several threads.
 
     Args:

@@ -22,7 +22,8 @@ AUTO, TORCH, OPENVINO = "auto", "torch", "openvino"
 BACKENDS = (AUTO, TORCH, OPENVINO)
 F32, BF16, INT8 = "f32", "bf16", "int8"
 PRECISIONS = (AUTO, F32, BF16, INT8)
-MAX_PIXELS = 16 * 320 * 320  # in one forward pass on a CPU: the default batch of the embedded detector's largest inputs
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 16
+MAX_PIXELS = CPU_BATCH_SIZE * 640 * 640  # in one forward pass on a CPU
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Runtime:
         """What determines outputs besides networks and images, for keys and records, for example `torch f32`."""
         calibrated = f" {self.calibration.key[:8]}" if self.calibration else ""
         return f"{self.backend} {self.precision}{calibrated}"
+
+    @property
+    def batch_size(self) -> int:
+        """Images in one forward pass, so that it is fast; on a CPU, what few images need stays in its caches."""
+        return CPU_BATCH_SIZE if self.device == "cpu" else GPU_BATCH_SIZE
 
     @preparation()
     def engine(self, network: Network, size: tuple[int, int], batch_size: int) -> Engine:

@@ -102,14 +102,15 @@ class CachedDetector:
             UserError: If there are none, or they cannot be downloaded.
         """
         path = find_detector(config.detector)
+        runtime = build_runtime(config)
         return cls(
             name=config.detector if config.detector in KNOWN_DETECTORS else path.stem,
             path=path,
             sha256=sha256_file(path),
             taxonomy=taxonomy,
             settings=config.detector_settings,
-            runtime=build_runtime(config),
-            batch_size=config.batch_size,
+            runtime=runtime,
+            batch_size=config.batch_size or runtime.batch_size,
             speed_options=config.speed_options,
             cache=DetectionCache(config.cache),
             trust_weights=config.trust_weights,

@@ -32,7 +32,7 @@ class TaggerConfig:
         precision: What they compute in: `auto` (bfloat16 on a GPU, single precision otherwise), `f32`, `bf16`, or
             `int8` for the detector and `f32` for the heads.
         calibration: Clips, or folders or globs of clips, from whose frames the quantization to `int8` is calibrated.
-        batch_size: Frames in one forward pass of the detector.
+        batch_size: Frames in one forward pass of the detector; None selects what is fast on the device.
         stride: The detector processes every Nth frame; all frames are decoded and counted.
         reuse_below: A frame reuses the boxes of the last processed one if they differ by less than so many grey levels
             on average; 0 processes all frames.
@@ -55,7 +55,7 @@ class TaggerConfig:
     backend: str = AUTO
     precision: str = AUTO
     calibration: tuple[str, ...] = ()
-    batch_size: int = 16
+    batch_size: int | None = None
     stride: int = 1
     reuse_below: float = 0.0
     loop_filter: bool = True

@@ -22,7 +22,7 @@ from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
 from common.trusted_files import CacheFolder, parse_array
 
-FORMAT = 5  # increase it when the contents of an entry, or how they are computed, change
+FORMAT = 6  # increase it when the contents of an entry, or how they are computed, change
 ARRAYS = ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index")
 FLOATS = ("time_seconds", "boxes", "confidence")
 MAX_ENTRY_BYTES, MAX_ARRAY_BYTES = 1 << 28, 1 << 30  # a day of video with some boxes in each frame

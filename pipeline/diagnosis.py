@@ -283,9 +283,9 @@ def _detector(clip: Path, config: TaggerConfig) -> dict[str, Any]:
 
     taxonomy = load_taxonomy(config.taxonomy)
     detector = CachedDetector.from_config(replace(config, cache=None), taxonomy).model
-    images = next(iter(read_frames(clip, 2 * config.batch_size))).images
+    images = next(iter(read_frames(clip, 2 * detector.batch_size))).images
     watch = Stopwatch()
-    detector.detect(images[: config.batch_size])
+    detector.detect(images[: detector.batch_size])
     preparation = watch.seconds()
     watch = Stopwatch()
     found = detector.detect(images)

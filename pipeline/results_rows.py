@@ -3,7 +3,7 @@
 import json
 import os
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,26 +19,14 @@ class _Presence(msgspec.Struct, gc=False):
     presence: float
 
 
-class RowSummary(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What a row is found by, and what the spreadsheet contains of it; the rest is only checked to be there.
-
-    The keys are those of `pipeline.results.COLUMNS`.
-    """
+class RowHead(msgspec.Struct, kw_only=True, gc=False):
+    """What a row is found by."""
 
     schema: int
     video: str
     sha256: str | None
     status: str
     error: str | None
-    frames: int
-    fps: float
-    duration_seconds: float
-    actors: dict[str, _Presence]
-    labels: list[_LabelName]
-    scores: msgspec.Raw
-    timeline: msgspec.Raw
-    weights: msgspec.Raw
-    timing: msgspec.Raw
     path: str | None = None
 
     def find_path(self) -> tuple[str, bool]:
@@ -51,8 +39,27 @@ class RowSummary(msgspec.Struct, forbid_unknown_fields=True, gc=False):
         return absolute_path(self.video), os.path.isabs(self.video)  # noqa: PTH117 - ten times as fast
 
 
+class RowSummary(RowHead, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """What a row is found by, and what the spreadsheet contains of it; the rest is only checked to be there.
+
+    The keys are those of `pipeline.results.COLUMNS`.
+    """
+
+    frames: int
+    fps: float
+    duration_seconds: float
+    actors: dict[str, _Presence]
+    labels: list[_LabelName]
+    scores: msgspec.Raw
+    timeline: msgspec.Raw
+    weights: msgspec.Raw
+    timing: msgspec.Raw
+
+
+AnyHead = TypeVar("AnyHead", bound=RowHead)
+
 _START = b'{"schema": '
-_SUMMARY = msgspec.json.Decoder(RowSummary)
+_HEAD, _SUMMARY = msgspec.json.Decoder(RowHead), msgspec.json.Decoder(RowSummary)
 
 
 class StoredResult(ClipResult):
@@ -63,18 +70,18 @@ class StoredResult(ClipResult):
 
     Args:
         line: The row.
-        summary: The row, as far as it has been parsed.
+        head: The row, as far as it has been parsed.
     """
 
     line: bytes
 
-    def __init__(self, line: bytes, summary: RowSummary) -> None:
+    def __init__(self, line: bytes, head: RowHead) -> None:
         self.__dict__.update(
-            video=summary.video,
-            path=summary.find_path()[0],
-            sha256=summary.sha256,
-            status=summary.status,
-            error=summary.error,
+            video=head.video,
+            path=head.find_path()[0],
+            sha256=head.sha256,
+            status=head.status,
+            error=head.error,
             line=line,
         )
 
@@ -114,22 +121,35 @@ def encode_row(result: ClipResult) -> bytes:
     return json.dumps(result.to_dict()).encode("ascii")
 
 
+def decode_head(line: bytes) -> RowHead:
+    """Parse a row as far as searching requires; the rest of it is believed.
+
+    Raises:
+        ValueError: If it is not a row of results.
+    """
+    return _decode_with(_HEAD, line)
+
+
 def decode_summary(line: bytes) -> RowSummary:
     """Parse a line as far as searching and the spreadsheet require.
 
     Raises:
         ValueError: If it is not a row of results.
     """
+    return _decode_with(_SUMMARY, line)
+
+
+def _decode_with(decoder: "msgspec.json.Decoder[AnyHead]", line: bytes) -> AnyHead:
     try:
-        summary = _SUMMARY.decode(line)
+        head = decoder.decode(line)
     except (msgspec.DecodeError, RecursionError):  # among others, for a file name that is not valid Unicode
         try:
-            summary = msgspec.convert(_without_raw(_decode(line)), RowSummary)
+            head = msgspec.convert(_without_raw(_decode(line)), decoder.type)
         except msgspec.ValidationError as reason:
             raise ValueError(str(reason)) from None
-    if summary.schema != SCHEMA:
-        raise ValueError(f"schema {summary.schema!r} was found, {SCHEMA} was expected")
-    return summary
+    if head.schema != SCHEMA:
+        raise ValueError(f"schema {head.schema!r} was found, {SCHEMA} was expected")
+    return head
 
 
 def looks_torn(line: bytes) -> bool:

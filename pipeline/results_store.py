@@ -10,7 +10,7 @@ from pipeline.results import ClipResult
 from pipeline.results_csv import CsvFormatter
 from pipeline.results_index import IndexedRow, IndexState, Position, ResultsIndex
 from pipeline.results_log import ResultsLog, replace_file
-from pipeline.results_rows import RowSummary, StoredResult, decode_summary, encode_row, key_of, looks_torn
+from pipeline.results_rows import RowSummary, StoredResult, decode_head, decode_summary, encode_row, key_of, looks_torn
 
 MAX_GAP_BYTES = 1 << 20  # of blank lines between rows
 NEVER = (0, 0)
@@ -194,7 +194,7 @@ class ResultsStore:
 
 def _parse(line: bytes) -> StoredResult | None:
     try:
-        return StoredResult(line, decode_summary(line))
+        return StoredResult(line, decode_head(line))
     except ValueError:
         return None
 

@@ -68,15 +68,27 @@ UPRIGHT = Orientation()
 def read_orientation(frame: "VideoFrame") -> Orientation:
     """Read how a decoded picture is turned, from the container or from the video itself."""
     try:
-        side_data: Any = frame.side_data  # PyAV declares a single key
+        side_data = _side_data(frame)
     except ValueError:  # PyAV has no name for one of its types
         named = _with_named_side_data(frame)
-        side_data = named.side_data if named else {}
+        side_data = _side_data(named) if named else {}
     try:
         matrix = bytes(side_data[DISPLAY_MATRIX])
     except KeyError:
         return UPRIGHT
     return _orientation(matrix)
+
+
+def _side_data(frame: "VideoFrame") -> Any:
+    """Read the side data of a picture, by type.
+
+    `frame.side_data` would keep the picture in memory until Python next collects cycles, as it refers to the picture
+    and the picture to it: hundreds of megabytes within some clips.
+    """
+    from av.sidedata import sidedata
+
+    container: Any = sidedata.SideDataContainer  # PyAV declares no constructor
+    return container(frame)
 
 
 @cache
@@ -103,11 +115,11 @@ def _with_named_side_data(frame: "VideoFrame") -> "VideoFrame | None":
         ]
         graph.link_nodes(*steps).configure()
         graph.push(frame)
-        named = graph.pull()
-        named.side_data  # noqa: B018 - fails if there is another unknown type
+        named = cast("VideoFrame", graph.pull())
+        _side_data(named)  # fails if there is another unknown type
     except (FFmpegError, ValueError):
         return None
-    return cast("VideoFrame", named)
+    return named
 
 
 def display_size(size: tuple[int, int], pixel_aspect: Fraction | None, max_pixels: int) -> tuple[int, int]:

@@ -146,8 +146,7 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--batch-size",
         type=positive,
-        default=TaggerConfig.batch_size,
-        help="frames in one forward pass (default: %(default)s)",
+        help="frames in one forward pass (default: 4 on a CPU, 16 on a GPU)",
     )
     group.add_argument(
         "--backend",

@@ -31,18 +31,46 @@ def noise(size: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_fit_equals_ultralytics(size):
+COMMON_SIZES = [(426, 240), (240, 426), (1920, 1080), (1080, 1920), (320, 240), (480, 640), (320, 320)]
+
+
+@pytest.mark.parametrize("image_size", [224, 320, 640])
+@pytest.mark.parametrize("size", COMMON_SIZES, ids=str)
+def test_frames_of_common_shapes_are_fitted_as_by_ultralytics(size, image_size):
     from ultralytics.data.augment import LetterBox
     from ultralytics.utils.ops import scale_boxes
 
-    letterbox, image = Letterbox.fit(size, 224), noise(size)
+    letterbox, image = Letterbox.fit(size, image_size), noise(size)
     (inputs,) = letterbox.canvas(1)
     letterbox.paste(image, inputs)
-    np.testing.assert_array_equal(inputs, LetterBox(224, auto=True, stride=32)(image=image))
+    np.testing.assert_array_equal(inputs, LetterBox(image_size, auto=True, stride=32)(image=image))
     boxes = np.array([[-3, 2, 100, 90], [10, 10, 224, 224]], np.float32)
     expected = scale_boxes(inputs.shape[:2], torch.from_numpy(boxes.copy()), image.shape[:2])
     np.testing.assert_allclose(letterbox.to_frame(boxes), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("image_size", [224, 320, 640])
+@pytest.mark.parametrize("size", [*SIZES, (568, 320), (1000, 430), (430, 1000), (2048, 858), (5000, 3)], ids=str)
+def test_other_frames_get_more_grey_and_keep_their_pixels(size, image_size):
+    from ultralytics.data.augment import LetterBox
+
+    letterbox, image = Letterbox.fit(size, image_size), noise(size)
+    (inputs,) = letterbox.canvas(1)
+    letterbox.paste(image, inputs)
+    if min(letterbox.resized_size) > 1:
+        expected = LetterBox(letterbox.input_size[::-1], auto=False)(image=image)
+        np.testing.assert_array_equal(inputs, expected)
+    assert max(inputs.shape) == image_size
+    corners = np.array([[*letterbox.offset, *np.add(letterbox.offset, letterbox.resized_size)]], np.float32)
+    np.testing.assert_allclose(letterbox.to_frame(corners), [[0, 0, *size]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("image_size", "shapes"), [(96, 3), (224, 5), (320, 5), (416, 5), (640, 5)])
+def test_all_frame_sizes_share_few_input_sizes(image_size, shapes):
+    sizes = [(width, height) for width in range(16, 2000, 67) for height in range(16, 2000, 61)]
+    letterboxes = [Letterbox.fit(size, image_size) for size in sizes]
+    assert len({letterbox.input_size for letterbox in letterboxes}) == shapes
+    assert all(np.greater_equal(each.input_size, each.resized_size).all() for each in letterboxes)
 
 
 @pytest.mark.parametrize("input_size", [(224, 224), (224, 128), (160, 320)], ids=str)

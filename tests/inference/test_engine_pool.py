@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from actor_detector.letterbox import Letterbox
 from actor_detector.yolo import YoloActorDetector
 from common.paths import MODELS
 from inference.engine_pool import MAX_ENGINES, EnginePool
@@ -122,8 +123,7 @@ def test_embedded_detector_is_converted_once_for_all_shapes_of_frames(taxonomy, 
     reference = YoloActorDetector(path, taxonomy, batch_size=1)
     # The last ones have fewer candidates than the 300 boxes that the network selects.
     for width, height in [(224, 128), (128, 224), (224, 224), (224, 64), (32, 224)]:
-        letterbox = converted.letterbox((width, height))
-        assert letterbox.input_size == (width, height)
+        letterbox = Letterbox.fit_into((width, height), (width, height))
         images = images_of((height, width), 1)
         found, expected = (detector.submit(images, letterbox).result() for detector in (converted, reference))
         assert found.shape == expected.shape

@@ -110,14 +110,14 @@ def test_everything_that_determines_detections_changes_the_key(settings, tmp_pat
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
-        ({}, "e87b5fbf9ce4e17f46fad06e56ec694961b41c4969b04872a3c22576d81831f8"),
+        ({}, "0e632be91d7cda1896846900bc9e538152d317e4c8da23284be56d0118c8d7fa"),
         (
             {
                 "detector": DetectorSettings(224, 0.1),
                 "runtime": "torch f32",
                 "speed_options": SpeedOptions(stride=2, reuse_below=1.5, loop_filter=False),
             },
-            "7787d2109be4674ac1077a39bec619bfee3bd2cd9bb6fed39301fc83c825420a",
+            "7351d72c2f82be0c71f254afc7b7ae8d69e98a17a0392ff9dc979e465afb0d0c",
         ),
     ],
     ids=["defaults", "other settings"],

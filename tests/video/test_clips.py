@@ -1,5 +1,6 @@
 """Decoding of every frame, in order, upright and at its time."""
 
+import gc
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from fake_clips import KIT_CLIPS, Orientation, assert_same_frames, join, make_clip, read_all
 
-from video.clips import FrameBatch, count_frames, end_seconds, read_frames, read_frames_at
+from video.clips import FrameBatch, count_frames, decode_frames, end_seconds, read_frames, read_frames_at
 
 
 def test_import_loads_no_heavy_library() -> None:
@@ -110,6 +111,24 @@ def test_deleting_the_iterator_closes_the_file(tmp_path: Path) -> None:
     assert clip in [file.readlink() for file in open_files.iterdir() if file.exists()]
     del batches
     assert clip not in [file.readlink() for file in open_files.iterdir() if file.exists()]
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_pictures_are_freed_without_a_collection_of_cycles(tmp_path: Path, rotation: int) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 5, orientation=Orientation(rotation, mirrored=False))
+    gc.collect()
+    gc.disable()
+    try:
+        for frame in decode_frames(clip):
+            frame.image()
+        del frame
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert [kept for kept in gc.garbage if isinstance(kept, (av.VideoFrame, np.ndarray))] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 @pytest.fixture
