@@ -25,8 +25,9 @@ class TaggerConfig:
         heads: Folder with one `<actor>.safetensors` per actor; embedded heads replace those that it lacks.
         thresholds: The gate file; None selects the gates that were tuned for the detector.
         taxonomy: The taxonomy file.
-        image_size: Long side of the detector's input in pixels; None selects the detector's default, published: 224.
-        confidence: Minimum confidence of a box, in [0, 1]; None selects the detector's default, published: 0.5.
+        image_size: Long side of the detector's input in pixels; None selects that of the gate file, if one is named and
+            not forced, otherwise the detector's default; published: 224.
+        confidence: Minimum confidence of a box, in [0, 1]; None selects one as for the image size; published: 0.5.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         backend: What runs the networks: `auto` (PyTorch on a GPU, OpenVINO otherwise), `torch` or `openvino`.
         precision: What they compute in: `auto` (bfloat16 on a GPU, single precision otherwise), `f32`, `bf16`, or
@@ -68,8 +69,17 @@ class TaggerConfig:
 
     @property
     def detector_settings(self) -> DetectorSettings:
-        """The detector's image size and confidence threshold: as requested, or its defaults."""
+        """The detector's image size and confidence threshold: as requested, or those of the gates, or its defaults.
+
+        Raises:
+            GatesError: If the requested gate file cannot be read.
+        """
         defaults = detector_defaults(self.detector).settings
+        if self.thresholds and not self.force and None in (self.image_size, self.confidence):
+            from thresholds.gates import load_gates
+
+            tuned_for = load_gates(self.thresholds).detector
+            defaults = DetectorSettings(tuned_for.image_size, tuned_for.confidence)
         return DetectorSettings(
             defaults.image_size if self.image_size is None else self.image_size,
             defaults.confidence if self.confidence is None else self.confidence,

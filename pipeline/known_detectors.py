@@ -9,8 +9,9 @@ from common.paths import MODELS, PROJECT, kit_folder
 
 EMBEDDED = "embedded"
 EMBEDDED_FILE = MODELS / "actor_detector.safetensors"
-EMBEDDED_SETTINGS = DetectorSettings(image_size=320, confidence=0.4)
+EMBEDDED_SETTINGS = DetectorSettings(image_size=320, confidence=0.25)
 PUBLISHED_SETTINGS = DetectorSettings()
+PUBLISHED_GATES_FILE = PROJECT / "thresholds" / "paper.yaml"
 RECOMMENDED = "yolo26n"
 
 

@@ -5,7 +5,7 @@ actor-action challenge report, section 3.1.1: −P, and −P·R·F1, with which 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,15 @@ class PresenceTable:
     Attributes:
         ratios: Presence ratios in [0, 1], shape (videos, actors).
         truth: True where the actor is present, shape (videos, actors).
+        sources: Where each video comes from, shape (videos,); by default, each is its own source.
     """
 
     ratios: NDArray[np.float64]
     truth: NDArray[np.bool_]
+    sources: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, np.str_))
 
     def __post_init__(self) -> None:
-        """Check the shapes and the range.
+        """Check the shapes and the range, and number the videos that have no sources.
 
         Raises:
             ValueError: If the shapes differ or are not two-dimensional, or a ratio is outside [0, 1] or not a number.
@@ -40,8 +42,16 @@ class PresenceTable:
             raise ValueError(f"two arrays (videos, actors) were expected, found {ratios.shape = }, {truth.shape = }")
         if ratios.size and not (ratios.min() >= 0.0 and ratios.max() <= 1.0):  # this form also rejects NaN
             raise ValueError(f"presence ratios must be in [0, 1], found {ratios.min()} to {ratios.max()}")
+        sources = self.sources if len(self.sources) else np.arange(len(ratios)).astype(str)
+        if sources.shape != (len(ratios),):
+            raise ValueError(f"one source per video was expected, found {sources.shape = }, {ratios.shape = }")
         object.__setattr__(self, "ratios", ratios)
         object.__setattr__(self, "truth", truth)
+        object.__setattr__(self, "sources", sources)
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> "PresenceTable":
+        """Return the table of some videos, by mask or index; a video may be taken several times."""
+        return PresenceTable(self.ratios[rows], self.truth[rows], self.sources[rows])
 
     @property
     def videos(self) -> int:

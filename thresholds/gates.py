@@ -117,6 +117,9 @@ class Gates:
         skipped: Number of clips of the split that could not be used.
         clips_showing: Number of those clips that show each actor, by actor; empty if unknown.
         kept: The gates that were not tuned, because the clips do not determine them; None if all were.
+        method: How much the clips were believed, a name from `thresholds.stable.METHODS`; empty if unknown.
+        out_of_fold: Sample-averaged scores of this method on videos of sources that it was not given; None if unknown.
+        sources: Number of sources of the videos; 0 if unknown.
     """
 
     actors: tuple[str, ...]
@@ -134,6 +137,9 @@ class Gates:
     skipped: int = 0
     clips_showing: Mapping[str, int] = field(default_factory=dict)
     kept: KeptGates | None = None
+    method: str = ""
+    out_of_fold: Scores | None = None
+    sources: int = 0
 
     def __post_init__(self) -> None:
         """Check the values and freeze a copy of them.
@@ -204,6 +210,12 @@ def save_gates(gates: Gates, path: Path) -> Gates:
             "confidence": gates.detector.confidence,
         },
     }
+    if gates.method:
+        content["method"] = gates.method
+    if gates.out_of_fold:
+        content["out_of_fold"] = gates.out_of_fold.to_dict()
+    if gates.sources:
+        content["tuned_on"]["sources"] = gates.sources
     if gates.skipped:
         content["tuned_on"]["skipped"] = gates.skipped
     if gates.clips_showing:
@@ -234,10 +246,10 @@ def load_gates(path: Path = PAPER_GATES_FILE) -> Gates:
     content = YamlSection(read_yaml(path, GatesError), str(path))
     content.check(
         *("gates", "objective", "optimizer", "seed", "bounds", "reached", "tuned_on", "detector"),
-        optional=("clips_showing", "kept"),
+        optional=("clips_showing", "kept", "method", "out_of_fold"),
     )
     gates = content.section("gates")
-    tuned_on = content.section("tuned_on").check("data", "split", "clips", optional=("skipped",))
+    tuned_on = content.section("tuned_on").check("data", "split", "clips", optional=("skipped", "sources"))
     counts = content.section("clips_showing") if content.has("clips_showing") else None
     objective = content.text("objective")
     if objective not in OBJECTIVES:
@@ -258,6 +270,9 @@ def load_gates(path: Path = PAPER_GATES_FILE) -> Gates:
         skipped=tuned_on.integer("skipped") if tuned_on.has("skipped") else 0,
         clips_showing={actor: counts.integer(actor) for actor in counts.names()} if counts else {},
         kept=_read_kept(content.section("kept")) if content.has("kept") else None,
+        method=content.text("method") if content.has("method") else "",
+        out_of_fold=_read_scores(content.section("out_of_fold")) if content.has("out_of_fold") else None,
+        sources=tuned_on.integer("sources") if tuned_on.has("sources") else 0,
     )
 
 

@@ -9,7 +9,13 @@ from common.paths import cache_folder
 from common.system import MAX_THREADS
 from inference.runtime import BACKENDS, PRECISIONS
 from pipeline.config import TaggerConfig
-from pipeline.known_detectors import EMBEDDED, KNOWN_DETECTORS, DetectorDefaults
+from pipeline.known_detectors import (
+    EMBEDDED,
+    KNOWN_DETECTORS,
+    PUBLISHED_GATES_FILE,
+    PUBLISHED_SETTINGS,
+    DetectorDefaults,
+)
 
 
 def positive(text: str) -> int:
@@ -168,6 +174,11 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="clips like those to be tagged, from whose frames the quantization to int8 is calibrated, once",
     )
+    group.add_argument(
+        "--published",
+        action="store_true",
+        help="what the challenge report used: image size 224, confidence 0.5, and its gates, unless others are named",
+    )
     add_trust_argument(group)
     group.add_argument("--cache", type=Path, default=cache_folder(), metavar="DIR", help="folder of cached detections")
     group.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="cache no detections")
@@ -278,4 +289,13 @@ def _default_of(setting: str) -> str:
 def config_from(arguments: argparse.Namespace) -> TaggerConfig:
     """Create a configuration from parsed arguments; what a command does not take keeps its default."""
     given = {f.name: getattr(arguments, f.name) for f in fields(TaggerConfig) if hasattr(arguments, f.name)}
+    if getattr(arguments, "published", False):
+        published = PUBLISHED_SETTINGS
+        given["image_size"] = given.get("image_size") or published.image_size
+        given["confidence"] = published.confidence if given.get("confidence") is None else given["confidence"]
+        if "thresholds" in given and given["thresholds"] is None:
+            given |= {
+                "thresholds": PUBLISHED_GATES_FILE,
+                "force": True,
+            }  # the report does not identify its detector's file
     return TaggerConfig(**given)

@@ -19,6 +19,8 @@ from thresholds.tuning import SearchSettings
 
 EPILOG = "exit code: 0 all clips used, 1 some clip was skipped (the gates are written), 2 wrong usage"
 
+BOUNDS = (0.01, 0.5)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -53,9 +55,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bounds",
         type=fraction,
         nargs=2,
-        default=SearchSettings.bounds,
         metavar=("LOW", "HIGH"),
-        help=f"of every gate (default: {low:g} {high:g})",
+        help=f"of every gate (default: {BOUNDS[0]:g} {BOUNDS[1]:g}; published: {low:g} {high:g})",
+    )
+    group = parser.add_argument_group("gates that hold on clips of other sources")
+    group.add_argument(
+        "--method",
+        choices=["auto", "common", "shrunk", "bagged", "tuned"],
+        help="tuned: best on all clips, as published; bagged: the average over resamples of the sources; common: one "
+        "gate for all actors; shrunk: between the two; auto: the one that is best on sources that it was not given "
+        "(default: auto)",
+    )
+    group.add_argument(
+        "--image-sizes", type=positive, nargs="+", default=(), metavar="PIXELS", help="choose the image size from these"
+    )
+    group.add_argument(
+        "--confidences", type=fraction, nargs="+", default=(), metavar="C", help="choose the confidence from these"
     )
     add_detector_arguments(parser)
     add_run_arguments(parser)
@@ -64,24 +79,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Tune, print the comparison, write the file."""
     from pipeline.training.gate_tuning import TuningSplits, tune_on_data
+    from pipeline.training.operating_points import GateSearch
 
     console.make_folder(arguments.out.parent)
+    bounds = arguments.bounds or (SearchSettings.bounds if arguments.published else BOUNDS)
+    method = arguments.method or ("tuned" if arguments.published else "auto")
     settings = SearchSettings(
         optimizer=arguments.optimizer,
         particles=arguments.particles,
         iterations=arguments.iterations,
         runs=arguments.runs,
-        bounds=(arguments.bounds[0], arguments.bounds[1]),
+        bounds=(bounds[0], bounds[1]),
         seed=arguments.seed,
     )
     report = tune_on_data(
         config_from(arguments),
         arguments.data,
         TuningSplits(arguments.split, arguments.held_out, arguments.start, arguments.strict),
-        arguments.objective,
-        settings,
+        GateSearch(arguments.objective, settings, method, arguments.image_sizes, arguments.confidences),
         console.progress_bar,
     )
+    if len(report.points) > 1:
+        print(f"{report.operating_points()}\n")
     print(report.table())
     for warning in report.warnings():
         print(f"warning: {warning}", file=sys.stderr)

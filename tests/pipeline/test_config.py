@@ -1,5 +1,7 @@
 """What each detector is used with: its settings, its gates and its file."""
 
+import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,19 +9,21 @@ import pytest
 from actor_detector.detector_settings import DetectorSettings
 from common.errors import DetectorError, GatesError
 from pipeline import known_detectors
+from pipeline.commands.arguments import add_tagger_arguments, config_from
 from pipeline.config import TaggerConfig
 from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
+from thresholds.gates import PAPER_GATES_FILE, load_gates
 
 
 @pytest.mark.parametrize(
     ("detector", "settings", "gates"),
     [
-        ("embedded", (320, 0.4), "default.yaml"),
+        ("embedded", (320, 0.25), "default.yaml"),
         ("yolo26n", (224, 0.5), "yolo26n.yaml"),
         ("yolo11n", (224, 0.5), None),
         ("yolov8n", (224, 0.5), None),
         ("mine/yolo26n.pt", (224, 0.5), None),
-        ("mine.safetensors", (320, 0.4), None),
+        ("mine.safetensors", (320, 0.25), None),
     ],
 )
 def test_each_detector_has_default_settings_and_gates(detector, settings, gates):
@@ -49,3 +53,34 @@ def test_a_missing_embedded_detector_is_reported(tmp_path, monkeypatch):
         find_detector("embedded")
     (tmp_path / "actor_detector.safetensors").write_bytes(b"weights")
     assert find_detector("embedded") == tmp_path / "actor_detector.safetensors"
+
+
+@pytest.mark.parametrize("detector", [name for name, known in KNOWN_DETECTORS.items() if known.thresholds])
+def test_detectors_are_used_as_their_gates_were_tuned(detector):
+    tuned_for = load_gates(KNOWN_DETECTORS[detector].thresholds).detector
+    assert KNOWN_DETECTORS[detector].settings == DetectorSettings(tuned_for.image_size, tuned_for.confidence)
+
+
+def test_named_gates_bring_their_settings_unless_they_are_forced():
+    config = TaggerConfig(thresholds=PAPER_GATES_FILE)
+    assert config.detector_settings == DetectorSettings(224, 0.5)
+    assert replace(config, confidence=0.3).detector_settings == DetectorSettings(224, 0.3)
+    assert replace(config, force=True).detector_settings == KNOWN_DETECTORS["embedded"].settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "gates"),
+    [
+        ([], (224, 0.5), "paper.yaml"),
+        (["--confidence", "0"], (224, 0.0), "paper.yaml"),
+        (["--image-size", "320"], (320, 0.5), "paper.yaml"),
+        (["--thresholds", "mine.yaml"], (224, 0.5), "mine.yaml"),
+    ],
+)
+def test_published_settings(arguments, settings, gates):
+    parser = argparse.ArgumentParser()
+    add_tagger_arguments(parser)
+    config = config_from(parser.parse_args(["--published", *arguments]))
+    assert config.detector_settings == DetectorSettings(*settings)
+    assert config.gates_file.name == gates
+    assert config.force == (gates == "paper.yaml")
