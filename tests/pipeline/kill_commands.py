@@ -93,6 +93,24 @@ def hashes(job: Job, folder: Path) -> dict[str, str]:
     return {name: sha256_file(folder / name) for name in job.outputs if (folder / name).is_file()}
 
 
+def _forget(job: Job, folder: Path) -> None:
+    """Delete what earlier runs left, but the converted networks."""
+    for output in job.outputs:
+        (folder / output).unlink(missing_ok=True)
+    for path in (folder / "cache").iterdir():
+        if path.name != "engines":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _measure(job: Job, folder: Path, *, is_fresh: bool) -> float:
+    """Return how many seconds a run takes that is not killed."""
+    if is_fresh:
+        _forget(job, folder)
+    begin = time.monotonic()
+    finish(job, folder)
+    return time.monotonic() - begin
+
+
 def kill_at_random_moments(name: str, kills: int, folder: Path, seed: int = 0) -> int:
     """Kill a command again and again, and check what it left each time.
 
@@ -107,18 +125,14 @@ def kill_at_random_moments(name: str, kills: int, folder: Path, seed: int = 0) -
     """
     job, rng, killed = JOBS[name], random.Random(seed), 0
     write_data(folder)
-    begin = time.monotonic()
-    expected = finish(job, folder)
-    seconds = time.monotonic() - begin
+    expected = finish(job, folder)  # which also converts the networks, once
+    seconds = {is_fresh: _measure(job, folder, is_fresh=is_fresh) for is_fresh in (True, False)}
     for turn in range(kills):
-        if turn % 2:  # without anything that an earlier run left
-            for output in job.outputs:
-                (folder / output).unlink(missing_ok=True)
-            for path in (folder / "cache").iterdir():
-                if path.name != "engines":
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        is_fresh = bool(turn % 2)
+        if is_fresh:
+            _forget(job, folder)
         process = start(job, folder)
-        time.sleep(rng.uniform(0, seconds))
+        time.sleep(rng.uniform(0, seconds[is_fresh]))
         killed += process.poll() is None
         with suppress(ProcessLookupError):  # it has just finished
             os.killpg(process.pid, signal.SIGKILL)
