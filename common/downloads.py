@@ -7,6 +7,7 @@ ResNet-34 file's digest into its name.
 import hashlib
 import os
 import queue
+import re
 import sys
 import threading
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ RESPONSE_TIMEOUT_SECONDS = 10.0  # until the response begins, name resolution an
 CHUNK_BYTES = 1 << 18
 
 ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download"
+ULTRALYTICS_NAMES = re.compile(
+    r"yolov3(-spp|-tiny)?u|yolov5[nsmlx]6?u|yolov8[nsmlx]|yolov9[tsmce]|yolov10[nsmblx]|yolo(11|12|26)[nsmlx]"
+)
+"""Of the detectors that Ultralytics publishes, trained on COCO; the first family is the challenge report's."""
 OR_EMBEDDED = "or leave --detector away to use the embedded one"
 
 
@@ -32,13 +37,13 @@ class KnownWeights:
 
     Attributes:
         url: Where it is published.
-        sha256: SHA-256 of its contents, 64 hexadecimal digits.
-        size: Size in bytes.
+        sha256: SHA-256 of its contents, 64 hexadecimal digits; None if it is not known here.
+        size: Size in bytes; 0 if it is not known here.
         alternative: What the user can do without the file; ends the error message of a failed download.
     """
 
     url: str
-    sha256: str
+    sha256: str | None
     size: int
     alternative: str
 
@@ -81,8 +86,24 @@ KNOWN_WEIGHTS = {
 }
 
 
+def find_weights(name: str) -> KnownWeights | None:
+    """Return the weights of a name: one of `KNOWN_WEIGHTS`, or another of Ultralytics' detectors; None for others.
+
+    >>> find_weights("yolov3u").url
+    'https://github.com/ultralytics/assets/releases/download/v8.3.0/yolov3u.pt'
+    """
+    if name in KNOWN_WEIGHTS:
+        return KNOWN_WEIGHTS[name]
+    if not ULTRALYTICS_NAMES.fullmatch(name):
+        return None
+    release = "v8.4.0" if name.startswith("yolo26") else "v8.3.0"
+    return KnownWeights(f"{ULTRALYTICS}/{release}/{name}.pt", None, 0, OR_EMBEDDED)
+
+
 def download(weights: KnownWeights) -> Path:
     """Download a file into the weights folder and verify it; an incomplete or wrong file is never left there.
+
+    The SHA-256 of a file whose own is not known is printed instead.
 
     Args:
         weights: The file to download.
@@ -100,11 +121,18 @@ def download(weights: KnownWeights) -> Path:
     path = weights.path
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    tqdm.write(f"downloading {weights.url} ({weights.size / 1e6:.1f} MB) into {path.parent}", file=sys.stderr)
+    size = f" ({weights.size / 1e6:.1f} MB)" if weights.size else ""
+    tqdm.write(f"downloading {weights.url}{size} into {path.parent}", file=sys.stderr)
     try:
         with temporary.open("wb") as file:
             digest = _fetch(weights, file)
-        if digest != weights.sha256:
+        if weights.sha256 is None:
+            tqdm.write(
+                f"{path.name}: sha256 {digest}; it is not known here which one it should have: compare it with "
+                "another source, if you doubt it",
+                file=sys.stderr,
+            )
+        elif digest != weights.sha256:
             raise DownloadError(
                 f"{weights.url}: the download has sha256 {digest[:8]}…, {weights.sha256[:8]}… was expected; it was "
                 f"discarded: copy the right {path.name} into {path.parent}, {weights.alternative}"
@@ -125,7 +153,7 @@ def check_download(weights: KnownWeights) -> Path:
         DownloadError: If its SHA-256 is not the expected one; the message names both.
     """
     digest = sha256_file(weights.path)
-    if digest != weights.sha256:
+    if weights.sha256 and digest != weights.sha256:
         raise DownloadError(
             f"{weights.path}: sha256 {digest[:8]}… was found, {weights.sha256[:8]}… was expected; delete the file"
         )
@@ -136,12 +164,13 @@ def check_owner(weights: KnownWeights) -> None:
     """Check that a file in the weights folder is this user's own; another's must be the published one.
 
     Raises:
-        DownloadError: If others could have put any file there, and it is not the expected one.
+        DownloadError: If others could have put any file there, and it is not the expected one, or none is known.
     """
     reason = why_untrusted(weights.path.parent.stat()) or why_untrusted(weights.path.stat())
     if reason and sha256_file(weights.path) != weights.sha256:
+        published = f" (sha256 {weights.sha256[:8]}…)" if weights.sha256 else ", as far as is known here"
         raise DownloadError(
-            f"{weights.path}: {reason}, and it is not the published file (sha256 {weights.sha256[:8]}…); copy it into "
+            f"{weights.path}: {reason}, and it is not the published file{published}; copy it into "
             "a folder of your own and set ACTOR_ACTION_WEIGHTS to that, or name the file with --detector"
         )
 
@@ -156,7 +185,7 @@ def _fetch(weights: KnownWeights, file: IO[bytes]) -> str:
     try:
         with (
             _open_url(weights.url) as response,
-            tqdm(total=weights.size, desc=weights.file_name, unit="B", unit_scale=True, disable=None) as bar,
+            tqdm(total=weights.size or None, desc=weights.file_name, unit="B", unit_scale=True, disable=None) as bar,
         ):
             while chunk := response.read(CHUNK_BYTES):
                 digest.update(chunk)

@@ -51,12 +51,12 @@ def detector_defaults(name_or_file: str) -> DetectorDefaults:
 
 
 def find_detector(name_or_file: str) -> Path:
-    """Find a detector's weights: a file, the embedded one, or a known detector's file in the weights folder or the kit.
+    """Find a detector's weights: a file, the embedded one, or a named detector's file in the weights folder or the kit.
 
-    The weights of a known detector that are in neither folder are downloaded: naming it is the request.
+    The weights of a named detector that are in neither folder are downloaded: naming it is the request.
 
     Args:
-        name_or_file: A file, or one of `KNOWN_DETECTORS`.
+        name_or_file: A file, one of `KNOWN_DETECTORS`, or the name of another of Ultralytics' detectors.
 
     Returns:
         The file.
@@ -72,13 +72,14 @@ def find_detector(name_or_file: str) -> Path:
                 f"install it again, or use --detector {RECOMMENDED}"
             )
         return EMBEDDED_FILE
-    if name_or_file not in KNOWN_DETECTORS:
-        if not Path(name_or_file).is_file():
-            raise DetectorError(f"detector {name_or_file!r}: no such file (known names: {', '.join(KNOWN_DETECTORS)})")
+    if name_or_file not in KNOWN_DETECTORS and Path(name_or_file).is_file():
         return Path(name_or_file)
-    from common.downloads import KNOWN_WEIGHTS, check_owner, download
+    from common.downloads import check_owner, download, find_weights
 
-    weights = KNOWN_WEIGHTS[name_or_file]
+    weights = find_weights(name_or_file)
+    if weights is None or weights.file_name != f"{name_or_file}.pt":
+        names = ", ".join(KNOWN_DETECTORS)
+        raise DetectorError(f"detector {name_or_file!r}: no such file (known names: {names}, Ultralytics' others)")
     if weights.path.is_file():
         check_owner(weights)
         return weights.path

@@ -179,7 +179,10 @@ class ResultsFolder:
         replace_file(path, [content])
 
     def _absolute_path(self, video: str) -> str:
-        """Return `absolute_path` of a clip; a folder is looked up once."""
+        """Return `absolute_path` of a clip; a folder is looked up once, and then little else is done."""
+        parent, separator, name = video.rpartition("/")
+        if separator and name not in ("", ".", "..") and (known := self._parents.get(parent)) and os.sep == "/":
+            return f"{known}/{name}"
         parent, name = os.path.split(video)
         if name in ("", ".", ".."):
             return absolute_path(video)

@@ -20,7 +20,7 @@ from action_heads.label_decision import decide_labels
 from action_heads.prediction import ActionHeads
 from actor_detector.clip_detection import OnFrames
 from actor_detector.detections import ClipDetections
-from common.downloads import KNOWN_WEIGHTS
+from common.downloads import find_weights
 from common.errors import ClipError
 from common.files import sha256_file
 from common.stopwatch import Stopwatch
@@ -92,7 +92,7 @@ class ActorActionTagger:
             detector.identity,
             str(config.gates_file),
             force=config.force,
-            published=config.detector in KNOWN_WEIGHTS,
+            published=find_weights(config.detector) is not None,
         )
         for pattern in ("models/heads/*", "models/trunk_*"):
             manifest.verify_matching(pattern)

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train the head, find the gate, and print how to use both."""
     from a2d.skipped_samples import SkippedSamples
     from a2d.taxonomy import load_taxonomy
-    from common.downloads import KNOWN_WEIGHTS
+    from common.downloads import find_weights
     from pipeline.cached_detector import CachedDetector
     from pipeline.training.head_training import retrain_head
     from pipeline.training.known_gates import KnownGates, describe_evidence
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = config_from(arguments)
     detector = CachedDetector.from_config(config, taxonomy)
     gates = load_gates(config.gates_file)
-    published = arguments.detector in KNOWN_WEIGHTS
+    published = find_weights(arguments.detector) is not None
     check_gates(gates, gates.actors, detector.identity, str(config.gates_file), published=published)
     plan = make_plan(arguments, actor, detector.runtime.device)
     console.make_folder(plan.out)

@@ -130,7 +130,8 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         "--detector",
         default=TaggerConfig.detector,
         metavar="NAME",
-        help=f"{', '.join(KNOWN_DETECTORS)} (searched in the weights folder, otherwise downloaded), or a .pt or "
+        help=f"{', '.join(KNOWN_DETECTORS)}, or another of Ultralytics' names, such as yolov3u (searched in the "
+        "weights folder, otherwise downloaded), or a .pt or "
         ".safetensors file (default: %(default)s)",
     )
     group.add_argument(

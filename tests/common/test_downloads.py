@@ -13,7 +13,7 @@ from torchvision.models import ResNet34_Weights
 
 from common import downloads
 from common.downloads import KNOWN_WEIGHTS, KnownWeights, check_download, download
-from common.errors import DownloadError
+from common.errors import DetectorError, DownloadError
 from pipeline.__main__ import main
 from pipeline.commands import console
 from pipeline.known_detectors import find_detector
@@ -175,6 +175,28 @@ def test_download_weights_continues_after_a_failure(folder, known, server, tmp_p
     assert main(command) == console.DONE
     assert server.requested == []
     assert {line.split()[-1] for line in capsys.readouterr().out.splitlines()[2:4]} == {"exists"}
+
+
+@pytest.mark.parametrize("name", ["yolov3u", "yolov3-tinyu", "yolov5n6u", "yolov9c", "yolov10b", "yolo12x", "yolo26l"])
+def test_other_detectors_are_found_by_name_and_their_digest_is_printed(folder, known, server, name, monkeypatch, capfd):
+    monkeypatch.setattr(downloads, "ULTRALYTICS", f"http://127.0.0.1:{server.server_port}")
+    assert find_detector(name) == folder / f"{name}.pt"
+    assert (folder / f"{name}.pt").read_bytes() == CONTENT
+    (path,) = server.requested
+    assert path == f"{'v8.4.0' if '26' in name else 'v8.3.0'}/{name}.pt"
+    assert f"{name}.pt: sha256 {hashlib.sha256(CONTENT).hexdigest()}; it is not known here" in capfd.readouterr().err
+    assert find_detector(name) == folder / f"{name}.pt"
+    assert len(server.requested) == 1, "it is there"
+    folder.chmod(0o777)
+    with pytest.raises(DownloadError, match="it is not the published file, as far as is known here"):
+        find_detector(name)
+
+
+@pytest.mark.parametrize("name", ["yolo", "yolov3", "yolov8n-seg", "yolo26z", "imagenet", "../yolov3u", ""])
+def test_other_names_are_refused_without_a_request(folder, known, server, name):
+    with pytest.raises(DetectorError, match=r"no such file \(known names: embedded, yolo26n"):
+        find_detector(name)
+    assert server.requested == []
 
 
 def test_known_weights_are_pinned():
