@@ -5,8 +5,9 @@ many of them say more about those sources than about the actors. The methods her
 videos, and videos of sources that a method was not given decide between them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,42 +48,59 @@ class StableGates:
 
 @dataclass(frozen=True)
 class _Search:
-    """What all methods are given.
+    """The search for gates by some videos; what several methods need is searched for once.
 
     Attributes:
+        table: Of the videos.
         objective: A name from `thresholds.fitness.OBJECTIVES`.
         settings: How to search.
         fixed: Gates that are kept, NaN for those to tune, shape (actors,).
     """
 
+    table: PresenceTable
     objective: str
     settings: SearchSettings
     fixed: NDArray[np.float64]
 
-    def tuned(self, table: PresenceTable) -> NDArray[np.float64]:
+    def by(self, method: str) -> NDArray[np.float64]:
+        """Return the gates that a method finds, with the kept ones, shape (actors,)."""
+        return np.where(np.isnan(self.fixed), METHODS[method](self), self.fixed)
+
+    def tuned(self) -> NDArray[np.float64]:
         """Search for the gates that are best for the videos, as published."""
+        return self._tune(self.table)
+
+    def common(self) -> NDArray[np.float64]:
+        """Search for the one gate that is best for all actors."""
+        return self._common
+
+    def bagged(self) -> NDArray[np.float64]:
+        """Average, on a logarithmic scale, the gates that are best for resamples of the sources."""
+        return self._bagged
+
+    def shrunk(self) -> NDArray[np.float64]:
+        """Move the bagged gates half way, on a logarithmic scale, to the common gate."""
+        return np.sqrt(self._bagged * np.maximum(self._common, LOWEST))
+
+    def _tune(self, table: PresenceTable) -> NDArray[np.float64]:
         return tune(table, self.objective, self.settings, self.fixed).values
 
-    def common(self, table: PresenceTable) -> NDArray[np.float64]:
-        """Search for the one gate that is best for all actors."""
+    @cached_property
+    def _common(self) -> NDArray[np.float64]:
         low, high = (max(LOWEST, bound) for bound in self.settings.bounds)
-        gates = np.repeat(np.geomspace(low, high, COMMON_GATES)[:, None], table.actors, axis=1)
+        gates = np.repeat(np.geomspace(low, high, COMMON_GATES)[:, None], self.table.actors, axis=1)
         gates = np.where(np.isnan(self.fixed), gates, self.fixed)
-        fitness = OBJECTIVES[self.objective](score_gates(table.ratios, table.truth, gates))
+        fitness = OBJECTIVES[self.objective](score_gates(self.table.ratios, self.table.truth, gates))
         best: NDArray[np.float64] = gates[fitness == fitness.min()]
         return best[len(best) // 2]  # of equally good ones, that in the middle
 
-    def bagged(self, table: PresenceTable) -> NDArray[np.float64]:
-        """Average, on a logarithmic scale, the gates that are best for resamples of the sources."""
-        found = [self.tuned(resample) for resample in _resamples(table, self.settings.seed)]
+    @cached_property
+    def _bagged(self) -> NDArray[np.float64]:
+        found = [self._tune(resample) for resample in _resamples(self.table, self.settings.seed)]
         return np.exp(np.mean(np.log(np.maximum(found, LOWEST)), axis=0))
 
-    def shrunk(self, table: PresenceTable) -> NDArray[np.float64]:
-        """Move the bagged gates half way, on a logarithmic scale, to the common gate."""
-        return np.sqrt(self.bagged(table) * np.maximum(self.common(table), LOWEST))
 
-
-_Method = Callable[[_Search, PresenceTable], NDArray[np.float64]]
+_Method = Callable[[_Search], NDArray[np.float64]]
 METHODS: dict[str, _Method] = {
     "common": _Search.common,
     "shrunk": _Search.shrunk,
@@ -113,15 +131,14 @@ def tune_stable(
     Returns:
         The gates, and the scores of every method in question out of fold.
     """
-    search = _Search(objective, settings, np.full(table.actors, np.nan) if fixed is None else fixed)
+    search = _Search(table, objective, settings, np.full(table.actors, np.nan) if fixed is None else fixed)
     names = list(METHODS) if method == AUTO else [method]
     sources = len(set(table.sources))
-    candidates = {name: METHODS[name](search, table) for name in names}
-    candidates = {name: np.where(np.isnan(search.fixed), gates, search.fixed) for name, gates in candidates.items()}
+    candidates = {name: search.by(name) for name in names}
     if sources < 2:  # one to tune on, one to hold out
         chosen = WITHOUT_EVIDENCE if method == AUTO else method
         return StableGates(chosen, candidates[chosen], candidates, {}, sources)
-    out_of_fold = {name: _score_out_of_fold(METHODS[name], search, table) for name in names}
+    out_of_fold = _score_out_of_fold(search, names)
     fitness = {name: negative_objective(out_of_fold[name], objective) for name in names}
     limit = min(fitness.values()) * (1 - TOLERANCE)  # of negative numbers
     chosen = next(name for name in names if fitness[name] <= limit)
@@ -134,13 +151,16 @@ def negative_objective(scores: Scores, objective: str) -> float:
     return float(OBJECTIVES[objective](GateScores(*columns))[0])
 
 
-def _score_out_of_fold(method: _Method, search: _Search, table: PresenceTable) -> Scores:
-    """Score the decisions for videos of sources that the method was not given."""
-    present = np.zeros(table.truth.shape)
+def _score_out_of_fold(search: _Search, methods: Sequence[str]) -> dict[str, Scores]:
+    """Score each method's decisions for videos of sources that it was not given."""
+    table = search.table
+    present = {name: np.zeros(table.truth.shape) for name in methods}
     for rows in _folds(table, search.settings.seed):
-        gates = method(search, table.take(~rows))
-        present[rows] = table.ratios[rows] >= np.where(np.isnan(search.fixed), gates, search.fixed)
-    return score_gates(present, table.truth, np.full((1, table.actors), 0.5)).of_particle(0)
+        others = replace(search, table=table.take(~rows))
+        for name in methods:
+            present[name][rows] = table.ratios[rows] >= others.by(name)
+    threshold = np.full((1, table.actors), 0.5)
+    return {name: score_gates(found, table.truth, threshold).of_particle(0) for name, found in present.items()}
 
 
 def _folds(table: PresenceTable, seed: int) -> Iterator[NDArray[np.bool_]]:

@@ -54,8 +54,8 @@ def test_shrunk_gates_lie_half_way_between_bagged_and_common():
 def test_a_method_is_never_given_the_source_that_judges_it(monkeypatch):
     table, given = make_table(sources=12), []
 
-    def method(search, part):
-        given.append(set(part.sources.tolist()))
+    def method(search):
+        given.append(set(search.table.sources.tolist()))
         return np.full(3, 0.1)
 
     monkeypatch.setitem(stable.METHODS, "common", method)
