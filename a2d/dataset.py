@@ -57,6 +57,31 @@ def read_samples(data: Path, split: str, taxonomy: Taxonomy, skipped: SkippedSam
     return samples
 
 
+def read_stills(path: Path, split: str, taxonomy: Taxonomy, skipped: SkippedSamples | None = None) -> list[Sample]:
+    """Read a list of labelled images, each of which is a clip of one frame.
+
+    Args:
+        path: A CSV file with the columns `file` and `labels`, and optionally `split` and `source`.
+        split: Which images to read, besides those of which no split is named.
+        taxonomy: What the labels mean.
+        skipped: Collects the images that are missing; None raises an error for the first.
+
+    Returns:
+        At least one sample, in the order of the file.
+
+    Raises:
+        DatasetError: If the file is not such a list, or no image of it can be used.
+    """
+    skipped = SkippedSamples(strict=True) if skipped is None else skipped
+    rows = [row for row in csv_clips.read_csv(path, split).rows if row.split == split]
+    before = len(skipped)
+    samples = [sample for row in rows for sample in row.samples(taxonomy, skipped)]
+    if not samples:
+        reasons = skipped.reasons[before:]
+        raise DatasetError(none_usable(reasons, split) if reasons else f"{path}: no row is of the split {split!r}")
+    return samples
+
+
 def none_usable(reasons: Sequence[str], split: str) -> str:
     """Return an error message for a split of which no sample can be used, given the reasons."""
     return reasons[0] + (f"; all {len(reasons)} samples of split {split!r} are unusable" if len(reasons) > 1 else "")

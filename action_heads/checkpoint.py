@@ -1,7 +1,7 @@
 """Head files: safetensors with a manifest in the header that describes the head, its preprocessing and its training.
 
-The file of a head that was initialized from an embedded trunk contains only the tensors that its training could change;
-the others are the trunk's. The file of any other head contains all tensors.
+The file of a head that was initialized from an embedded trunk, or from one whose file lies beside it, contains only the
+tensors that its training could change; the others are the trunk's. The file of any other head contains all tensors.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from a2d.taxonomy import Actor, Taxonomy
 from action_heads.input_kinds import INPUT_KINDS, MOTION_DIM, MOTION_LAYER, MOVING, VIEWS_BY_INPUT
 from action_heads.tensor_files import read_arrays, read_header, read_tensors, write_tensors
-from action_heads.trunk_files import EMBEDDED, trunk_path
+from action_heads.trunk_files import EMBEDDED, PREFIX, SHARED, trunk_path
 from action_heads.tuning_modes import ALL, CLASSIFIER, TUNING_MODES
 from common.errors import CheckpointError
 from common.files import MAX_SHOWN, check_keys, sha256_file, shorten
@@ -65,18 +65,23 @@ class HeadManifest:
 
     @property
     def needs_trunk(self) -> bool:
-        """Whether some of the head's tensors are those of the embedded trunk, which its file does not contain."""
-        return self.trunk.get("source") == EMBEDDED and self.tuned != ALL
+        """Whether some of the head's tensors are those of a trunk in another file, embedded or beside it."""
+        return self.trunk.get("source") in (EMBEDDED, SHARED) and self.tuned != ALL
 
     @property
     def is_classifier_only(self) -> bool:
-        """Whether the head consists of a classifier on the unchanged embedded trunk."""
+        """Whether the head consists of a classifier on an unchanged trunk in another file."""
         return self.needs_trunk and self.tuned == CLASSIFIER
 
 
 def head_path(folder: Path, actor: str) -> Path:
     """Return the path of an actor's head in a folder of heads."""
     return folder / f"{actor}.safetensors"
+
+
+def find_trunk(head: Path, manifest: HeadManifest) -> Path:
+    """Return where the trunk should be that a head was trained on, beside the head or in the project."""
+    return trunk_path(manifest.backbone, head.parent if manifest.trunk.get("source") == SHARED else None)
 
 
 def find_heads(folder: Path, taxonomy: Taxonomy, fallback: Path | None = None) -> dict[str, Path]:
@@ -113,12 +118,14 @@ def hash_heads(folder: Path) -> dict[str, str]:
     Returns:
         SHA-256 by actor, in name order; empty if the folder does not exist.
     """
-    return {path.stem: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))}
+    files = [path for path in sorted(folder.glob("*.safetensors")) if not path.name.startswith(PREFIX)]
+    return {path.stem: sha256_file(path) for path in files}
 
 
 def save_head(path: Path, network: "nn.Module", manifest: HeadManifest) -> None:
     """Write a head atomically, so that a head that is being replaced stays intact until the new one is complete."""
-    from action_heads.backbones import find_backbone, network_tensors
+    from action_heads.backbone import network_tensors
+    from action_heads.backbones import find_backbone
 
     tensors = network_tensors(network)
     if manifest.needs_trunk:
@@ -152,7 +159,8 @@ def read_manifest(path: Path) -> HeadManifest:
     manifest = HeadManifest(**{**content, "labels": tuple(content["labels"])})
     if len(VIEWS_BY_INPUT[manifest.input]) > 1 and not manifest.is_classifier_only:
         raise CheckpointError(
-            f"{path}: manifest: input: {manifest.input} requires a head that is only a classifier on the embedded trunk"
+            f"{path}: manifest: input: {manifest.input} requires a head that is only a classifier on a trunk in "
+            "another file"
         )
     return manifest
 
@@ -172,7 +180,7 @@ def check_manifest(path: Path, manifest: HeadManifest, actor: Actor) -> None:
             raise CheckpointError(f"{path}: the file's {name} is '{found[:MAX_SHOWN]}', this run requires '{expected}'")
     if not manifest.needs_trunk:
         return
-    trunk = trunk_path(manifest.backbone)
+    trunk = find_trunk(path, manifest)
     if not trunk.is_file():
         raise CheckpointError(f"{path}: the trunk that it was trained on is missing: {trunk}; restore the file")
     found, expected = sha256_file(trunk), str(manifest.trunk.get("sha256"))
@@ -184,15 +192,15 @@ def check_manifest(path: Path, manifest: HeadManifest, actor: Actor) -> None:
 
 
 def load_head(
-    path: Path, actor: Actor, trunks: "Mapping[str, Trunk] | None" = None
+    path: Path, actor: Actor, trunks: "Mapping[Path, Trunk] | None" = None
 ) -> tuple["nn.Module", HeadManifest]:
     """Load the head of an actor; its tensors must match the manifest exactly.
 
     Args:
         path: The head's file.
         actor: Actor and labels that it must have.
-        trunks: Embedded trunks that are already loaded, by backbone: the network then shares their tensors where it has
-            none itself. None loads the trunk if it is needed.
+        trunks: Trunks that are already loaded, by file: the network then shares their tensors where it has none itself.
+            None loads the trunk if it is needed.
 
     Returns:
         The network in evaluation mode, and the manifest.
@@ -202,8 +210,9 @@ def load_head(
     """
     import torch
 
-    from action_heads.backbones import find_backbone, network_tensors
-    from action_heads.model import assemble, check_tensors, load_trunk
+    from action_heads.backbone import network_tensors
+    from action_heads.backbones import find_backbone
+    from action_heads.model import assemble, check_tensors, load_trunk_file
 
     manifest = read_manifest(path)
     check_manifest(path, manifest, actor)
@@ -215,7 +224,8 @@ def load_head(
     if manifest.needs_trunk:
         trained = backbone.trainable_tensors(empty, manifest.tuned)
         expected = {name: tensor for name, tensor in expected.items() if name in trained}
-        shared = ((trunks or {}).get(backbone.name) or load_trunk(EMBEDDED, backbone)).state
+        file = find_trunk(path, manifest)
+        shared = ((trunks or {}).get(file) or load_trunk_file(file, backbone)).state
     state = read_tensors(path)
     check_tensors(str(path), state, expected, backbone.name)
     return assemble(backbone, len(actor.labels), {**shared, **state}, manifest.input), manifest

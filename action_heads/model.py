@@ -12,11 +12,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from action_heads.backbones import NUM_BATCHES_TRACKED, Backbone, network_tensors
+from action_heads.backbone import NUM_BATCHES_TRACKED, Backbone, network_tensors
 from action_heads.input_kinds import WHOLE_FRAME
 from action_heads.preprocessing import Preprocessing
 from action_heads.tensor_files import read_tensors
-from action_heads.trunk_files import EMBEDDED, read_trunk_manifest, trunk_path
+from action_heads.trunk_files import (
+    EMBEDDED,
+    SHARED,
+    TrunkManifest,
+    read_trunk_manifest,
+    save_trunk,
+    trunk_path,
+)
 from common.errors import CheckpointError
 from common.files import sha256_file
 from common.torch_files import load_torch_file
@@ -27,11 +34,12 @@ class Trunk:
     """Weights of a network without its classifier, from which heads are initialized.
 
     Attributes:
-        source: Human-readable description: `embedded`, `imagenet (…)`, `random` or a file.
+        source: Human-readable description: `embedded`, `shared`, `imagenet (…)`, `random` or a file.
         sha256: Of the weights file, or of the random tensors.
         state: Tensors by name, in single precision, without the classifier's.
         backbone: The architecture.
         preprocessing: Preprocessing of the trunk and of the heads initialized from it.
+        licence: Of the weights.
     """
 
     source: str
@@ -39,6 +47,12 @@ class Trunk:
     state: dict[str, torch.Tensor]
     backbone: Backbone
     preprocessing: Preprocessing
+    licence: str = "not stated"
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether heads may refer to its file, in the project or beside them, instead of containing its tensors."""
+        return self.source in (EMBEDDED, SHARED)
 
     def to(self, device: str | torch.device) -> "Trunk":
         """Return the same trunk on a device."""
@@ -66,12 +80,58 @@ def load_trunk(spec: str, backbone: Backbone, seed: int = 0) -> Trunk:
     if spec == "random":
         return _random_trunk(backbone, seed)
     if spec == "imagenet":
-        weights = backbone.imagenet()
-        return _make_trunk(weights.path, weights.source, weights.rename(_read_state(weights.path)), backbone)
+        weights = backbone.pretrained()
+        state = weights.rename(_read_state(weights.path))
+        return replace(_make_trunk(weights.path, weights.source, state, backbone), licence=weights.licence)
     path = Path(spec)
     if not path.is_file():
         raise CheckpointError(f"trunk {spec!r}: no such file (allowed: embedded, imagenet, random, or a file)")
     return _make_trunk(path, str(path), _read_state(path), backbone)
+
+
+def load_trunk_file(path: Path, backbone: Backbone, source: str = SHARED) -> Trunk:
+    """Load a trunk that several heads refer to.
+
+    Args:
+        path: A file that `action_heads.trunk_files.save_trunk` wrote.
+        backbone: The architecture.
+        source: `embedded` or `shared`.
+
+    Raises:
+        CheckpointError: If it is not such a file, or belongs to another architecture.
+    """
+    manifest = read_trunk_manifest(path)
+    if manifest.backbone != backbone.name:
+        raise CheckpointError(f"{path}: the file's backbone is '{manifest.backbone}', '{backbone.name}' was expected")
+    preprocessing = Preprocessing.from_dict(manifest.preprocessing, f"{path}: manifest: preprocessing")
+    return _make_trunk(path, source, read_tensors(path), backbone, preprocessing)
+
+
+def share_trunk(trunk: Trunk, folder: Path) -> Trunk:
+    """Write a trunk into a folder of heads, which will refer to it, unless it is there.
+
+    Args:
+        trunk: The trunk.
+        folder: Of the heads.
+
+    Returns:
+        The trunk of that file, which is rounded.
+
+    Raises:
+        CheckpointError: If the folder contains heads that refer to another trunk of this backbone.
+    """
+    path = trunk_path(trunk.backbone.name, folder)
+    source = f"{trunk.source}, sha256 {trunk.sha256}"
+    manifest = TrunkManifest(trunk.backbone.name, trunk.preprocessing.to_dict(), source, trunk.licence)
+    if path.is_file():
+        if read_trunk_manifest(path) != manifest:
+            raise CheckpointError(
+                f"{path}: the heads there refer to a trunk from {read_trunk_manifest(path).source}; choose another "
+                "--out, or the same --trunk"
+            )
+    else:
+        save_trunk(path, trunk.state, manifest)
+    return load_trunk_file(path, trunk.backbone)
 
 
 def initialize_from_trunk(network: nn.Module, trunk: Trunk) -> None:
@@ -98,7 +158,11 @@ def assemble(
     counters = {
         name: torch.zeros((), dtype=torch.long) for name in network.state_dict() if name.endswith(NUM_BATCHES_TRACKED)
     }
-    network.load_state_dict({**tensors, **counters}, assign=True)
+    state = {**tensors, **counters}
+    network.load_state_dict(state, assign=True)
+    if any(buffer.is_meta for buffer in network.buffers()):  # some networks compute buffers that they do not save
+        network = backbone.build_head(outputs, input_kind)
+        network.load_state_dict(state, assign=True)
     return network.eval()
 
 
@@ -109,7 +173,7 @@ def feature_extractor(trunk: Trunk) -> nn.Module:
         unused = backbone.build(1).state_dict()
     classifier = {name: torch.zeros(unused[name].shape) for name in backbone.classifier_keys}
     network = assemble(backbone, 1, {**trunk.state, **classifier})
-    setattr(network, backbone.classifier, nn.Identity())
+    network.set_submodule(backbone.classifier, nn.Identity())
     return network
 
 
@@ -149,11 +213,7 @@ def _embedded_trunk(backbone: Backbone) -> Trunk:
             f"{path}: there is no embedded trunk of {backbone.name} here: use --trunk imagenet, create the file "
             "(actor-action export-trunk, or distil-trunk), or use another --backbone"
         )
-    manifest = read_trunk_manifest(path)
-    if manifest.backbone != backbone.name:
-        raise CheckpointError(f"{path}: the file's backbone is '{manifest.backbone}', '{backbone.name}' was expected")
-    preprocessing = Preprocessing.from_dict(manifest.preprocessing, f"{path}: manifest: preprocessing")
-    return _make_trunk(path, EMBEDDED, read_tensors(path), backbone, preprocessing)
+    return load_trunk_file(path, backbone, EMBEDDED)
 
 
 def _random_trunk(backbone: Backbone, seed: int) -> Trunk:

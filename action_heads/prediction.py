@@ -16,13 +16,13 @@ from action_heads.checkpoint import (
     HeadManifest,
     check_manifest,
     find_heads,
+    find_trunk,
     load_head,
     read_classifier_weights,
     read_manifest,
 )
 from action_heads.input_kinds import MOVING, VIEWS_BY_INPUT, WHOLE_FRAME
 from action_heads.preprocessing import Preprocessing, crop_and_resize
-from action_heads.trunk_files import EMBEDDED
 from action_heads.tuning_modes import check_backbone
 from common.files import sha256_file
 from inference.interfaces import Engine, Network, PendingOutput, content_key
@@ -88,7 +88,7 @@ class ActionHeads:
         self.sha256: dict[str, str] = {}
         self._manifests: dict[str, HeadManifest] = {}
         self._preprocessing: dict[str, Preprocessing] = {}
-        self._trunks: dict[str, Trunk] = {}
+        self._trunks: dict[Path, Trunk] = {}
         self._networks: dict[str, nn.Module] = {}
         self._engines: dict[str, Engine] = {}
         self._heads: dict[str, LoadedHead] = {}
@@ -181,8 +181,9 @@ class ActionHeads:
     def network(self, actor_name: str) -> "nn.Module":
         """Return an actor's PyTorch network, in evaluation mode."""
         if actor_name not in self._networks:
-            trunks = self._trunks_for(self._manifests[actor_name])
-            network, _ = load_head(self.paths[actor_name], self.taxonomy.actor(actor_name), trunks)
+            if self._manifests[actor_name].needs_trunk:
+                self._trunk_of(actor_name)
+            network, _ = load_head(self.paths[actor_name], self.taxonomy.actor(actor_name), self._trunks)
             self._networks[actor_name] = network
         return self._networks[actor_name]
 
@@ -213,19 +214,16 @@ class ActionHeads:
         from action_heads.model import feature_extractor
         from inference.torch_engine import Preprocessed
 
-        manifest, preprocessing = self._manifests[actor_name], self._preprocessing[actor_name]
-        network = (
-            self.network(actor_name)
-            if is_whole_head
-            else feature_extractor(self._trunks_for(manifest)[manifest.backbone])
-        )
+        preprocessing = self._preprocessing[actor_name]
+        network = self.network(actor_name) if is_whole_head else feature_extractor(self._trunk_of(actor_name))
         return Preprocessed(network, preprocessing.mean, preprocessing.std)
 
-    def _trunks_for(self, manifest: HeadManifest) -> "dict[str, Trunk]":
+    def _trunk_of(self, actor_name: str) -> "Trunk":
         from action_heads.backbones import find_backbone
-        from action_heads.model import load_trunk
+        from action_heads.model import load_trunk_file
 
-        if manifest.needs_trunk and manifest.backbone not in self._trunks:
-            trunk = load_trunk(EMBEDDED, find_backbone(manifest.backbone))
-            self._trunks[manifest.backbone] = trunk.to(self.runtime.device)
-        return self._trunks
+        manifest = self._manifests[actor_name]
+        file = find_trunk(self.paths[actor_name], manifest)
+        if file not in self._trunks:
+            self._trunks[file] = load_trunk_file(file, find_backbone(manifest.backbone)).to(self.runtime.device)
+        return self._trunks[file]

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "actor-action-trunk/2"
-EMBEDDED = "embedded"
+EMBEDDED = "embedded"  # in the project
+SHARED = "shared"  # beside the heads that were trained on it
+PREFIX = "trunk_"
 EMBEDDED_FOLDER = MODELS
 
 
@@ -35,9 +37,9 @@ class TrunkManifest:
     licence: str
 
 
-def trunk_path(backbone: str) -> Path:
-    """Return the path of a backbone's embedded trunk."""
-    return EMBEDDED_FOLDER / f"trunk_{backbone}.safetensors"
+def trunk_path(backbone: str, folder: Path | None = None) -> Path:
+    """Return the path of a backbone's trunk in a folder of heads; None for the embedded one."""
+    return (folder or EMBEDDED_FOLDER) / f"{PREFIX}{backbone.replace(':', '-')}.safetensors"
 
 
 def save_trunk(path: Path, tensors: "Mapping[str, Tensor]", manifest: TrunkManifest, eight_bits: bool = False) -> None:

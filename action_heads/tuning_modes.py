@@ -1,5 +1,7 @@
 """How much of a head's network may be trained, and the names of the backbones; both appear in head files."""
 
+import re
+
 from common.errors import CheckpointError
 from common.files import nearest
 
@@ -11,11 +13,13 @@ TUNING_MODES = {
     ALL: "everything, as published",
 }
 
-BACKBONE_NAMES = ("efficientnet_lite0", "resnet34")
+BACKBONE_NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet34")
+TIMM_PREFIX = "timm:"
+TIMM_NAME = re.compile(rf"{TIMM_PREFIX}[A-Za-z0-9_.]{{1,100}}")
 
 
 def check_backbone(name: str, where: str) -> None:
-    """Check that a backbone is known, without loading what builds it.
+    """Check that a backbone is known, or may be one of timm's, without loading what builds it.
 
     Args:
         name: Its name.
@@ -24,5 +28,6 @@ def check_backbone(name: str, where: str) -> None:
     Raises:
         CheckpointError: If there is no such backbone, naming those that exist.
     """
-    if name not in BACKBONE_NAMES:
-        raise CheckpointError(f"{where}: unknown backbone {name!r}; {nearest(name, BACKBONE_NAMES)}")
+    if name not in BACKBONE_NAMES and not TIMM_NAME.fullmatch(name):
+        others = [*BACKBONE_NAMES, f"{TIMM_PREFIX}NAME"]
+        raise CheckpointError(f"{where}: unknown backbone {name!r}; {nearest(name, others)}")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from a2d.dataset import read_samples
+from a2d.dataset import read_samples, read_stills
 from a2d.taxonomy import load_taxonomy
 from action_heads.backbones import find_backbone
 from action_heads.model import load_trunk
@@ -105,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="a labelled data set with the splits train and test")
+    parser.add_argument("--stills", type=Path, metavar="CSV", help="labelled images to train on as well")
     parser.add_argument("--rows", nargs="+", metavar="TEXT", help="only rows whose names contain one of these texts")
     parser.add_argument("--folds", type=positive, default=5, help="default: 5")
     parser.add_argument(
@@ -140,6 +141,7 @@ def make_setup(arguments: argparse.Namespace) -> ExperimentSetup:
     return ExperimentSetup(
         samples=samples,
         train_size=len(train),
+        stills=read_stills(arguments.stills, "train", taxonomy) if arguments.stills else [],
         present=gates.present(np.stack(ratios)),
         taxonomy=taxonomy,
         detector=detector,
@@ -179,6 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "data": arguments.data.name,
         "train": setup.train_size,
         "test": len(setup.samples) - setup.train_size,
+        "stills": len(setup.stills),
         "sources": len(set(setup.groups[: setup.train_size].tolist())),
         "folds": arguments.folds,
         "repeats": arguments.repeats,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from action_heads.backbones import find_backbone
-from action_heads.input_kinds import BOTH, CROP, MOVING, WHOLE_FRAME
+from action_heads.input_kinds import CROP, MOVING, WHOLE_FRAME
 from action_heads.label_decision import to_probabilities
 from action_heads.model import Trunk, load_trunk
 from action_heads.tuning_modes import ALL
@@ -20,9 +20,10 @@ BASELINES = "trivial baselines"
 PARTS = (STEPS, ALTERNATIVES, LIMITS, BASELINES)
 
 PUBLISHED = "published recipe"
-SHIPPED = "and auxiliary data from other animals (shipped)"
+SHIPPED = "and stills (shipped)"
 PUBLISHED_SAMPLING_SECONDS = 1.5  # 3 to 5 frames are labelled per clip in A2D
 BACKBONE = "efficientnet_lite0"
+STILLS_WEIGHTS = (0.03, 0.3, 1.0)
 TRAIN_SHARES = (0.25, 0.5, 0.75)
 
 TRUE_ACTORS, TRUE_ACTIONS = "actors", "actions"
@@ -73,33 +74,33 @@ def make_rows(seed: int) -> list[AblationRow]:
 
 
 def _make_steps(trunk: Trunk) -> dict[str, HeadVariant]:
-    # The heads that were shipped when the rows were measured; those of today take no motion features.
-    shipped = HeadVariant(trunk, input_kind=MOVING)
-    plain = replace(shipped, auxiliary_weight=0, calibrated=False)
+    shipped = HeadVariant(trunk)
+    without_stills = replace(shipped, stills_weight=0)
+    uncalibrated = replace(without_stills, auxiliary_weight=0, calibrated=False)
     return {
         PUBLISHED: replace(
             shipped, input_kind=WHOLE_FRAME, tuning_mode=ALL, sample_every_seconds=PUBLISHED_SAMPLING_SECONDS
         ),
-        "frozen trunk, logistic regression on all labels": replace(plain, input_kind=WHOLE_FRAME),
-        "crop with context instead of the whole frame": replace(plain, input_kind=CROP),
-        "whole frame and crop": replace(plain, input_kind=BOTH),
-        "and motion, of the most confident boxes": replace(plain, track=False, camera=False),
-        "motion of one track, without the camera's": plain,
-        "and temperature scaling": replace(shipped, auxiliary_weight=0),
+        "frozen trunk, logistic regression on all labels": replace(uncalibrated, input_kind=WHOLE_FRAME),
+        "crop with context instead of the whole frame": replace(uncalibrated, input_kind=CROP),
+        "whole frame and crop": uncalibrated,
+        "and temperature scaling": replace(without_stills, auxiliary_weight=0),
+        "and auxiliary clips of other animals": without_stills,
         SHIPPED: shipped,
     }
 
 
 def _make_alternatives(shipped: HeadVariant) -> dict[str, HeadVariant]:
     return {
-        "camera motion not subtracted": replace(shipped, camera=False),
-        "no tracking": replace(shipped, track=False),
+        "and motion of one track, without the camera's": replace(shipped, input_kind=MOVING),
+        "and motion of the most confident boxes": replace(shipped, input_kind=MOVING, track=False, camera=False),
         "and changes of the crop's features": replace(shipped, feature_changes=True),
         "up to three boxes per frame": replace(shipped, boxes_per_frame=3),
         "and mirror images in prediction": replace(shipped, mirrored=True),
-        "mixup of features": replace(shipped, auxiliary_weight=0, augment=mix_features),
-        "rare labels count twice": replace(shipped, auxiliary_weight=0, augment=repeat_rare_labels),
+        "mixup of features": replace(shipped, auxiliary_weight=0, stills_weight=0, augment=mix_features),
+        "rare labels count twice": replace(shipped, auxiliary_weight=0, stills_weight=0, augment=repeat_rare_labels),
         "one threshold per label": replace(shipped, per_label_thresholds=True),
+        **{f"stills count {weight:g}": replace(shipped, stills_weight=weight) for weight in STILLS_WEIGHTS},
         "a frame every 1.5 s": replace(shipped, sample_every_seconds=PUBLISHED_SAMPLING_SECONDS),
     }
 

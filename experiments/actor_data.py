@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Actor
 from action_heads.input_kinds import CROP, MOVING, VIEWS_BY_INPUT
 from action_heads.training.finetuning import FinetuningPlan
@@ -16,8 +17,9 @@ from experiments.learners import FinetuningLearner, Learner, LinearProbeLearner
 from experiments.motion_variants import motion_variant
 from pipeline.cached_detector import CachedDetector
 from pipeline.commands.console import progress_bar
-from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features, sample_auxiliary_frames
-from pipeline.training.training_frames import sample_training_frames
+from pipeline.training.auxiliary_frames import AuxiliaryFrames, AuxiliaryWeights, sample_auxiliary_frames
+from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features
+from pipeline.training.training_frames import FrameSampler, sample_training_frames
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,7 @@ def _make_learner(
         variant.trunk, variant.input_kind, setup.feature_cache, setup.detector.runtime, progress_bar
     )
     features = extractor.labelled_features(frames, target_matrix(actor, [frame.sample for frame in frames]))
-    auxiliary_frames = _sample_auxiliary_frames(actor, variant, setup)
-    auxiliary = auxiliary_features(actor, auxiliary_frames, extractor, variant.auxiliary_weight)
+    auxiliary = auxiliary_features(actor, _sample_auxiliary_frames(actor, variant, setup), extractor)
     if variant.feature_changes:
         features = _append_changes(features, variant.input_kind)
         auxiliary = auxiliary and replace(auxiliary, features=_append_changes(auxiliary.features, variant.input_kind))
@@ -95,23 +96,15 @@ def _make_learner(
     )
 
 
-def _sample_auxiliary_frames(
-    actor: Actor, variant: HeadVariant, setup: ExperimentSetup
-) -> dict[Actor, list[SampledFrame]]:
-    """Sample frames of the actor's auxiliary actors from the train split; none if their weight is 0."""
-    if not variant.auxiliary_weight:
-        return {}
-    frames_by_actor = sample_auxiliary_frames(
-        [setup.taxonomy.actor(name) for name in actor.auxiliary_actors],
-        setup.samples[: setup.train_size],
-        setup.detector,
-        variant.input_kind,
-        variant.sample_every_seconds,
+def _sample_auxiliary_frames(actor: Actor, variant: HeadVariant, setup: ExperimentSetup) -> list[AuxiliaryFrames]:
+    """Sample the actor's auxiliary frames from the train split and the stills; none whose weight is 0."""
+    sampler = FrameSampler(
+        setup.detector, variant.input_kind, variant.sample_every_seconds, SkippedSamples(strict=True)
     )
-    return {
-        auxiliary_actor: _replace_motion(frames, auxiliary_actor, variant, setup.detector)
-        for auxiliary_actor, frames in frames_by_actor.items()
-    }
+    weights = AuxiliaryWeights(variant.auxiliary_weight, variant.stills_weight)
+    train = setup.samples[: setup.train_size]
+    parts = sample_auxiliary_frames(actor, setup.taxonomy, train, setup.stills, weights, sampler)
+    return [replace(part, frames=_replace_motion(part.frames, part.actor, variant, setup.detector)) for part in parts]
 
 
 def _replace_motion(

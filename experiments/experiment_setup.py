@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from a2d.formats.base import Sample
 from a2d.taxonomy import Taxonomy
-from action_heads.defaults import AUXILIARY_WEIGHT
+from action_heads.defaults import AUXILIARY_WEIGHT, STILLS_WEIGHT
 from action_heads.input_kinds import BOTH
 from action_heads.model import Trunk
 from action_heads.training.features import FeatureCache
@@ -33,6 +33,7 @@ class ExperimentSetup:
     Attributes:
         samples: Of the train split, then of the test split.
         train_size: Number of samples of the train split.
+        stills: Labelled images to train on as well; they are never predicted.
         present: Actors that pass their gate, shape (samples, actors).
         taxonomy: Actors and labels.
         detector: Stage 1.
@@ -44,6 +45,7 @@ class ExperimentSetup:
 
     samples: Sequence[Sample]
     train_size: int
+    stills: Sequence[Sample]
     present: BoolArray
     taxonomy: Taxonomy
     detector: CachedDetector
@@ -75,6 +77,7 @@ class HeadVariant:
         sample_every_seconds: Interval between the sampled frames, in training and in prediction.
         boxes_per_frame: Maximum number of boxes of the actor that are used of each frame; the most confident ones.
         auxiliary_weight: Weight of a sample of an auxiliary actor; the actor's own samples have weight 1.
+        stills_weight: Weight of a still.
         calibrated: Whether logits are divided by the temperature.
         per_label_thresholds: Whether each label has a threshold of its own.
         mirrored: Whether predictions are based on the mean features of frames and their mirror images.
@@ -91,6 +94,7 @@ class HeadVariant:
     sample_every_seconds: float = TaggerConfig.sample_every_seconds
     boxes_per_frame: int = 1
     auxiliary_weight: float = AUXILIARY_WEIGHT
+    stills_weight: float = STILLS_WEIGHT
     calibrated: bool = True
     per_label_thresholds: bool = False
     mirrored: bool = False

@@ -94,7 +94,9 @@ def mix_features(features: LabelledFeatures) -> AuxiliaryFeatures:
     other = mixed.values[rng.permutation(len(first))]
     weight, other_weight = MIXUP_WEIGHTS
     values = (weight * mixed.values + other_weight * other).astype(np.float32)
-    return AuxiliaryFeatures(replace(mixed, values=values), np.ones(mixed.targets.shape, dtype=bool), 0.5)
+    return AuxiliaryFeatures(
+        replace(mixed, values=values), np.ones(mixed.targets.shape, bool), np.full(len(mixed), 0.5)
+    )
 
 
 def repeat_rare_labels(features: LabelledFeatures) -> AuxiliaryFeatures:
@@ -103,7 +105,7 @@ def repeat_rare_labels(features: LabelledFeatures) -> AuxiliaryFeatures:
     frequency = features.targets[first].sum(axis=0)
     is_rare = (frequency > 0) & (frequency < np.median(frequency[frequency > 0]))
     repeated = features.take(np.flatnonzero(features.targets[:, is_rare].any(axis=1)))
-    return AuxiliaryFeatures(repeated, np.ones(repeated.targets.shape, dtype=bool), 1.0)
+    return AuxiliaryFeatures(repeated, np.ones(repeated.targets.shape, dtype=bool), np.ones(len(repeated)))
 
 
 @dataclass(frozen=True)

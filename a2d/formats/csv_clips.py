@@ -1,13 +1,14 @@
 """Labelled clips in a CSV file: one row per clip with the columns `file`, `labels` and `split`.
 
 Files are relative to the CSV's folder, and a clip's labels are separated by spaces; a clip without labels is one in
-which no actor is. Clips with the same value in the optional column `source` stay together in cross-validation.
+which no actor is. Clips with the same value in the optional column `source` stay together in cross-validation. A list
+of labelled stills has the same columns; `split` may be missing there.
 """
 
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from common.errors import DatasetError, TaxonomyError
 
-CSV_COLUMNS = ("file", "labels", "split")
+SPLIT_COLUMN = "split"
+STILL_COLUMNS = ("file", "labels")
+CSV_COLUMNS = (*STILL_COLUMNS, SPLIT_COLUMN)
 GROUP_COLUMN = "source"  # optional
 
 
@@ -64,11 +67,12 @@ def _lists_clips(path: Path) -> bool:
         return False
 
 
-def read_csv(path: Path) -> DatasetIndex:
-    """Read a list of labelled clips.
+def read_csv(path: Path, default_split: str | None = None) -> DatasetIndex:
+    """Read a list of labelled clips or stills.
 
     Args:
         path: A CSV file with the columns `CSV_COLUMNS`, in upper or lower case, and any others.
+        default_split: The split of the rows that name none; if it is None, every row must name one.
 
     Returns:
         One row per clip, and the splits in file order.
@@ -77,21 +81,22 @@ def read_csv(path: Path) -> DatasetIndex:
         DatasetError: If the file is unreadable, a column is missing or ambiguous, a row is malformed, or a clip is
             listed twice.
     """
-    header, *lines = read_table(path, CSV_COLUMNS) or [TableRow(0, [])]
-    names = _check_header(path, header)
-    rows = [_parse_clip_row(path, names, line) for line in lines]
+    required = CSV_COLUMNS if default_split is None else STILL_COLUMNS
+    header, *lines = read_table(path, required) or [TableRow(0, [])]
+    names = _check_header(path, header, required)
+    rows = [_parse_clip_row(path, names, line, default_split) for line in lines]
     if not rows:
         raise DatasetError(f"{path}: there is no row below the header")
     _check_listed_once(rows)
     return DatasetIndex(path, tuple(dict.fromkeys(row.split for row in rows)), rows)
 
 
-def _check_header(path: Path, header: TableRow) -> list[str]:
+def _check_header(path: Path, header: TableRow, required: Sequence[str]) -> list[str]:
     """Return the names of the columns in lower case, without empty ones at the end."""
     names = fold_names(header.cells)
     while names and not names[-1]:
         names.pop()
-    for column in CSV_COLUMNS:
+    for column in required:
         if column not in names:
             listed = ", ".join(cell for cell in header.cells if cell)
             raise DatasetError(f"{path}: the column {column!r} is missing; the header has: {listed[:200]}")
@@ -101,17 +106,18 @@ def _check_header(path: Path, header: TableRow) -> list[str]:
     return names
 
 
-def _parse_clip_row(path: Path, names: list[str], line: TableRow) -> _ClipRow:
+def _parse_clip_row(path: Path, names: list[str], line: TableRow, default_split: str | None) -> _ClipRow:
     where = f"{path}:{line.number}"
     if len(line.cells) < len(names) or any(line.cells[len(names) :]):
         count = max(index for index, cell in enumerate(line.cells, start=1) if cell or index <= len(names))
         raise DatasetError(f"{where}: {len(names)} cells were expected, as in the header, found {count}")
     row = dict(zip(names, line.cells[: len(names)], strict=True))
-    for column in ("file", "split"):
+    row[SPLIT_COLUMN] = row.get(SPLIT_COLUMN) or default_split or ""
+    for column in ("file", SPLIT_COLUMN):
         if not row[column]:
             raise DatasetError(f"{where}: the cell {column!r} is empty")
     clip = path.parent / row["file"]
-    return _ClipRow(where, row["split"], clip, row.get(GROUP_COLUMN) or clip.name, row["labels"])
+    return _ClipRow(where, row[SPLIT_COLUMN], clip, row.get(GROUP_COLUMN) or clip.name, row["labels"])
 
 
 def _check_listed_once(rows: Iterable[_ClipRow]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from action_heads.backbones import Backbone
+from action_heads.backbone import Backbone
 
 
 class _PerCell(nn.Module):

@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from action_heads.backbones import Backbone, network_tensors
+from action_heads.backbone import Backbone, network_tensors
 from action_heads.distillation.grid_pooling import pool_over_grid
 from action_heads.distillation.random_crops import WHOLE_IMAGE, CropDataset
 from action_heads.distillation.settings import DistillationSettings

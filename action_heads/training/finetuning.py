@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler, WeightedRandomSampler
 
 from a2d.metrics import Scores, count
-from action_heads.backbones import normalization_layers
+from action_heads.backbone import normalization_layers
 from action_heads.label_decision import decide_labels
 from action_heads.model import Trunk, initialize_from_trunk, round_convolutions
 from action_heads.preprocessing import Preprocessing, evaluation_transform, training_transform

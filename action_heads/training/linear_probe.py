@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from torch import nn
 
 from a2d.metrics import count
 from action_heads.input_kinds import MOTION_LAYER
 from action_heads.label_decision import decide_labels, to_probabilities
+from action_heads.training.logistic_regression import fit_logistic_regressions
 from action_heads.training.temperature import expected_calibration_error, fit_temperature
 from common.errors import TrainingError
 
@@ -26,7 +26,6 @@ C_VALUES = (3.0, 10.0, 30.0)  # scikit-learn's C: the smaller, the stronger the 
 DEFAULT_C = 10.0  # if there is only one group, so that cross-validation is impossible
 MIN_STD = 0.05  # added to each standard deviation, relative to the block's mean: damps nearly constant features
 FOLDS = 5
-MAX_ITERATIONS = 2000
 
 
 @dataclass(frozen=True)
@@ -66,22 +65,22 @@ class LabelledFeatures:
 
 @dataclass(frozen=True)
 class AuxiliaryFeatures:
-    """Features of frames of other actors, as additional training data: the same action, performed by other actors.
+    """Features of additional training data: the same action performed by other actors, or labelled stills.
 
     Attributes:
         features: Their targets are in terms of the trained actor's labels.
         known: Mask of the known targets, shape (N, outputs).
-        weight: Weight of an auxiliary sample; the actor's own samples have weight 1.
+        weight: Of each frame's sample, shape (N,), float64; the actor's own clips have weight 1.
     """
 
     features: LabelledFeatures
     known: NDArray[np.bool_]
-    weight: float
+    weight: NDArray[np.float64]
 
     def without(self, groups: NDArray[np.str_]) -> "AuxiliaryFeatures":
         """Return the features without those from some sources."""
         rows = ~np.isin(self.features.groups, groups)
-        return replace(self, features=self.features.take(rows), known=self.known[rows])
+        return AuxiliaryFeatures(self.features.take(rows), self.known[rows], self.weight[rows])
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def fit_linear_probe(features: LabelledFeatures, auxiliary: AuxiliaryFeatures | 
 
     Args:
         features: Training data.
-        auxiliary: Additional training data from other actors.
+        auxiliary: Additional training data.
 
     Returns:
         The classifier.
@@ -196,24 +195,23 @@ def fit_for_c_values(
     Args:
         features: Training data with at least one frame.
         c_values: In ascending order, so that each fit can start from the previous one.
-        auxiliary: Additional training data from other actors.
+        auxiliary: Additional training data.
     """
     table = _build_table(features, auxiliary)
     rows = table.rows[: table.primary_rows]
     mean, std = rows.mean(axis=0), _scale(rows, features.blocks)
-    inputs = ((table.rows - mean) / std).astype(np.float64)  # in single precision the optimizer stalls
+    inputs = ((table.rows - mean) / std).astype(np.float32)
     basis = None
     if inputs.shape[1] > len(inputs):  # the rows span at most as many dimensions as there are rows
         left, values, basis = np.linalg.svd(inputs, full_matrices=False)
         inputs = left * values
-    solutions = np.zeros((len(c_values), table.targets.shape[1], inputs.shape[1] + 1))
-    for label, known in enumerate(table.known.T):
-        solutions[:, label] = _fit_label(inputs[known], table.targets[known, label], table.weights[known], c_values)
+    weights = (table.known * table.weights[:, None]).astype(np.float32)
+    solutions = fit_logistic_regressions(inputs, table.targets, weights, c_values)
     motion = table.rows[:, table.rows.shape[1] - features.motion_dim :]
     motion_range = np.stack([motion.min(axis=0), motion.max(axis=0)])
     probes = []
     for c, solution in zip(c_values, solutions, strict=True):
-        weight = (solution[:, :-1] if basis is None else solution[:, :-1] @ basis) / std
+        weight = (solution[:, :-1] if basis is None else solution[:, :-1] @ basis).astype(np.float64) / std
         bias = solution[:, -1] - weight @ mean
         probes.append(LinearProbe(weight.astype(np.float32), bias.astype(np.float32), c, {}, motion_range=motion_range))
     return probes
@@ -296,7 +294,7 @@ def _build_table(features: LabelledFeatures, auxiliary: AuxiliaryFeatures | None
         _, first = np.unique(auxiliary.features.sample, return_index=True)
         pooled, targets = np.concatenate([pooled, auxiliary_pooled]), np.concatenate([targets, auxiliary_targets])
         known = np.concatenate([known, auxiliary.known[first]])
-        weights = np.append(weights, np.full(len(auxiliary_pooled), auxiliary.weight))
+        weights = np.append(weights, auxiliary.weight[first])
     rows = pooled.reshape(len(pooled) * versions, -1)
     targets, known, weights = (np.repeat(array, versions, axis=0) for array in (targets, known, weights / versions))
     return _Table(rows, targets, known, weights, samples * versions)
@@ -306,22 +304,3 @@ def _scale(rows: NDArray[np.float32], blocks: tuple[int, ...]) -> NDArray[np.flo
     """Return the divisors of features (N, D), shape (D,), which give each block a total variance of 1."""
     parts = np.split(rows.std(axis=0, dtype=np.float64), np.cumsum(blocks or [rows.shape[1]])[:-1])
     return np.concatenate([(part + MIN_STD * part.mean() + 1e-6) * np.sqrt(len(part)) for part in parts])
-
-
-def _fit_label(
-    inputs: NDArray[np.float64], target: NDArray[np.bool_], weights: NDArray[np.float64], c_values: list[float]
-) -> NDArray[np.float64]:
-    """Return the weights and the bias of one label for each value of C, shape (values, D + 1)."""
-    solution = np.zeros((len(c_values), inputs.shape[1] + 1))
-    if target.all() or not target.any():
-        # Without any contrast, the bias is the label's smoothed log-odds (Laplace). At least two samples are assumed,
-        # so that a label without positives stays below the label threshold.
-        samples = max(weights.sum(), 2.0)
-        solution[:, -1] = np.log(samples + 1) * (1 if target.all() else -1)
-        return solution
-    model = LogisticRegression(solver="newton-cg", max_iter=MAX_ITERATIONS, warm_start=True)  # twice as fast as lbfgs
-    for index, c in enumerate(c_values):
-        model.C = c
-        model.fit(inputs, target, sample_weight=weights)
-        solution[index] = [*model.coef_[0], model.intercept_[0]]
-    return solution

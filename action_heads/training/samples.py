@@ -74,6 +74,16 @@ def auxiliary_targets(
     return np.array(targets, dtype=bool).reshape(shape), np.broadcast_to(np.array(known), shape)
 
 
+def still_targets(actor: Actor, samples: Sequence[Sample]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the targets of an actor's head for each of its stills, and which are known, both (samples, outputs).
+
+    Of an actor with several kinds (adult and baby), only the labels of the kinds that a still names are known.
+    """
+    kinds = [{label.kind for label in actor.labels if label.name in sample.labels} for sample in samples]
+    known = [[label.kind in of_sample for label in actor.labels] for of_sample in kinds]
+    return target_matrix(actor, samples), np.array(known, dtype=bool).reshape(len(samples), len(actor.labels))
+
+
 @dataclass(frozen=True)
 class LabelledFrames:
     """Decoded frames of one actor with their targets.

@@ -83,6 +83,7 @@ def make_plan(arguments: argparse.Namespace, actor: "Actor", device: str) -> "He
     from action_heads.training.recipes import DEFAULT
     from action_heads.trunk_files import EMBEDDED
     from pipeline.commands.retrain_head import BACKBONE, TUNING_MODE
+    from pipeline.training.auxiliary_frames import AuxiliaryWeights
     from pipeline.training.head_training import HeadTrainingPlan
 
     return HeadTrainingPlan(
@@ -99,6 +100,7 @@ def make_plan(arguments: argparse.Namespace, actor: "Actor", device: str) -> "He
         seed=arguments.seed,
         device=device,
         cache=arguments.cache / "features" if arguments.cache else None,
-        auxiliary_weight=arguments.auxiliary_weight,
+        stills=arguments.stills,
+        auxiliary_weights=AuxiliaryWeights(arguments.auxiliary_weight, arguments.stills_weight),
         strict=arguments.strict,
     )

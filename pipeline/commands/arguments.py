@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from action_heads.defaults import AUXILIARY_WEIGHT
+from action_heads.defaults import AUXILIARY_WEIGHT, STILLS_WEIGHT
 from common.paths import cache_folder
 from common.system import MAX_THREADS
 from inference.runtime import BACKENDS, PRECISIONS
@@ -278,6 +278,20 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WEIGHT",
         help="weight of a clip of an auxiliary actor (borrows_from in the taxonomy) relative to one of this actor; "
         "only where the last layer alone is trained (default: %(default)s; 0: none)",
+    )
+    parser.add_argument(
+        "--stills",
+        type=Path,
+        metavar="CSV",
+        help="labelled images to train on as well: a table with the columns file and labels, and, if you like, split "
+        "and source",
+    )
+    parser.add_argument(
+        "--stills-weight",
+        type=fraction,
+        default=STILLS_WEIGHT,
+        metavar="WEIGHT",
+        help="weight of a still relative to a clip, where the last layer alone is trained (default: %(default)s)",
     )
 
 

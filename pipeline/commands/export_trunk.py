@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     backbone = find_backbone(arguments.backbone)
     trunk = load_trunk("imagenet", backbone)
     source = f"{trunk.source}, sha256 {trunk.sha256}"
-    manifest = TrunkManifest(backbone.name, trunk.preprocessing.to_dict(), source, backbone.imagenet().licence)
+    manifest = TrunkManifest(backbone.name, trunk.preprocessing.to_dict(), source, trunk.licence)
     save_trunk(arguments.out, trunk.state, manifest)
     size = arguments.out.stat().st_size / 1e6
     console.print_result(

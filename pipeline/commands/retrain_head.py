@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from action_heads.input_kinds import BOTH, INPUT_KINDS, WHOLE_FRAME
 from action_heads.training.recipes import PAPER, adjust_recipe, recipe_from_name
 from action_heads.trunk_files import EMBEDDED
-from action_heads.tuning_modes import ALL, BACKBONE_NAMES, CLASSIFIER, TUNING_MODES
+from action_heads.tuning_modes import ALL, BACKBONE_NAMES, CLASSIFIER, TIMM_PREFIX, TUNING_MODES
 from pipeline.commands import console
 from pipeline.commands.arguments import (
     add_detector_arguments,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.training.head_training import HeadTrainingPlan
 
 BACKBONE, TUNING_MODE, INPUT, PLAIN_INPUT = "efficientnet_lite0", CLASSIFIER, BOTH, WHOLE_FRAME
+PUBLISHED_TRUNK = "imagenet"
 PAPER_BACKBONE, PAPER_TUNING_MODE = "resnet34", ALL  # what --recipe paper implies
 EPILOG = "exit code: 0 all clips used, 1 some clip was skipped (the head is written), 2 wrong usage"
 
@@ -33,12 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_training_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of heads")
     network = parser.add_argument_group("network")
-    network.add_argument("--backbone", help=f"{' or '.join(BACKBONE_NAMES)} (default: {BACKBONE})")
+    network.add_argument(
+        "--backbone",
+        help=f"{', '.join(BACKBONE_NAMES)}, or timm:NAME for a network of timm (default: {BACKBONE})",
+    )
     network.add_argument(
         "--trunk",
-        default=EMBEDDED,
-        help="what to start from: embedded (default), imagenet (downloaded, or an installed package's), random, or a "
-        "file of weights",
+        help="what to start from: embedded, imagenet (the published weights: downloaded, or an installed package's), "
+        "random, or a file of weights (default: embedded; for a network of timm, its published weights)",
     )
     network.add_argument(
         "--tune",
@@ -49,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input",
         choices=INPUT_KINDS,
         help="frame: the whole frame; crop: a square around the actor; both; moving: both, and motion features "
-        f"(default: {INPUT} where the last layer alone is trained on the embedded trunk, otherwise {PLAIN_INPUT})",
+        f"(default: {INPUT} where the last layer alone is trained, otherwise {PLAIN_INPUT})",
     )
     recipe = parser.add_argument_group("recipe, for all tuning modes but classifier")
     recipe.add_argument(
@@ -88,20 +91,22 @@ def make_plan(arguments: argparse.Namespace, taxonomy: "Taxonomy") -> "HeadTrain
     from action_heads.backbones import find_backbone
     from action_heads.model import load_trunk
     from inference.devices import find_device
+    from pipeline.training.auxiliary_frames import AuxiliaryWeights
     from pipeline.training.head_training import HeadTrainingPlan
 
     recipe = recipe_from_name(arguments.recipe)
     is_paper = recipe == PAPER
     tuning_mode = arguments.tune or (PAPER_TUNING_MODE if is_paper else TUNING_MODE)
     backbone = find_backbone(arguments.backbone or (PAPER_BACKBONE if is_paper else BACKBONE))
-    default_input = INPUT if tuning_mode == TUNING_MODE and arguments.trunk == EMBEDDED else PLAIN_INPUT
+    default_input = INPUT if tuning_mode == TUNING_MODE else PLAIN_INPUT
+    default_trunk = PUBLISHED_TRUNK if backbone.name.startswith(TIMM_PREFIX) else EMBEDDED
     return HeadTrainingPlan(
         actor=taxonomy.actor(arguments.actor),
         data=arguments.data,
         split=arguments.split,
         held_out=arguments.held_out,
         out=arguments.out,
-        trunk=load_trunk(arguments.trunk, backbone, arguments.seed),
+        trunk=load_trunk(arguments.trunk or default_trunk, backbone, arguments.seed),
         tuning_mode=tuning_mode,
         input_kind=arguments.input or default_input,
         recipe=adjust_recipe(
@@ -114,6 +119,7 @@ def make_plan(arguments: argparse.Namespace, taxonomy: "Taxonomy") -> "HeadTrain
         seed=arguments.seed,
         device=find_device(arguments.device),
         cache=arguments.cache / "features" if arguments.cache else None,
-        auxiliary_weight=arguments.auxiliary_weight,
+        stills=arguments.stills,
+        auxiliary_weights=AuxiliaryWeights(arguments.auxiliary_weight, arguments.stills_weight),
         strict=arguments.strict,
     )

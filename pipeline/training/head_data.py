@@ -1,6 +1,6 @@
 """The sampled frames that a head is trained and scored on, and what had to be skipped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from a2d.dataset import none_usable
 from a2d.skipped_samples import SkippedSamples
@@ -8,6 +8,7 @@ from a2d.taxonomy import Actor
 from action_heads.training.samples import SampledFrame
 from common.errors import TrainingError
 from inference.runtime import Runtime
+from pipeline.training.auxiliary_frames import AuxiliaryFrames
 from pipeline.training.training_frames import drop_undecodable
 
 
@@ -19,7 +20,7 @@ class HeadTrainingData:
         actor: The actor whose head is trained.
         split: The split to train on.
         frames: Frames of the actor, by split.
-        auxiliary_frames: Frames of the auxiliary actors in the split to train on.
+        auxiliary: What the head is trained on besides.
         skipped: The samples that cannot be used, by split.
         runtime: Runs the trunk, as in the tagger.
     """
@@ -27,9 +28,16 @@ class HeadTrainingData:
     actor: Actor
     split: str
     frames: dict[str, list[SampledFrame]]
-    auxiliary_frames: dict[Actor, list[SampledFrame]]
+    auxiliary: list[AuxiliaryFrames]
     skipped: dict[str, SkippedSamples]
     runtime: Runtime
+
+    @property
+    def stills(self) -> list[SampledFrame]:
+        """Stills of the actor itself."""
+        return [
+            frame for part in self.auxiliary if part.are_stills and part.actor == self.actor for frame in part.frames
+        ]
 
     @property
     def reasons(self) -> list[str]:
@@ -50,7 +58,7 @@ class HeadTrainingData:
         before = len(self.reasons)
         for split, frames in self.frames.items():
             self.frames[split] = drop_undecodable(frames, self.skipped[split])
-        for actor, frames in self.auxiliary_frames.items():
-            self.auxiliary_frames[actor] = drop_undecodable(frames, self.skipped[self.split])
+        skipped = self.skipped[self.split]
+        self.auxiliary = [replace(part, frames=drop_undecodable(part.frames, skipped)) for part in self.auxiliary]
         self.check()
         return len(self.reasons) > before

@@ -1,25 +1,21 @@
-"""Training data of a linear probe: features of the actor's own sampled frames and of those of auxiliary actors."""
+"""Training data of a linear probe: features of the sampled frames of the actor's own clips, and of auxiliary frames."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from a2d.formats.base import Sample
-from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Actor
 from action_heads.crops import NO_BOX
-from action_heads.defaults import AUXILIARY_WEIGHT
 from action_heads.input_kinds import VIEWS_BY_INPUT, WHOLE_FRAME
 from action_heads.model import Trunk
 from action_heads.training.features import FeatureCache, compute_features
 from action_heads.training.linear_probe import AuxiliaryFeatures, LabelledFeatures
-from action_heads.training.samples import NO_MOTION, SampledFrame, auxiliary_targets
+from action_heads.training.samples import NO_MOTION, SampledFrame
 from common.progress import Progress, no_progress
 from inference.runtime import Runtime
-from pipeline.cached_detector import CachedDetector
-from pipeline.training.training_frames import FrameSampler
+from pipeline.training.auxiliary_frames import AuxiliaryFrames
 
 
 @dataclass(frozen=True)
@@ -67,67 +63,36 @@ class HeadFeatureExtractor:
         )
 
 
-def sample_auxiliary_frames(
-    auxiliary_actors: Iterable[Actor],
-    samples: Sequence[Sample],
-    detector: CachedDetector,
-    input_kind: str,
-    every_seconds: float,
-    progress: Progress = no_progress,
-) -> dict[Actor, list[SampledFrame]]:
-    """Sample frames of auxiliary actors, see `sample_training_frames`.
-
-    Args:
-        auxiliary_actors: The actors.
-        samples: For each actor, the samples that have labels of it are used.
-        detector: Locates the actors.
-        input_kind: One of `action_heads.input_kinds.INPUT_KINDS`.
-        every_seconds: Interval between the sampled frames of a clip that is labelled as a whole.
-        progress: Shows the progress over the samples.
-
-    Returns:
-        The sampled frames by actor, without actors that no sample shows.
-
-    Raises:
-        DatasetError: If a clip cannot be used, see `FrameSampler`.
-    """
-    sampler = FrameSampler(detector, input_kind, every_seconds, SkippedSamples(strict=True), progress)
-    return sampler.sample_each(auxiliary_actors, samples)
-
-
 def auxiliary_features(
-    actor: Actor,
-    frames_by_actor: Mapping[Actor, Sequence[SampledFrame]],
-    extractor: HeadFeatureExtractor,
-    weight: float = AUXILIARY_WEIGHT,
+    actor: Actor, parts: Iterable[AuxiliaryFrames], extractor: HeadFeatureExtractor
 ) -> AuxiliaryFeatures | None:
-    """Compute the features of auxiliary actors' frames, with targets in terms of the trained actor's labels.
+    """Compute the features of auxiliary frames, with targets in terms of the trained actor's labels.
 
     Args:
         actor: The actor whose head is trained.
-        frames_by_actor: The auxiliary actors' sampled frames.
+        parts: The auxiliary frames.
         extractor: Extracts the features.
-        weight: Weight of an auxiliary sample; the actor's own samples have weight 1.
 
     Returns:
-        The auxiliary training data; None if there are no frames or the weight is 0.
+        The auxiliary training data; None if there are no frames with a weight above 0.
 
     Raises:
         ClipError: If a clip cannot be read.
     """
-    parts, masks, samples = [], [], 0
-    for auxiliary_actor, frames in frames_by_actor.items():
-        if not frames or not weight:
+    features, masks, weights, samples = [], [], [], 0
+    for part in parts:
+        if not part.frames or not part.weight:
             continue
-        targets, known = auxiliary_targets(actor, auxiliary_actor, [frame.sample for frame in frames])
-        features = extractor.labelled_features(frames, targets)
+        targets, known = part.targets_for(actor)
+        of_part = extractor.labelled_features(part.frames, targets)
         # A clip that shows two auxiliary actors counts as two samples.
-        parts.append(replace(features, sample=features.sample + samples))
+        features.append(replace(of_part, sample=of_part.sample + samples))
         masks.append(known)
-        samples = int(parts[-1].sample.max()) + 1
-    if not parts:
+        weights.append(np.full(len(part.frames), part.weight))
+        samples = int(features[-1].sample.max()) + 1
+    if not features:
         return None
-    return AuxiliaryFeatures(_concatenate(parts), np.concatenate(masks), weight)
+    return AuxiliaryFeatures(_concatenate(features), np.concatenate(masks), np.concatenate(weights))
 
 
 def _concatenate(parts: Sequence[LabelledFeatures]) -> LabelledFeatures:

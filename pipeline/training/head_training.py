@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 from torch import nn
 
-from a2d.dataset import find_held_out_split, read_samples
+from a2d.dataset import find_held_out_split, read_samples, read_stills
 from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Actor, Taxonomy
 from action_heads.checkpoint import HeadManifest, hash_heads, head_path, save_head
-from action_heads.defaults import AUXILIARY_WEIGHT, LABEL_THRESHOLD
+from action_heads.defaults import AUXILIARY_WEIGHT, LABEL_THRESHOLD, STILLS_WEIGHT
 from action_heads.input_kinds import BOTH, MOVING
-from action_heads.model import Trunk, initialize_from_trunk
+from action_heads.model import Trunk, initialize_from_trunk, share_trunk
 from action_heads.preprocessing import Preprocessing
 from action_heads.training.features import FeatureCache
 from action_heads.training.finetuning import (
@@ -30,16 +30,17 @@ from action_heads.training.finetuning import (
 from action_heads.training.linear_probe import fit_linear_probe
 from action_heads.training.recipes import PAPER, Recipe
 from action_heads.training.samples import read_labelled_frames, samples_showing, target_matrix
-from action_heads.trunk_files import EMBEDDED
 from action_heads.tuning_modes import CLASSIFIER
 from common.errors import ClipError, TrainingError
 from common.progress import Progress, no_progress
 from pipeline.cached_detector import CachedDetector
+from pipeline.training.auxiliary_frames import AuxiliaryWeights, describe, sample_auxiliary_frames
 from pipeline.training.head_data import HeadTrainingData
 from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features
 from pipeline.training.label_coverage import LabelCoverage, constant_f1, count_labels
 from pipeline.training.training_frames import FrameSampler
 
+DEFAULT_WEIGHTS = AuxiliaryWeights(AUXILIARY_WEIGHT, STILLS_WEIGHT)
 SCORES = ("precision", "recall", "f1", "constant_f1")  # the last is that of always predicting the commonest label
 
 
@@ -61,8 +62,9 @@ class HeadTrainingPlan:
         seed: Of everything random.
         device: `cpu` or `cuda:N`.
         cache: Folder of cached features; None disables the cache.
-        auxiliary_weight: Weight of a sample of an auxiliary actor, for tuning mode `classifier`; 0 uses none. The
-            actor's own samples have weight 1.
+        stills: A list of labelled images to train on as well, see `a2d.dataset.read_stills`; None for none.
+        auxiliary_weights: What auxiliary clips and stills count, for tuning mode `classifier`; otherwise the clips are
+            not used, and each still is one frame more.
         strict: Whether a clip that cannot be used is an error; otherwise, it is skipped.
     """
 
@@ -79,7 +81,8 @@ class HeadTrainingPlan:
     seed: int
     device: str
     cache: Path | None
-    auxiliary_weight: float = AUXILIARY_WEIGHT
+    stills: Path | None = None
+    auxiliary_weights: AuxiliaryWeights = DEFAULT_WEIGHTS
     strict: bool = False
 
     @property
@@ -175,11 +178,10 @@ def retrain_head(
     Raises:
         UserError: If the data set is invalid or does not show the actor, or the training fails.
     """
-    if plan.input_kind in (BOTH, MOVING) and (plan.tuning_mode != CLASSIFIER or plan.trunk.source != EMBEDDED):
-        raise TrainingError(
-            f"input {plan.input_kind} requires --tune classifier and the embedded trunk; otherwise, use input crop or "
-            "frame"
-        )
+    if plan.input_kind in (BOTH, MOVING) and plan.tuning_mode != CLASSIFIER:
+        raise TrainingError(f"input {plan.input_kind} requires --tune classifier; otherwise, use input crop or frame")
+    if plan.tuning_mode == CLASSIFIER and not plan.trunk.is_apart:
+        plan = replace(plan, trunk=share_trunk(plan.trunk, plan.out))
     data = _sample_data(plan, taxonomy, detector, progress)
     before = hash_heads(plan.out)
     train = _fit_classifier if plan.tuning_mode == CLASSIFIER else _finetune
@@ -221,21 +223,27 @@ def _sample_data(
         message = f"{plan.data}: no sample of split {plan.split!r} shows the actor {plan.actor.name!r}"
         reasons = skipped[plan.split].reasons
         raise TrainingError(message + (f"; {len(reasons)} are unusable, the first: {reasons[0]}" if reasons else ""))
-    frames, auxiliary_frames = {}, {}
-    for split, split_samples in samples.items():
-        sampler = FrameSampler(detector, plan.input_kind, plan.sample_every_seconds, skipped[split], progress)
-        frames[split] = sampler.sample(plan.actor, samples_showing(plan.actor, split_samples))
-        if split == plan.split and plan.tuning_mode == CLASSIFIER and plan.auxiliary_weight:
-            auxiliary_actors = [taxonomy.actor(name) for name in plan.actor.auxiliary_actors]
-            auxiliary_frames = sampler.sample_each(auxiliary_actors, split_samples)
-    data = HeadTrainingData(plan.actor, plan.split, frames, auxiliary_frames, skipped, detector.runtime)
+    stills = read_stills(plan.stills, plan.split, taxonomy, skipped[plan.split]) if plan.stills else []
+    weights = plan.auxiliary_weights if plan.tuning_mode == CLASSIFIER else replace(plan.auxiliary_weights, borrowed=0)
+    samplers = {
+        split: FrameSampler(detector, plan.input_kind, plan.sample_every_seconds, skipped[split], progress)
+        for split in samples
+    }
+    frames = {
+        split: samplers[split].sample(plan.actor, samples_showing(plan.actor, split_samples))
+        for split, split_samples in samples.items()
+    }
+    auxiliary = sample_auxiliary_frames(
+        plan.actor, taxonomy, samples[plan.split], stills, weights, samplers[plan.split]
+    )
+    data = HeadTrainingData(plan.actor, plan.split, frames, auxiliary, skipped, detector.runtime)
     data.check()
     return data
 
 
 def _fit_classifier(plan: HeadTrainingPlan, data: HeadTrainingData, progress: Progress) -> _TrainedHead:
     extractor = HeadFeatureExtractor(plan.trunk, plan.input_kind, FeatureCache(plan.cache), data.runtime, progress)
-    auxiliary = auxiliary_features(plan.actor, data.auxiliary_frames, extractor, plan.auxiliary_weight)
+    auxiliary = auxiliary_features(plan.actor, data.auxiliary, extractor)
     features = {
         split: extractor.labelled_features(
             split_frames, target_matrix(plan.actor, [frame.sample for frame in split_frames])
@@ -252,14 +260,7 @@ def _fit_classifier(plan: HeadTrainingPlan, data: HeadTrainingData, progress: Pr
         for split, labelled in features.items()
         if len(labelled)
     }
-    recipe = probe.recipe()
-    if auxiliary:
-        recipe["borrowed"] = {
-            "from": plan.actor.auxiliary_actors,
-            "samples": len(set(auxiliary.features.sample.tolist())),
-            "weight": auxiliary.weight,
-        }
-    return _TrainedHead(network.eval(), recipe, scores, coverage)
+    return _TrainedHead(network.eval(), probe.recipe() | describe(data.auxiliary), scores, coverage)
 
 
 def _finetune(plan: HeadTrainingPlan, data: HeadTrainingData, progress: Progress) -> _TrainedHead:
@@ -268,7 +269,11 @@ def _finetune(plan: HeadTrainingPlan, data: HeadTrainingData, progress: Progress
     training_size = plan.preprocessing.stored_size if plan.recipe.augment else size
     labelled = {
         split: read_labelled_frames(
-            plan.actor, split_frames, plan.input_kind, training_size if split == plan.split else size, progress
+            plan.actor,
+            [*split_frames, *(data.stills if split == plan.split else [])],
+            plan.input_kind,
+            training_size if split == plan.split else size,
+            progress,
         )
         for split, split_frames in data.frames.items()
     }
@@ -282,7 +287,7 @@ def _finetune(plan: HeadTrainingPlan, data: HeadTrainingData, progress: Progress
         if len(images):
             probabilities = predict_frames(network, images, plan.preprocessing, plan.device)
             scores[split] = _score(plan.actor, coverage, probabilities, images.targets)
-    return _TrainedHead(network, asdict(plan.recipe), scores, coverage)
+    return _TrainedHead(network, asdict(plan.recipe) | describe(data.auxiliary), scores, coverage)
 
 
 class _EpochLog:

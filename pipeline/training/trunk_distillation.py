@@ -148,7 +148,7 @@ def _load_teacher(settings: DistillationSettings) -> Teacher:
     trunk = load_trunk(EMBEDDED, backbone)
     if not settings.logits_weight:
         return Teacher(trunk)
-    weights = backbone.imagenet()
+    weights = backbone.pretrained()
     state = weights.rename(load_torch_file(weights.path, CheckpointError))
     weight, bias = (state[key] for key in backbone.classifier_keys)
     return Teacher(trunk, weight, bias)

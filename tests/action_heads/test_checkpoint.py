@@ -10,7 +10,8 @@ import torch
 
 from a2d.taxonomy import load_taxonomy
 from action_heads import trunk_files
-from action_heads.backbones import find_backbone, network_tensors, normalization_layers
+from action_heads.backbone import network_tensors, normalization_layers
+from action_heads.backbones import find_backbone
 from action_heads.checkpoint import (
     MANIFEST_TYPES,
     find_heads,

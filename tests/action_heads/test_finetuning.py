@@ -8,7 +8,8 @@ import torch
 from head_probe import predict_images
 
 from a2d.formats.base import Sample
-from action_heads.backbones import find_backbone, network_tensors
+from action_heads.backbone import network_tensors
+from action_heads.backbones import find_backbone
 from action_heads.checkpoint import head_path, load_head
 from action_heads.crops import NO_BOX
 from action_heads.defaults import LABEL_THRESHOLD

