@@ -4,13 +4,13 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-import timm
 import torch
 from torch import nn
 from torchvision.models import resnet34
 
 from action_heads.backbone import Backbone, PretrainedWeights
 from action_heads.preprocessing import Preprocessing
+from action_heads.timm_backbones import build_timm, timm_backbone
 from action_heads.tuning_modes import check_backbone
 from common.downloads import KNOWN_WEIGHTS, check_download, download
 from common.errors import CheckpointError
@@ -32,8 +32,6 @@ def find_backbone(name: str, where: str = "--backbone") -> Backbone:
     check_backbone(name, where)
     if name in BACKBONES:
         return BACKBONES[name]
-    from action_heads.timm_backbones import timm_backbone
-
     return timm_backbone(name, where)
 
 
@@ -81,10 +79,7 @@ class EfficientNetLite:
 
     def build(self, outputs: int) -> nn.Module:
         """Build the untrained network."""
-        network: nn.Module = timm.create_model(
-            f"tf_efficientnet_lite{self.number}", pretrained=False, num_classes=outputs
-        )
-        return network
+        return build_timm(f"tf_efficientnet_lite{self.number}", outputs)
 
     def imagenet(self) -> PretrainedWeights:
         """Find the weights of the installed package.

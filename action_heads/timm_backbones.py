@@ -26,6 +26,12 @@ from common.safetensors_files import read_safetensors_header
 HUB_FILE = "model.safetensors"
 
 
+def build_timm(model: str, outputs: int) -> nn.Module:
+    """Build one of timm's networks, untrained, with a number of outputs."""
+    network: nn.Module = timm.create_model(model, pretrained=False, num_classes=outputs)
+    return network
+
+
 def timm_backbone(name: str, where: str) -> Backbone:
     """Describe one of timm's networks.
 
@@ -41,14 +47,14 @@ def timm_backbone(name: str, where: str) -> Backbone:
         known = timm.list_models(f"{re.split('[_.]', model)[0]}*") or timm.list_models()
         raise CheckpointError(f"{where}: timm has no network {model!r}; {nearest(model, known)}")
     with torch.device("meta"):
-        network = _build(model, 2)
+        network: Any = build_timm(model, 2)
     classifier = next((key for key, module in network.named_modules() if module is network.get_classifier()), None)
     if classifier is None or not isinstance(network.get_submodule(classifier), nn.Linear):
         raise CheckpointError(f"{where}: the last layer of {model} is not linear, so that no head can be put there")
     config = network.pretrained_cfg
     return Backbone(
         name=name,
-        build=partial(_build, model),
+        build=partial(build_timm, model),
         pooling="",
         classifier=classifier,
         last_stage=(),
@@ -60,10 +66,6 @@ def timm_backbone(name: str, where: str) -> Backbone:
 def weights_path(model: str) -> Path:
     """Return where the weights of one of timm's networks are looked for."""
     return weights_folder() / "timm" / f"{model}.safetensors"
-
-
-def _build(model: str, outputs: int) -> Any:
-    return timm.create_model(model, pretrained=False, num_classes=outputs)
 
 
 def _find_weights(model: str, config: dict[str, Any]) -> PretrainedWeights:

@@ -51,19 +51,23 @@ class AblationRow:
     train_share: float = 1.0
 
 
-def make_rows(seed: int) -> list[AblationRow]:
+def make_rows(seed: int, with_published: bool = False) -> list[AblationRow]:
     """Create the rows that have heads; rows with the same heads share the `HeadVariant` object.
 
     Args:
         seed: Seed of the trunk's random weights, if it has any.
+        with_published: Whether to begin with the published recipe, whose networks take hours to train.
     """
     trunk = load_trunk("embedded", find_backbone(BACKBONE), seed)
     steps = [AblationRow(STEPS, name, variant) for name, variant in _make_steps(trunk).items()]
     shipped = steps[-1].variant
-    return [
-        *steps[:1],
+    published = [
+        steps[0],
         AblationRow(STEPS, f"{PUBLISHED}, threshold 0.5", steps[0].variant, LabelDecision(threshold=0.5)),
         AblationRow(STEPS, f"{PUBLISHED}, most likely action only", steps[0].variant, MOST_LIKELY_DECISION),
+    ]
+    return [
+        *(published if with_published else []),
         *steps[1:],
         *(AblationRow(ALTERNATIVES, name, variant) for name, variant in _make_alternatives(shipped).items()),
         *(AblationRow(ALTERNATIVES, name, shipped, decision) for name, decision in _make_decisions().items()),

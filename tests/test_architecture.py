@@ -29,15 +29,17 @@ ONE_DOOR = {
     "ultralytics": "actor_detector.yolo",
     "pyswarms": "thresholds.swarm",
     "sklearn": "action_heads.training.linear_probe",
-    "timm": "action_heads.backbones",
+    "timm": "action_heads.timm_backbones",
     "openvino": "inference.openvino_engine",
     "nncf": "inference.openvino_engine",
     "scipy": "action_heads.training.temperature",
 }
 """The only module that imports each library."""
 HEAVY_MODULES = {
+    "action_heads.backbone",
     "action_heads.backbones",
     "action_heads.model",
+    "action_heads.timm_backbones",
     "inference.image_tensors",
     "inference.openvino_engine",
     "inference.torch_engine",

@@ -202,7 +202,7 @@ def fit_for_c_values(
     mean, std = rows.mean(axis=0), _scale(rows, features.blocks)
     inputs = ((table.rows - mean) / std).astype(np.float32)
     basis = None
-    if inputs.shape[1] > len(inputs):  # the rows span at most as many dimensions as there are rows
+    if inputs.shape[1] > 2 * len(inputs):  # the rows span at most as many dimensions as there are rows
         left, values, basis = np.linalg.svd(inputs, full_matrices=False)
         inputs = left * values
     weights = (table.known * table.weights[:, None]).astype(np.float32)

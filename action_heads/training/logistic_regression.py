@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+
+from action_heads.label_decision import to_probabilities
 
 TOLERANCE = 1e-3  # of the largest component of the gradient
 MAX_NEWTON_STEPS, MAX_CG_STEPS, MAX_HALVINGS = 50, 300, 30
@@ -65,7 +66,7 @@ class _Problem:
         weights = np.float32(c) * self.weights
         solution, (objective, margins) = start, self._evaluate(weights, start)
         for _ in range(MAX_NEWTON_STEPS):
-            wrong = expit(-margins)
+            wrong = to_probabilities(-margins)
             gradient = self.rows.T @ (-weights * self.signs * wrong) + self.ridge * solution
             open_labels = np.abs(gradient).max(axis=0) > TOLERANCE
             if not open_labels.any():

@@ -72,13 +72,13 @@ def test_resume_requires_a_report(capsys):
 
 
 def test_each_row_has_one_change():
-    rows = {row.name: row for row in make_rows(0)}
+    rows = {row.name: row for row in make_rows(0, with_published=True)}
     shipped = rows[SHIPPED]
     for row in rows.values():
         changes = {name for name, value in vars(shipped.variant).items() if vars(row.variant)[name] != value}
         changes |= {name for name in ("decision", "oracle", "train_share") if vars(row)[name] != vars(shipped)[name]}
         if row.part in (ALTERNATIVES, LIMITS):
-            assert len(changes) == 1 or changes == {"auxiliary_weight", "augment"}, row.name
+            assert len(changes) == 1 or changes == {"auxiliary_weight", "stills_weight", "augment"}, row.name
     published = rows[PUBLISHED].variant
     assert (published.recipe.loss, published.tuning_mode, published.input_kind) == ("cross_entropy", "all", "frame")
 
@@ -101,3 +101,4 @@ def test_shipped_variant_has_the_settings_of_the_embedded_heads(taxonomy):
         auxiliary = manifest.recipe.get("borrowed", {"from": [], "weight": variant.auxiliary_weight})
         assert auxiliary["from"] == list(actor.auxiliary_actors)
         assert auxiliary["weight"] == variant.auxiliary_weight
+        assert manifest.recipe["stills"]["weight"] == variant.stills_weight

@@ -3,6 +3,7 @@
 import shutil
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from fake_clips import cut_file, remux
@@ -57,6 +58,39 @@ def test_a_head_that_was_shown_one_label_says_what_its_score_is_worth(train, arg
     assert manifest.scores["train"]["constant_f1"] == 1
     assert manifest.scores["test"]["constant_f1"] == 0
     assert "F1 of always" in printed.out
+
+
+@pytest.mark.parametrize("arguments", [(), ("--tune", "norms", "--trunk", "random", "--epochs", "1")], ids=len)
+def test_stills_are_trained_on_too(train, folder, arguments):
+    """They teach a label that no clip shows; one that is no image is skipped, and other splits' are left alone."""
+    for name in ("one.png", "two.webp", "other.png"):
+        assert cv2.imwrite(str(folder / name), np.full((90, 120, 3), 80, np.uint8))
+    (folder / "bad.jpg").write_text("no image")
+    stills = folder / "stills.csv"
+    rows = ["one.png,cat-eating,", "two.webp,cat-eating,train", "bad.jpg,cat-none,", "other.png,cat-none,test"]
+    stills.write_text("\n".join(["file,labels,split", *rows]) + "\n")
+    clips = ["a.mp4,cat-none,train", "b.mp4,cat-walking,train"]
+    code, manifest, printed = train(clips, "--stills", str(stills), *arguments)
+    assert code == console.SOME_FAILED
+    assert manifest.recipe["stills"] == {"from": ["cat"], "samples": 2, "weight": 0.1}
+    assert f"skipped: {stills}:4: {folder}/bad.jpg" in printed.err
+    assert manifest.data["samples"] == 2, "stills do not count as clips"
+    without = train(clips, *arguments)[1]
+    assert "stills" not in without.recipe
+    assert without.data["images"] == manifest.data["images"]
+    if not arguments:
+        assert "cat-eating" in without.data["labels_without_samples"]
+        assert "cat-eating" not in manifest.data["labels_without_samples"]
+
+
+def test_stills_without_the_columns_of_stills_are_refused(train, folder):
+    stills = folder / "stills.csv"
+    stills.write_text("picture,labels\na.png,cat-none\n")
+    code, manifest, printed = train(ONE_LABEL, "--stills", str(stills))
+    assert (code, manifest) == (console.WRONG_USAGE, None)
+    assert printed.err.splitlines()[-1] == (
+        f"error: {stills}: the column 'file' is missing; the header has: picture, labels"
+    )
 
 
 def test_labels_without_samples_or_with_few_are_named_with_counts(train):
