@@ -107,7 +107,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="a labelled data set with the splits train and test")
     parser.add_argument("--stills", type=Path, metavar="CSV", help="labelled images to train on as well")
     parser.add_argument(
-        "--published-recipe", action="store_true", help="train the published recipe too, which takes hours"
+        "--all-rows",
+        action="store_true",
+        help="include what takes hours: the published recipe, and alternatives that have been dropped before",
     )
     parser.add_argument("--rows", nargs="+", metavar="TEXT", help="only rows whose names contain one of these texts")
     parser.add_argument("--folds", type=positive, default=5, help="default: 5")
@@ -218,7 +220,7 @@ def evaluate(
         One row of the report after the other.
     """
     ablation = Ablation(setup, repeat_folds(setup, arguments.folds, arguments.repeats))
-    for row in make_rows(setup.seed, arguments.published_recipe):
+    for row in make_rows(setup.seed, arguments.all_rows):
         if row.name in earlier_rows:
             yield earlier_rows[row.name]
         elif row.name == SHIPPED or not arguments.rows or any(text in row.name for text in arguments.rows):

@@ -23,7 +23,7 @@ PUBLISHED = "published recipe"
 SHIPPED = "and stills (shipped)"
 PUBLISHED_SAMPLING_SECONDS = 1.5  # 3 to 5 frames are labelled per clip in A2D
 BACKBONE = "efficientnet_lite0"
-STILLS_WEIGHTS = (0.03, 0.3, 1.0)
+STILLS_WEIGHTS = (0.03, 0.3)
 TRAIN_SHARES = (0.25, 0.5, 0.75)
 
 TRUE_ACTORS, TRUE_ACTIONS = "actors", "actions"
@@ -51,27 +51,30 @@ class AblationRow:
     train_share: float = 1.0
 
 
-def make_rows(seed: int, with_published: bool = False) -> list[AblationRow]:
+def make_rows(seed: int, all_rows: bool = False) -> list[AblationRow]:
     """Create the rows that have heads; rows with the same heads share the `HeadVariant` object.
 
     Args:
         seed: Seed of the trunk's random weights, if it has any.
-        with_published: Whether to begin with the published recipe, whose networks take hours to train.
+        all_rows: Whether to include what takes hours: the published recipe, whose networks are fine-tuned, and the
+            alternatives that have been dropped before.
     """
     trunk = load_trunk("embedded", find_backbone(BACKBONE), seed)
     steps = [AblationRow(STEPS, name, variant) for name, variant in _make_steps(trunk).items()]
     shipped = steps[-1].variant
+    alternatives = _make_alternatives(shipped) | (_make_dropped_alternatives(shipped) if all_rows else {})
+    shares = TRAIN_SHARES if all_rows else TRAIN_SHARES[1:2]
     published = [
         steps[0],
         AblationRow(STEPS, f"{PUBLISHED}, threshold 0.5", steps[0].variant, LabelDecision(threshold=0.5)),
         AblationRow(STEPS, f"{PUBLISHED}, most likely action only", steps[0].variant, MOST_LIKELY_DECISION),
     ]
     return [
-        *(published if with_published else []),
+        *(published if all_rows else []),
         *steps[1:],
-        *(AblationRow(ALTERNATIVES, name, variant) for name, variant in _make_alternatives(shipped).items()),
+        *(AblationRow(ALTERNATIVES, name, variant) for name, variant in alternatives.items()),
         *(AblationRow(ALTERNATIVES, name, shipped, decision) for name, decision in _make_decisions().items()),
-        *(AblationRow(LIMITS, f"{share:.0%} of the sources", shipped, train_share=share) for share in TRAIN_SHARES),
+        *(AblationRow(LIMITS, f"{share:.0%} of the sources", shipped, train_share=share) for share in shares),
         AblationRow(LIMITS, "true actors instead of the gates", shipped, oracle=TRUE_ACTORS),
         AblationRow(LIMITS, "true actions behind the gates", shipped, oracle=TRUE_ACTIONS),
     ]
@@ -97,6 +100,12 @@ def _make_steps(trunk: Trunk) -> dict[str, HeadVariant]:
 def _make_alternatives(shipped: HeadVariant) -> dict[str, HeadVariant]:
     return {
         "and motion of one track, without the camera's": replace(shipped, input_kind=MOVING),
+        **{f"stills count {weight:g}": replace(shipped, stills_weight=weight) for weight in STILLS_WEIGHTS},
+    }
+
+
+def _make_dropped_alternatives(shipped: HeadVariant) -> dict[str, HeadVariant]:
+    return {
         "and motion of the most confident boxes": replace(shipped, input_kind=MOVING, track=False, camera=False),
         "and changes of the crop's features": replace(shipped, feature_changes=True),
         "up to three boxes per frame": replace(shipped, boxes_per_frame=3),
@@ -104,7 +113,6 @@ def _make_alternatives(shipped: HeadVariant) -> dict[str, HeadVariant]:
         "mixup of features": replace(shipped, auxiliary_weight=0, stills_weight=0, augment=mix_features),
         "rare labels count twice": replace(shipped, auxiliary_weight=0, stills_weight=0, augment=repeat_rare_labels),
         "one threshold per label": replace(shipped, per_label_thresholds=True),
-        **{f"stills count {weight:g}": replace(shipped, stills_weight=weight) for weight in STILLS_WEIGHTS},
         "a frame every 1.5 s": replace(shipped, sample_every_seconds=PUBLISHED_SAMPLING_SECONDS),
     }
 
