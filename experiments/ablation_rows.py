@@ -98,14 +98,12 @@ def _make_steps(trunk: Trunk) -> dict[str, HeadVariant]:
 
 
 def _make_alternatives(shipped: HeadVariant) -> dict[str, HeadVariant]:
-    return {
-        "and motion of one track, without the camera's": replace(shipped, input_kind=MOVING),
-        **{f"stills count {weight:g}": replace(shipped, stills_weight=weight) for weight in STILLS_WEIGHTS},
-    }
+    return {"and motion of one track, without the camera's": replace(shipped, input_kind=MOVING)}
 
 
 def _make_dropped_alternatives(shipped: HeadVariant) -> dict[str, HeadVariant]:
     return {
+        **{f"stills count {weight:g}": replace(shipped, stills_weight=weight) for weight in STILLS_WEIGHTS},
         "and motion of the most confident boxes": replace(shipped, input_kind=MOVING, track=False, camera=False),
         "and changes of the crop's features": replace(shipped, feature_changes=True),
         "up to three boxes per frame": replace(shipped, boxes_per_frame=3),
