@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from a2d.formats import course, csv_clips, release
-from a2d.formats.base import DatasetIndex, Sample
+from a2d.formats.base import DatasetIndex, Row, Sample
 from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from common.errors import DatasetError
@@ -49,12 +49,7 @@ def read_samples(data: Path, split: str, taxonomy: Taxonomy, skipped: SkippedSam
     rows = [row for row in index.rows if row.split == split]
     if not rows:
         raise DatasetError(f"{index.path}: the split {split!r} is empty")
-    progress = tqdm(rows, desc=f"reading {split}", unit="row", leave=False, disable=None)  # None: silent when piped
-    before = len(skipped)
-    samples = [sample for row in progress for sample in row.samples(taxonomy, skipped)]
-    if not samples:
-        raise DatasetError(none_usable(skipped.reasons[before:], split))
-    return samples
+    return _open_rows(rows, split, taxonomy, skipped)
 
 
 def read_stills(path: Path, split: str, taxonomy: Taxonomy, skipped: SkippedSamples | None = None) -> list[Sample]:
@@ -74,11 +69,22 @@ def read_stills(path: Path, split: str, taxonomy: Taxonomy, skipped: SkippedSamp
     """
     skipped = SkippedSamples(strict=True) if skipped is None else skipped
     rows = [row for row in csv_clips.read_csv(path, split).rows if row.split == split]
+    if not rows:
+        raise DatasetError(f"{path}: no row is of the split {split!r}")
+    return _open_rows(rows, split, taxonomy, skipped)
+
+
+def _open_rows(rows: Sequence[Row], split: str, taxonomy: Taxonomy, skipped: SkippedSamples) -> list[Sample]:
+    """Open the files of a split's rows.
+
+    Raises:
+        DatasetError: If none can be used.
+    """
+    progress = tqdm(rows, desc=f"reading {split}", unit="row", leave=False, disable=None)  # None: silent when piped
     before = len(skipped)
-    samples = [sample for row in rows for sample in row.samples(taxonomy, skipped)]
+    samples = [sample for row in progress for sample in row.samples(taxonomy, skipped)]
     if not samples:
-        reasons = skipped.reasons[before:]
-        raise DatasetError(none_usable(reasons, split) if reasons else f"{path}: no row is of the split {split!r}")
+        raise DatasetError(none_usable(skipped.reasons[before:], split))
     return samples
 
 
