@@ -22,6 +22,7 @@ from common.errors import CheckpointError, DownloadError
 from common.files import nearest, sha256_file
 from common.paths import weights_folder
 from common.safetensors_files import read_safetensors_header
+from common.trusted_files import why_untrusted
 
 HUB_FILE = "model.safetensors"
 
@@ -72,12 +73,14 @@ def _find_weights(model: str, config: dict[str, Any]) -> PretrainedWeights:
     """Find the weights in the weights folder, or download them there, and say what they are.
 
     Raises:
-        CheckpointError: If the file is not safetensors.
+        CheckpointError: If the file is not safetensors, or others could have put it there.
         DownloadError: If they cannot be downloaded.
     """
     path = weights_path(model)
     if not path.is_file():
         _download(model, config, path)
+    if reason := why_untrusted(path.parent.stat()) or why_untrusted(path.stat()):
+        raise CheckpointError(f"{path}: {reason}; copy it into a folder of your own: ACTOR_ACTION_WEIGHTS")
     read_safetensors_header(path, lambda reason: CheckpointError(f"{path}: not a readable safetensors file ({reason})"))
     tqdm.write(f"{path}: sha256 {sha256_file(path)}", file=sys.stderr)
     licence = str(config.get("license") or "not stated by timm")

@@ -80,6 +80,13 @@ def test_weights_that_are_not_the_networks_are_refused(weights):
         load_trunk("imagenet", find_backbone(f"timm:{TINY}"))
 
 
+def test_weights_that_others_could_have_put_there_are_refused(weights):
+    weights(TINY)
+    weights_path(TINY).parent.chmod(0o777)
+    with pytest.raises(CheckpointError, match="copy it into a folder of your own"):
+        load_trunk("imagenet", find_backbone(f"timm:{TINY}"))
+
+
 def test_a_failed_download_is_one_line_that_says_where_the_file_is_looked_for(weights, monkeypatch):
     def fail(*arguments, **keywords):
         raise OSError("no route to host\nand more")
