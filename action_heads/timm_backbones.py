@@ -4,7 +4,7 @@ Their weights are read from the weights folder, as `timm/NAME.safetensors`, or d
 Hub by the client that timm uses. Only safetensors are read: they contain numbers and nothing that runs.
 """
 
-import re
+import difflib
 import sys
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from action_heads.backbone import Backbone, PretrainedWeights
 from action_heads.preprocessing import Preprocessing
 from action_heads.tuning_modes import TIMM_PREFIX
 from common.errors import CheckpointError, DownloadError
-from common.files import nearest, sha256_file
+from common.files import sha256_file
 from common.paths import weights_folder
 from common.safetensors_files import read_safetensors_header
 from common.trusted_files import why_untrusted
@@ -45,8 +45,9 @@ def timm_backbone(name: str, where: str) -> Backbone:
     """
     model = name.removeprefix(TIMM_PREFIX)
     if not timm.is_model(model):
-        known = timm.list_models(f"{re.split('[_.]', model)[0]}*") or timm.list_models()
-        raise CheckpointError(f"{where}: timm has no network {model!r}; {nearest(model, known)}")
+        close = difflib.get_close_matches(model, timm.list_models(), n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else "timm.list_models() lists those that it has"
+        raise CheckpointError(f"{where}: timm has no network {model!r}; {remedy}")
     with torch.device("meta"):
         network: Any = build_timm(model, 2)
     classifier = next((key for key, module in network.named_modules() if module is network.get_classifier()), None)

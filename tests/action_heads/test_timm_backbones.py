@@ -52,8 +52,10 @@ def test_networks_that_end_in_a_linear_layer_are_backbones(model):
 
 
 def test_unknown_names_get_a_suggestion():
-    with pytest.raises(CheckpointError, match=r"timm has no network 'resnet19'; did you mean 'resnet18'"):
+    with pytest.raises(CheckpointError, match=r"timm has no network 'resnet19'; did you mean 'resnet1"):
         find_backbone("timm:resnet19")
+    with pytest.raises(CheckpointError, match=r"timm has no network 'zzzzzz'; timm.list_models\(\) lists those"):
+        find_backbone("timm:zzzzzz")
     for name in ("timm:", "timm:../x", "timm:a b", "timn:resnet18"):
         with pytest.raises(CheckpointError, match="unknown backbone"):
             check_backbone(name, "here")
