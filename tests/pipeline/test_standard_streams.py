@@ -70,9 +70,13 @@ def test_a_reader_that_has_had_enough_ends_the_run(tmp_path):
 def test_a_signal_ends_the_run_in_order(tmp_path, number):
     command = [sys.executable, str(PROJECT / "run_pipeline.py"), "--out", "out", "--json", "--video"]
     command += [f"no-{number}.mp4" for number in range(5000)]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    before = signal.signal(number, signal.SIG_DFL)  # a shell's background jobs ignore SIGINT, and so would the run
+    try:
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+    finally:
+        signal.signal(number, before)
     assert process.stdout
     assert process.stderr
     process.stdout.readline()
