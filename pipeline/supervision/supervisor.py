@@ -58,6 +58,7 @@ class _Flight:
         is_started: Whether the present worker has begun to read the clip.
         is_done: Whether nothing more is to come.
         losses: How often a worker was lost while it worked on the clip.
+        is_suspect: Whether it is worked on alone, since a worker was lost that may have been lost to it.
         events: What has not been yielded yet.
     """
 
@@ -66,6 +67,7 @@ class _Flight:
     is_started: bool = False
     is_done: bool = False
     losses: int = 0
+    is_suspect: bool = False
     events: list[Tagged | Annotated] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -185,12 +187,12 @@ class Supervisor:
     def _send(self, flight: _Flight) -> bool:
         """Send a task, unless it is under way already; return whether others may follow now."""
         if flight.is_done or flight.is_sent:
-            return not (flight.is_flying and flight.losses)
-        if flight.losses and any(other.is_flying for other in self._flights):
+            return not (flight.is_flying and flight.is_suspect)
+        if flight.is_suspect and any(other.is_flying for other in self._flights):
             return False
         self._worker.send(flight.task)
         flight.is_sent = True
-        return not flight.losses
+        return not flight.is_suspect
 
     def _advance(self) -> None:
         """Wait a moment for a message, and deal with it."""
@@ -284,9 +286,13 @@ class Supervisor:
             self._fruitless_losses += 1
             if self._fruitless_losses >= max_losses:
                 raise WorkerError(f"{reason} while it loaded the networks, {TIMES[max_losses]}; no clip is to blame")
+            # One of them may have been read ahead meanwhile, and be to blame all the same: alone, that shows.
+            for flight in blamed:
+                flight.is_suspect = True
             blamed = []
         for flight in blamed:
             flight.losses += 1
+            flight.is_suspect = True
             if flight.losses >= max_losses:
                 assert self._ready
                 flight.give_up(f"{reason}, {TIMES[flight.losses]}", self._ready.weights)

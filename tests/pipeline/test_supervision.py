@@ -6,6 +6,7 @@ The processes are real; what they do to a clip is that of `toy_worker`, except i
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -262,5 +263,6 @@ def test_a_run_survives_a_clip_that_kills_the_decoding_process_and_a_copy_that_c
     lines = [line for line in done.stderr.splitlines() if not line.startswith("using ")]
     assert len(lines) == 3, done.stderr
     assert lines[0].startswith(f"{tmp_path / 'in' / 'a.mp4'}: no annotated copy (")
-    assert lines[1] == "the decoding process had to be restarted 3 times"
+    # Once more if the clip was read ahead while the networks were still being loaded.
+    assert re.fullmatch(r"the decoding process had to be restarted [34] times", lines[1])
     assert lines[2] == "of 3 clips, 1 could not be read and 0 are truncated; 1 annotated copy is missing"
