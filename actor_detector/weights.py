@@ -39,7 +39,8 @@ class DetectorManifest:
         image_size: Long side in pixels for which the detector was trained.
         start: The initial weights.
         teachers: Name and SHA-256 of each teacher.
-        data: Number of training images, how many of them are frames of clips, and number of boxes by class.
+        data: Number of training images, how many of them are frames of clips, number of boxes by class, and sha256 of
+            the lists of known boxes by actor.
         training: Settings and phases.
         scores: Presence F1 by class on the held-out images, and the confidence threshold at which it was measured.
     """

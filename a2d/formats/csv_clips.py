@@ -7,13 +7,12 @@ of labelled stills has the same columns; `split` may be missing there.
 
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from a2d.formats.base import DatasetIndex, Row, Sample, in_vector_order
-from a2d.formats.tables import TableRow, fold_names, read_column_names, read_table
+from a2d.formats.tables import Record, read_column_names, read_records
 from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from common.errors import DatasetError, TaxonomyError
@@ -82,42 +81,20 @@ def read_csv(path: Path, default_split: str | None = None) -> DatasetIndex:
             listed twice.
     """
     required = CSV_COLUMNS if default_split is None else STILL_COLUMNS
-    header, *lines = read_table(path, required) or [TableRow(0, [])]
-    names = _check_header(path, header, required)
-    rows = [_parse_clip_row(path, names, line, default_split) for line in lines]
-    if not rows:
-        raise DatasetError(f"{path}: there is no row below the header")
+    records = read_records(path, required, (*CSV_COLUMNS, GROUP_COLUMN))
+    rows = [_parse_clip_row(path, record, default_split) for record in records]
     _check_listed_once(rows)
     return DatasetIndex(path, tuple(dict.fromkeys(row.split for row in rows)), rows)
 
 
-def _check_header(path: Path, header: TableRow, required: Sequence[str]) -> list[str]:
-    """Return the names of the columns in lower case, without empty ones at the end."""
-    names = fold_names(header.cells)
-    while names and not names[-1]:
-        names.pop()
-    for column in required:
-        if column not in names:
-            listed = ", ".join(cell for cell in header.cells if cell)
-            raise DatasetError(f"{path}: the column {column!r} is missing; the header has: {listed[:200]}")
-    for name, times in Counter(names).items():
-        if times > 1 and name in (*CSV_COLUMNS, GROUP_COLUMN):
-            raise DatasetError(f"{path}:{header.number}: the header has the column {name!r} {times} times; rename one")
-    return names
-
-
-def _parse_clip_row(path: Path, names: list[str], line: TableRow, default_split: str | None) -> _ClipRow:
-    where = f"{path}:{line.number}"
-    if len(line.cells) < len(names) or any(line.cells[len(names) :]):
-        count = max(index for index, cell in enumerate(line.cells, start=1) if cell or index <= len(names))
-        raise DatasetError(f"{where}: {len(names)} cells were expected, as in the header, found {count}")
-    row = dict(zip(names, line.cells[: len(names)], strict=True))
-    row[SPLIT_COLUMN] = row.get(SPLIT_COLUMN) or default_split or ""
-    for column in ("file", SPLIT_COLUMN):
-        if not row[column]:
-            raise DatasetError(f"{where}: the cell {column!r} is empty")
-    clip = path.parent / row["file"]
-    return _ClipRow(where, row[SPLIT_COLUMN], clip, row.get(GROUP_COLUMN) or clip.name, row["labels"])
+def _parse_clip_row(path: Path, record: Record, default_split: str | None) -> _ClipRow:
+    cells = record.cells
+    split = cells.get(SPLIT_COLUMN) or default_split or ""
+    for column, value in (("file", cells["file"]), (SPLIT_COLUMN, split)):
+        if not value:
+            raise DatasetError(f"{record.where}: the cell {column!r} is empty")
+    clip = path.parent / cells["file"]
+    return _ClipRow(record.where, split, clip, cells.get(GROUP_COLUMN) or clip.name, cells["labels"])
 
 
 def _check_listed_once(rows: Iterable[_ClipRow]) -> None:

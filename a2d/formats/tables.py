@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,19 @@ class TableRow:
 
     number: int
     cells: list[str]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of a table with a header.
+
+    Attributes:
+        where: `<file>:<line>`, for messages.
+        cells: By column name in lower case.
+    """
+
+    where: str
+    cells: dict[str, str]
 
 
 def read_text(path: Path) -> str:
@@ -60,6 +74,51 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> list[TableRow]:
     """
     text, delimiter = _find_delimiter(read_text(path), columns)
     return _parse(path, text, delimiter)
+
+
+def read_records(path: Path, required: Sequence[str], unique: Collection[str] = ()) -> list[Record]:
+    """Read a table whose first row names its columns, in upper or lower case.
+
+    Args:
+        path: The file.
+        required: Columns that it must have.
+        unique: Columns that it may have once only, besides those.
+
+    Returns:
+        At least one record, in the order of the file.
+
+    Raises:
+        DatasetError: If it is not such a table, a row has another number of cells than the header, or there is none.
+    """
+    header, *rows = read_table(path, required) or [TableRow(0, [])]
+    names = _check_header(path, header, required, {*required, *unique})
+    records = [_to_record(path, names, row) for row in rows]
+    if not records:
+        raise DatasetError(f"{path}: there is no row below the header")
+    return records
+
+
+def _check_header(path: Path, header: TableRow, required: Sequence[str], unique: Collection[str]) -> list[str]:
+    """Return the names of the columns in lower case, without empty ones at the end."""
+    names = fold_names(header.cells)
+    while names and not names[-1]:
+        names.pop()
+    for column in required:
+        if column not in names:
+            listed = ", ".join(cell for cell in header.cells if cell)
+            raise DatasetError(f"{path}: the column {column!r} is missing; the header has: {listed[:200]}")
+    for name, times in Counter(names).items():
+        if times > 1 and name in unique:
+            raise DatasetError(f"{path}:{header.number}: the header has the column {name!r} {times} times; rename one")
+    return names
+
+
+def _to_record(path: Path, names: Sequence[str], row: TableRow) -> Record:
+    where = f"{path}:{row.number}"
+    if len(row.cells) < len(names) or any(row.cells[len(names) :]):
+        count = max(index for index, cell in enumerate(row.cells, start=1) if cell or index <= len(names))
+        raise DatasetError(f"{where}: {len(names)} cells were expected, as in the header, found {count}")
+    return Record(where, dict(zip(names, row.cells[: len(names)], strict=True)))
 
 
 def read_column_names(path: Path, columns: Sequence[str]) -> list[str]:

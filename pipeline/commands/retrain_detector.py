@@ -32,6 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames-per-clip", type=positive, default=16, help="evenly spaced frames of each clip (default: %(default)s)"
     )
+    parser.add_argument(
+        "--boxes",
+        type=_actor_and_file,
+        nargs="+",
+        default=[],
+        metavar="ACTOR=CSV",
+        help="known boxes of an actor in some of the images (file,x1,y1,x2,y2 in pixels): they replace what the "
+        "teachers say about that actor there",
+    )
     teachers = ["yolo26n", "yolo11n", "yolov8n"]
     parser.add_argument(
         "--teacher",
@@ -67,6 +76,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_training_arguments(parser)
     add_run_arguments(parser)
+
+
+def _actor_and_file(text: str) -> tuple[str, Path]:
+    actor, separator, file = text.partition("=")
+    if not (actor and separator and file):
+        raise argparse.ArgumentTypeError(f"ACTOR=CSV was expected, such as ball=balls.csv, found {text!r}")
+    return actor, Path(file)
 
 
 def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
         clips=arguments.clips,
         split=arguments.split,
         frames_per_clip=arguments.frames_per_clip,
+        boxes=tuple(arguments.boxes),
         teachers=tuple(find_detector(name) for name in arguments.teacher),
         teacher_image_size=arguments.teacher_imgsz,
         architecture=arguments.architecture,

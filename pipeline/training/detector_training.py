@@ -1,19 +1,21 @@
 """Training of an actor detector on unlabelled images and clips, with trained detectors as teachers."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tabulate import tabulate
 
 from a2d.dataset import read_samples
 from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from actor_detector.detector_settings import DetectorSettings
+from actor_detector.training.box_lists import read_boxes, replace_boxes
 from actor_detector.training.initial_weights import load_initial_weights
 from actor_detector.training.pseudo_labels import PseudoLabelledImage, label_images
 from actor_detector.training.settings import Phase, TrainingSettings
@@ -49,6 +51,8 @@ class DetectorPlan:
         clips: A labelled data set from whose clips frames are extracted, see `a2d.dataset`; its labels are not used.
         split: Of those clips.
         frames_per_clip: Number of evenly spaced frames.
+        boxes: Lists of known boxes, by actor name, see `actor_detector.training.box_lists`; they replace that actor's
+            pseudo-labels in the images they name.
         teachers: Weights of trained detectors.
         teacher_image_size: Long side in pixels to which the teachers' images are letterboxed.
         architecture: An Ultralytics model YAML with a `TorchVision` backbone and an end-to-end head.
@@ -66,6 +70,7 @@ class DetectorPlan:
     clips: Path | None
     split: str
     frames_per_clip: int
+    boxes: tuple[tuple[str, Path], ...]
     teachers: tuple[Path, ...]
     teacher_image_size: int
     architecture: Path
@@ -138,9 +143,13 @@ def retrain_detector(
     check_plan(plan.work, plan.to_dict(), resume)
     skipped = SkippedSamples(strict=True) if skipped is None else skipped
     group_of = collect_images(plan, taxonomy, progress, skipped)
+    known = read_known_boxes(plan, taxonomy, group_of)
     save_plan(plan.work, plan.to_dict())
     run = TrainingRun(plan.work, plan.device, fast_bfloat16(plan.device), on_epoch, progress)
-    training, held_out = _split(_label(plan, taxonomy, list(group_of), run, skipped), group_of, plan.held_out)
+    labelled = _label(plan, taxonomy, list(group_of), run, skipped)
+    for actor_index, boxes in known:
+        labelled = replace_boxes(labelled, boxes, actor_index)
+    training, held_out = _split(labelled, group_of, plan.held_out)
     class_names = [actor.detector_classes[0] for actor in taxonomy.actors]
     torch.manual_seed(plan.settings.seed)
     network = build_network(plan.architecture, class_names, sum(phase.epochs for phase in plan.phases))
@@ -176,6 +185,32 @@ def collect_images(
             raise DatasetError(f"{path} and {names[path.name]} have the same name; rename one")
         names[path.name] = path
     return group_of
+
+
+def read_known_boxes(
+    plan: DetectorPlan, taxonomy: Taxonomy, images: Collection[Path]
+) -> list[tuple[int, dict[Path, NDArray[np.float32]]]]:
+    """Read the lists of known boxes.
+
+    Args:
+        plan: Names the lists.
+        taxonomy: Defines the actors.
+        images: All images to train on.
+
+    Returns:
+        For each list the actor's index in the taxonomy, and its boxes, see `read_boxes`.
+
+    Raises:
+        UserError: If a list is malformed, names an unknown actor, or none of its images is trained on.
+    """
+    resolved = {path.resolve() for path in images}
+    known = []
+    for actor_name, path in plan.boxes:
+        boxes = read_boxes(path)
+        if not resolved.intersection(boxes):
+            raise DatasetError(f"{path}: none of the {len(boxes)} images that it names is among those to train on")
+        known.append((taxonomy.actor(actor_name).index, boxes))
+    return known
 
 
 def _label(
@@ -223,6 +258,7 @@ def _make_manifest(
             "images": len(training),
             "of_clips": sum(image.path.parent == plan.work / FRAMES_FOLDER for image in training),
             "boxes": dict(zip(class_names, _count_boxes(training, len(class_names)), strict=True)),
+            "known_boxes": {actor: sha256_file(path) for actor, path in plan.boxes},
         },
         training={"settings": asdict(plan.settings), "phases": [asdict(phase) for phase in plan.phases]},
         scores={
