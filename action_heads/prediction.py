@@ -21,8 +21,9 @@ from action_heads.checkpoint import (
     read_classifier_weights,
     read_manifest,
 )
-from action_heads.input_kinds import MOVING, VIEWS_BY_INPUT, WHOLE_FRAME
-from action_heads.preprocessing import Preprocessing, crop_and_resize
+from action_heads.frame_views import FrameViews
+from action_heads.input_kinds import MOVING, VIEWS_BY_INPUT
+from action_heads.preprocessing import Preprocessing
 from action_heads.tuning_modes import check_backbone
 from common.files import sha256_file
 from inference.interfaces import Engine, Network, PendingOutput, content_key
@@ -90,7 +91,6 @@ class ActionHeads:
         self._preprocessing: dict[str, Preprocessing] = {}
         self._trunks: dict[Path, Trunk] = {}
         self._networks: dict[str, nn.Module] = {}
-        self._engines: dict[str, Engine] = {}
         self._heads: dict[str, LoadedHead] = {}
         self._lock = RLock()
         for actor in taxonomy.actors:
@@ -116,12 +116,12 @@ class ActionHeads:
         return f"heads: {', '.join(from_folder)} from {self.folder}, the other {others} embedded"
 
     def submit_frame(
-        self, image: NDArray[np.uint8], boxes: Mapping[str, NDArray[np.float32]]
+        self, views: FrameViews, boxes: Mapping[str, NDArray[np.float32]]
     ) -> Callable[[], dict[str, NDArray[np.float32]]]:
         """Start the heads of some actors on one frame; a view that several heads share is processed once.
 
         Args:
-            image: The whole frame (H, W, 3), uint8, BGR.
+            views: The frame.
             boxes: Each actor's box in the frame, corners in pixels, shape (4,); NaN if there is none. Heads that use
                 crops see the whole frame then.
 
@@ -132,21 +132,18 @@ class ActionHeads:
         Raises:
             CheckpointError: If a head's weights cannot be read.
         """
-        outputs: dict[tuple[int, str], PendingOutput] = {}
         pending: dict[str, list[PendingOutput]] = {}
         for name, box in boxes.items():
             head = self._head(name)
-            pending[name] = []
-            for view in VIEWS_BY_INPUT[head.manifest.input]:
-                key = (id(head.engine), WHOLE_FRAME if view == WHOLE_FRAME or np.isnan(box).any() else name)
-                if key not in outputs:
-                    outputs[key] = head.engine.submit(crop_and_resize(image, box, view, head.preprocessing.size)[None])
-                pending[name].append(outputs[key])
+            pending[name] = [
+                views.submit(head.engine, view, box, head.preprocessing.size)
+                for view in VIEWS_BY_INPUT[head.manifest.input]
+            ]
 
         def wait() -> dict[str, NDArray[np.float32]]:
             logits = {}
-            for name, views in pending.items():
-                output = np.concatenate([view.result()[0] for view in views])
+            for name, outputs in pending.items():
+                output = np.concatenate([view.result()[0] for view in outputs])
                 classifier = self._head(name).classifier
                 logits[name] = classifier.weight @ output + classifier.bias if classifier else output
             return logits
@@ -203,11 +200,9 @@ class ActionHeads:
         else:
             trunk_sha256 = manifest.trunk.get("sha256")
             key = content_key(NETWORK_FORMAT, self.sha256[actor_name], trunk_sha256, preprocessing.to_dict())
-        if key not in self._engines:
-            size = (preprocessing.size, preprocessing.size)
-            network = Network(key, partial(self._build, actor_name, is_whole_head=classifier is None))
-            self._engines[key] = self.runtime.engine(network, size, BATCH_SIZE)
-        return LoadedHead(self._engines[key], classifier, manifest, preprocessing)
+        network = Network(key, partial(self._build, actor_name, is_whole_head=classifier is None))
+        engine = self.runtime.shared_engine(network, (preprocessing.size, preprocessing.size), BATCH_SIZE)
+        return LoadedHead(engine, classifier, manifest, preprocessing)
 
     def _build(self, actor_name: str, is_whole_head: bool) -> "nn.Module":
         """Build the preprocessing and an actor's network: the whole head, or the trunk that it shares."""

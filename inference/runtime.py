@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
@@ -45,6 +45,8 @@ class Runtime:
     calibration: CalibrationImages | None = None
     _modules: "dict[str, SharedModule]" = field(default_factory=dict, compare=False, repr=False)
     _lock: Lock = field(default_factory=Lock, compare=False, repr=False)
+    _shared: dict[tuple[str, tuple[int, int], int], Engine] = field(default_factory=dict, compare=False, repr=False)
+    _shared_lock: RLock = field(default_factory=RLock, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -86,6 +88,23 @@ class Runtime:
             if network.key not in self._modules:  # one module for images of all sizes
                 self._modules[network.key] = SharedModule(network.build(), self.device)
             return TorchEngine(self._modules[network.key], self.precision == BF16, batch_size)
+
+    def shared_engine(self, network: Network, size: tuple[int, int], batch_size: int) -> Engine:
+        """Return the engine for a network, size and batch size, which all who ask for the same one share.
+
+        Args:
+            network: As for `engine`.
+            size: Likewise.
+            batch_size: Likewise.
+
+        Raises:
+            UserError: In a process that was forked from one that has run networks.
+        """
+        with self._shared_lock:
+            key = (network.key, size, batch_size)
+            if key not in self._shared:
+                self._shared[key] = self.engine(network, size, batch_size)
+            return self._shared[key]
 
     @preparation()
     def facts(self, key: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:

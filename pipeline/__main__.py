@@ -18,6 +18,7 @@ COMMANDS = {
     "tag": "tag videos: who does what in each, and why",
     "tune-thresholds": "tune the gates: the share of a video's frames from which an actor counts as present",
     "retrain-head": "train one actor's action head; no other head changes",
+    "retrain-confirmation": "train the layers that confirm the detector's boxes",
     "score-split": "score the whole pipeline on a labelled split, with trivial baselines for comparison",
     "add-actor": "add an actor: train its head and find its gate; nothing else changes",
     "retrain-detector": "train an actor detector from unlabelled images and the pseudo-labels of trained detectors",

@@ -1,22 +1,18 @@
 """Stage 2 of a clip: what the heads predict for its sampled frames, given while it was decoded or decoded again."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from a2d.taxonomy import Taxonomy
+from action_heads.confirmation import Confirmer
 from action_heads.prediction import ActionHeads
 from actor_detector.motion.features import motion_features
 from pipeline.actor_predictions import ActorPredictions
 from pipeline.cached_detector import DetectedClip
 from pipeline.clip_windows import ClipWindows
 from pipeline.streaming_heads import StreamingHeads
-from video.clips import read_frames_at
-
-FRAMES_PER_READ = 32
 
 
 @dataclass(frozen=True)
@@ -66,31 +62,15 @@ class ActionPredictor:
         }
         missing = {name: wanted for name, wanted in frames.items() if name not in found}
         if missing:
-            found |= self._decode_and_predict(detected, missing, box_within_seconds)
+            heads = self.new_streaming_heads()
+            heads.submit_again(detected.clip, detected.detections, missing, box_within_seconds, self.loop_filter)
+            found |= heads.predictions()
         windows = ClipWindows.of_clip(detected.detections)
         return {name: self._add_motion(name, found[name], windows) for name in frames}
 
-    def new_streaming_heads(self) -> StreamingHeads:
-        """Return heads that can be given the frames of one clip while it is decoded."""
-        return StreamingHeads(self.heads, self.taxonomy, self.confidence, self.every_seconds)
-
-    def _decode_and_predict(
-        self, detected: DetectedClip, frames: Mapping[str, Sequence[int]], box_within_seconds: float
-    ) -> dict[str, ActorPredictions]:
-        """Decode frames that the heads were not given yet, and predict from them, a few at a time."""
-        heads = self.new_streaming_heads()
-        boxes: dict[int, dict[str, NDArray[np.float32]]] = defaultdict(dict)
-        for name, wanted in frames.items():
-            best = detected.detections.best_boxes(self.taxonomy.actor(name).index, wanted, box_within_seconds)
-            for frame_index, box in zip(wanted, best, strict=True):
-                boxes[frame_index][name] = box
-        indices = sorted(boxes)
-        for start in range(0, len(indices), FRAMES_PER_READ):
-            some = indices[start : start + FRAMES_PER_READ]
-            batch = read_frames_at(detected.clip, some, self.loop_filter, detected.detections.intact_frames)
-            for frame_index, time_seconds, image in zip(some, batch.time_seconds, batch.images, strict=True):
-                heads.submit(frame_index, float(time_seconds), image, boxes[frame_index])
-        return heads.predictions()
+    def new_streaming_heads(self, confirmer: Confirmer | None = None) -> StreamingHeads:
+        """Return heads that can be given the frames of one clip while it is decoded, and confirm boxes on the way."""
+        return StreamingHeads(self.heads, self.taxonomy, self.confidence, self.every_seconds, confirmer)
 
     def _add_motion(self, name: str, prediction: ActorPredictions, windows: ClipWindows) -> ActorPredictions:
         """Add the contribution of the actor's motion through each window, for heads that use it."""

@@ -1,4 +1,4 @@
-"""Stage 1 of a run: the detector over every frame of clips, behind a cache."""
+"""Stage 1 of a run: the detector over every frame of clips, and the confirmation of its boxes, behind a cache."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -8,8 +8,11 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from a2d.taxonomy import Taxonomy
-from actor_detector.clip_detection import ClipJob, OnFrames, detect_clips
+from action_heads.confirmation import Confirmer
+from actor_detector.clip_detection import ClipJob, detect_clips
 from actor_detector.detections import ClipDetections
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
@@ -18,9 +21,12 @@ from common.files import sha256_file
 from common.system import return_free_memory
 from inference.process_guard import check_process
 from inference.runtime import Runtime
+from pipeline.box_confirmation import BoxJudgements, JudgementCache, drop_unconfirmed, judgement_key
 from pipeline.config import TaggerConfig, build_runtime
 from pipeline.detection_cache import DetectionCache, DetectionSettings
+from pipeline.frame_sampling import sample_frames
 from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
+from pipeline.streaming_heads import StreamingHeads
 from thresholds.gates import DetectorIdentity
 from video.clips import clip_sha256
 
@@ -36,7 +42,7 @@ class DetectedClip:
 
     Attributes:
         clip: Its path.
-        detections: Every box of every frame.
+        detections: Every box of every frame, without those that were not confirmed.
         sha256: Of the clip's contents.
         from_cache: Whether the detections came from the cache.
     """
@@ -57,10 +63,19 @@ class UnreadableClip:
 
 @dataclass
 class _CachedJob(ClipJob):
-    """A clip in progress, and the key under which to cache its detections; empty if they came from the cache."""
+    """A clip in progress.
+
+    Attributes:
+        sha256: Of the clip.
+        key: Under which its detections are cached.
+        is_cached: Whether they came from the cache.
+        streamed: What is given its frames while it is decoded.
+    """
 
     sha256: str = ""
     key: str = ""
+    is_cached: bool = False
+    streamed: StreamingHeads | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,8 @@ class CachedDetector:
         speed_options: What is skipped in order to be faster.
         cache: Cached detections.
         trust_weights: Whether to unpickle a `.pt` file even if that may run code.
+        confirmer: Judges the boxes, of which those that it does not confirm are dropped; None drops none.
+        every_seconds: Length of the intervals in each of which it judges one box of an actor.
     """
 
     name: str
@@ -92,6 +109,8 @@ class CachedDetector:
     speed_options: SpeedOptions
     cache: DetectionCache
     trust_weights: bool = False
+    confirmer: Confirmer | None = None
+    every_seconds: float = TaggerConfig.sample_every_seconds
     _lock: RLock = field(default_factory=RLock, compare=False, repr=False)
 
     @classmethod
@@ -103,6 +122,7 @@ class CachedDetector:
         """
         path = find_detector(config.detector)
         runtime = build_runtime(config)
+        confirmation = config.confirmation_file
         return cls(
             name=config.detector if config.detector in KNOWN_DETECTORS else path.stem,
             path=path,
@@ -114,12 +134,16 @@ class CachedDetector:
             speed_options=config.speed_options,
             cache=DetectionCache(config.cache),
             trust_weights=config.trust_weights,
+            confirmer=Confirmer(confirmation, runtime) if confirmation else None,
+            every_seconds=config.sample_every_seconds,
         )
 
     @property
     def identity(self) -> DetectorIdentity:
         """What gates must have been tuned for to be used with this detector."""
-        return DetectorIdentity(self.sha256, self.settings.image_size, self.settings.confidence, self.name)
+        settings = self.settings
+        confirmation = self.confirmer.sha256 if self.confirmer else None
+        return DetectorIdentity(self.sha256, settings.image_size, settings.confidence, self.name, confirmation)
 
     @property
     def cached_settings(self) -> DetectorSettings:
@@ -158,14 +182,14 @@ class CachedDetector:
         return detected
 
     def detect_all(
-        self, clips: Iterable[Path], start_clip: Callable[[], OnFrames] | None = None
+        self, clips: Iterable[Path], start_clip: Callable[[], StreamingHeads] | None = None
     ) -> Iterator[DetectedClip | UnreadableClip]:
         """Detect the actors in every frame of clips, without a pause between them.
 
         Args:
             clips: Consumed in another thread, somewhat ahead.
-            start_clip: Called once for each clip, in order; returns what is called with its frames as they are
-                processed (never, if its detections come from the cache).
+            start_clip: Called once for each clip, in order; returns what is given its frames as they are processed
+                (none, if its detections come from the cache). It must confirm boxes if this detector does.
 
         Yields:
             One result per clip, in order.
@@ -184,9 +208,9 @@ class CachedDetector:
             self.sha256, self.cached_settings, self.taxonomy, self.runtime.name, self.speed_options
         )
 
-    def _start(self, clip: Path, start_clip: Callable[[], OnFrames] | None) -> _CachedJob:
+    def _start(self, clip: Path, start_clip: Callable[[], StreamingHeads] | None) -> _CachedJob:
         """Create a clip's job, which is done already if its detections are cached or it cannot be read."""
-        on_frames = start_clip() if start_clip else None
+        streamed = start_clip() if start_clip else self._new_streaming()
         try:
             digest = clip_sha256(clip)
         except ClipError as reason:
@@ -196,16 +220,54 @@ class CachedDetector:
         key = self._detection_settings.key(digest)
         cached = self.cache.load(key)
         if cached is not None:
-            return _CachedJob(clip, detections=cached, sha256=digest)
-        return _CachedJob(clip, on_frames, sha256=digest, key=key)
+            return _CachedJob(clip, detections=cached, sha256=digest, key=key, is_cached=True)
+        on_frames = streamed.on_frames if streamed else None
+        return _CachedJob(clip, on_frames, sha256=digest, key=key, streamed=streamed)
+
+    def _new_streaming(self) -> StreamingHeads | None:
+        if not self.confirmer:
+            return None
+        return StreamingHeads(None, self.taxonomy, self.settings.confidence, self.every_seconds, self.confirmer)
 
     def _finish(self, job: _CachedJob) -> DetectedClip | UnreadableClip:
         """Cache new detections, and return the result."""
         if job.error:
             return UnreadableClip(job.clip, job.error)
         assert job.detections
-        if job.key:
+        if not job.is_cached:
             self.cache.save(job.key, job.detections)
             return_free_memory()
         detections = job.detections.at_confidence(self.settings.confidence)
-        return DetectedClip(job.clip, detections, job.sha256, from_cache=not job.key)
+        if self.confirmer:
+            try:
+                judgements = self._judge(job, detections, self.confirmer)
+            except ClipError as reason:
+                return UnreadableClip(job.clip, reason)
+            part = self.confirmer.part_of(job.sha256)
+            detections = drop_unconfirmed(detections, judgements, part, self.every_seconds)
+        return DetectedClip(job.clip, detections, job.sha256, from_cache=job.is_cached)
+
+    def _judge(self, job: _CachedJob, detections: ClipDetections, confirmer: Confirmer) -> dict[int, BoxJudgements]:
+        """Return the judgements of a clip's boxes: made while it was decoded, or cached, or made now.
+
+        Raises:
+            ClipError: If a frame cannot be read.
+        """
+        cache, layers = JudgementCache(self.cache.folder), len(confirmer.layers.weight)
+        key = judgement_key(job.key, confirmer.sha256, self.settings.confidence, self.every_seconds)
+        cached = cache.load(key, layers) if job.is_cached else None
+        if cached is not None and all(judged.belongs_to(detections) for judged in cached.values()):
+            return cached
+        streamed = job.streamed
+        if streamed is None:
+            streamed = StreamingHeads(None, self.taxonomy, self.settings.confidence, self.every_seconds, confirmer)
+            visible = [self.taxonomy.actors[index] for index in np.unique(detections.actor_index).tolist()]
+            frames = {
+                actor.name: sample_frames(detections, actor.index, self.every_seconds)
+                for actor in visible
+                if actor.name in confirmer.actors
+            }
+            streamed.submit_again(job.clip, detections, frames, loop_filter=self.speed_options.loop_filter)
+        judgements = {self.taxonomy.actor(name).index: judged for name, judged in streamed.judgements().items()}
+        cache.save(key, judgements, layers)
+        return judgements

@@ -14,6 +14,8 @@ from inference.runtime import AUTO, Runtime, make_runtime
 from pipeline.known_detectors import EMBEDDED, detector_defaults
 
 EMBEDDED_HEADS = MODELS / "heads"
+EMBEDDED_CONFIRMATION = MODELS / "box_confirmation.safetensors"
+NO_CONFIRMATION = "none"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class TaggerConfig:
     Attributes:
         detector: A `.pt` or `.safetensors` file, or one of `pipeline.known_detectors.KNOWN_DETECTORS`.
         heads: Folder with one `<actor>.safetensors` per actor; embedded heads replace those that it lacks.
+        confirmation: The file of layers that confirm the detector's boxes, or `none`; `auto` confirms them with the
+            embedded layers if the gates were tuned that way, or no gates are known.
         thresholds: The gate file; None selects the gates that were tuned for the detector.
         taxonomy: The taxonomy file.
         image_size: Long side of the detector's input in pixels; None selects that of the gate file, if one is named and
@@ -48,6 +52,7 @@ class TaggerConfig:
 
     detector: str = EMBEDDED
     heads: Path = EMBEDDED_HEADS
+    confirmation: str = AUTO
     thresholds: Path | None = None
     taxonomy: Path = A2D_TAXONOMY_FILE
     image_size: int | None = None
@@ -84,6 +89,22 @@ class TaggerConfig:
             defaults.image_size if self.image_size is None else self.image_size,
             defaults.confidence if self.confidence is None else self.confidence,
         )
+
+    @property
+    def confirmation_file(self) -> Path | None:
+        """The layers that confirm the detector's boxes; None if none do.
+
+        Raises:
+            GatesError: If the gate file cannot be read.
+        """
+        if self.confirmation != AUTO:
+            return None if self.confirmation == NO_CONFIRMATION else Path(self.confirmation)
+        from thresholds.gates import load_gates
+
+        gates_file = self.thresholds or detector_defaults(self.detector).thresholds
+        if gates_file and not load_gates(gates_file).detector.confirmation:
+            return None
+        return EMBEDDED_CONFIRMATION
 
     @property
     def speed_options(self) -> SpeedOptions:

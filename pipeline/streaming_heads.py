@@ -1,20 +1,41 @@
-"""The heads at work while a clip is decoded: each gets one frame per interval that shows its actor; none is stored."""
+"""The heads, and the confirmation of boxes, at work while a clip is decoded.
+
+For each actor, they are given one frame per interval that shows it; no frame is stored.
+"""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from a2d.taxonomy import Taxonomy
+from action_heads.confirmation import Confirmer
+from action_heads.frame_views import FrameViews
 from action_heads.prediction import ActionHeads
-from actor_detector.detections import FrameBoxes
+from actor_detector.detections import ClipDetections, FrameBoxes
 from pipeline.actor_predictions import ActorPredictions
+from pipeline.box_confirmation import BoxJudgements
 from pipeline.frame_sampling import interval_indices
+from video.clips import read_frames_at
 from video.frames import Frame
 
+FRAMES_PER_READ = 32
+Outputs = Callable[[], dict[str, NDArray[np.float32]]]
+"""Waits for the outputs for one frame, and returns them by actor."""
 MAX_PENDING_FRAMES = 8  # submitted to the heads and not collected yet
+
+
+@dataclass(frozen=True)
+class _PendingFrame:
+    """A submitted frame."""
+
+    index: int
+    time_seconds: float
+    logits: Outputs
+    judgements: Outputs
 
 
 @dataclass
@@ -22,19 +43,22 @@ class StreamingHeads:
     """Passes frames of one clip to the heads as they are decoded.
 
     Attributes:
-        heads: Stage 2.
+        heads: Stage 2; None if boxes are only to be confirmed.
         taxonomy: Whose actors.
         confidence: Minimum confidence of a box, in [0, 1].
         every_seconds: Length of the intervals; an actor's head is given the first frame of each that shows the actor.
+        confirmer: Judges the boxes in the same frames; None if they are not to be confirmed.
     """
 
-    heads: ActionHeads
+    heads: ActionHeads | None
     taxonomy: Taxonomy
     confidence: float
     every_seconds: float
+    confirmer: Confirmer | None = None
     _sampled: set[tuple[int, int]] = field(default_factory=set)
-    _pending: deque[tuple[int, float, Callable[[], dict[str, NDArray[np.float32]]]]] = field(default_factory=deque)
+    _pending: deque[_PendingFrame] = field(default_factory=deque)
     _logits: dict[str, list[tuple[int, float, NDArray[np.float32]]]] = field(default_factory=lambda: defaultdict(list))
+    _judgements: dict[str, list[tuple[int, NDArray[np.float32]]]] = field(default_factory=lambda: defaultdict(list))
 
     def on_frames(self, frames: Sequence[Frame], found: FrameBoxes) -> None:
         """Submit those frames that show an actor for the first time in an interval.
@@ -66,8 +90,43 @@ class StreamingHeads:
             image: The whole frame (H, W, 3), uint8, BGR.
             boxes: By actor, its box in the frame, corners in pixels, shape (4,); NaN if there is none.
         """
-        self._pending.append((frame_index, time_seconds, self.heads.submit_frame(image, boxes)))
+        views = FrameViews(image)
+        judgements = self.confirmer.submit_frame(views, boxes) if self.confirmer else dict
+        logits = self.heads.submit_frame(views, boxes) if self.heads else dict
+        self._pending.append(_PendingFrame(frame_index, time_seconds, logits, judgements))
         self._collect(MAX_PENDING_FRAMES)
+
+    def submit_again(
+        self,
+        clip: Path,
+        detections: ClipDetections,
+        frames: Mapping[str, Sequence[int]],
+        box_within_seconds: float = 0.0,
+        loop_filter: bool = True,
+    ) -> None:
+        """Decode frames of a clip again and submit them, a few at a time.
+
+        Args:
+            clip: The clip.
+            detections: Of the clip; an actor's most confident box in a frame is submitted.
+            frames: Frame indices, from 0, ascending, by actor.
+            box_within_seconds: If a frame has no box of the actor, its box in a frame this near is used.
+            loop_filter: As for `video.clips.decode_frames`.
+
+        Raises:
+            ClipError: If a frame cannot be read.
+        """
+        boxes: dict[int, dict[str, NDArray[np.float32]]] = defaultdict(dict)
+        for name, wanted in frames.items():
+            best = detections.best_boxes(self.taxonomy.actor(name).index, wanted, box_within_seconds)
+            for frame_index, box in zip(wanted, best, strict=True):
+                boxes[frame_index][name] = box
+        indices = sorted(boxes)
+        for start in range(0, len(indices), FRAMES_PER_READ):
+            some = indices[start : start + FRAMES_PER_READ]
+            batch = read_frames_at(clip, some, loop_filter, detections.intact_frames)
+            for frame_index, time_seconds, image in zip(some, batch.time_seconds, batch.images, strict=True):
+                self.submit(frame_index, float(time_seconds), image, boxes[frame_index])
 
     def predictions(self) -> dict[str, ActorPredictions]:
         """Wait for all submitted frames and return the predictions by actor, motion not yet added to the logits."""
@@ -81,8 +140,21 @@ class StreamingHeads:
             for name, rows in self._logits.items()
         }
 
+    def judgements(self) -> dict[str, BoxJudgements]:
+        """Wait for all submitted frames and return what was made of the boxes in them, by actor."""
+        self._collect(0)
+        return {
+            name: BoxJudgements(
+                np.array([frame_index for frame_index, _ in rows], dtype=np.int64),
+                np.stack([logits for _, logits in rows]),
+            )
+            for name, rows in self._judgements.items()
+        }
+
     def _collect(self, max_pending: int) -> None:
         while len(self._pending) > max_pending:
-            frame_index, time_seconds, wait = self._pending.popleft()
-            for name, logits in wait().items():
-                self._logits[name].append((frame_index, time_seconds, logits))
+            frame = self._pending.popleft()
+            for name, logits in frame.logits().items():
+                self._logits[name].append((frame.index, frame.time_seconds, logits))
+            for name, logits in frame.judgements().items():
+                self._judgements[name].append((frame.index, logits))

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from a2d.taxonomy import Taxonomy, load_taxonomy
 from action_heads.label_decision import decide_labels
 from action_heads.prediction import ActionHeads
-from actor_detector.clip_detection import OnFrames
 from actor_detector.detections import ClipDetections
 from common.downloads import find_weights
 from common.errors import ClipError
@@ -86,6 +85,8 @@ class ActorActionTagger:
         manifest.verify(detector.path, detector.sha256)
         manifest.verify(detector.path.with_suffix(".yaml"))
         manifest.verify(config.gates_file)
+        if detector.confirmer:
+            manifest.verify(detector.confirmer.path, detector.confirmer.sha256)
         gates = check_gates(
             load_gates(config.gates_file),
             taxonomy.actor_names,
@@ -115,6 +116,7 @@ class ActorActionTagger:
         return {
             "image_size": self.detector.settings.image_size,
             "confidence": self.detector.settings.confidence,
+            "confirmation": self.detector.confirmer.sha256 if self.detector.confirmer else None,
             "look_every": self.config.sample_every_seconds,
             "window_seconds": MAX_WINDOW_SECONDS,
             "label_threshold": self.config.label_threshold,
@@ -179,9 +181,9 @@ class ActorActionTagger:
         """
         started: deque[StreamingHeads] = deque()
 
-        def start_clip() -> OnFrames:
-            started.append(self._predictor.new_streaming_heads())
-            return started[-1].on_frames
+        def start_clip() -> StreamingHeads:
+            started.append(self._predictor.new_streaming_heads(self.detector.confirmer))
+            return started[-1]
 
         for detected in self.detector.detect_all(clips, start_clip):
             yield detected, started.popleft()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from action_heads.crops import NO_BOX
+from action_heads.frame_views import FrameViews
 from action_heads.label_decision import to_probabilities
 from action_heads.prediction import ActionHeads
 
@@ -31,7 +32,9 @@ def predict_images(
     """
     if boxes is None:
         boxes = np.tile(NO_BOX, (len(images), 1))
-    pending = [heads.submit_frame(image, {actor_name: box}) for image, box in zip(images, boxes, strict=True)]
+    pending = [
+        heads.submit_frame(FrameViews(image), {actor_name: box}) for image, box in zip(images, boxes, strict=True)
+    ]
     logits = [wait()[actor_name] for wait in pending]
     outputs = len(heads.taxonomy.actor(actor_name).labels)
     stacked = np.reshape(logits, (len(logits), outputs)).astype(np.float32)

@@ -33,17 +33,20 @@ class DetectorIdentity:
         image_size: Long side of the detector's input in pixels.
         confidence: Minimum confidence of a box that counts, in [0, 1].
         name: Name for display.
+        confirmation: SHA-256 of the layers that confirm its boxes, see `action_heads.confirmation`; None if none do.
     """
 
     sha256: str | None
     image_size: int
     confidence: float
     name: str = ""
+    confirmation: str | None = None
 
     def __str__(self) -> str:
         digest = f"{self.sha256[:8]}…" if self.sha256 else "of unknown sha256"
         name = f"{self.name} {digest}" if self.name else digest
-        return f"{name} at image size {self.image_size}, confidence {self.confidence:g}"
+        confirmed = f", boxes confirmed by {self.confirmation[:8]}…" if self.confirmation else ""
+        return f"{name} at image size {self.image_size}, confidence {self.confidence:g}{confirmed}"
 
     def matches(self, other: "DetectorIdentity") -> bool:
         """Return whether both yield the same ratios; names are ignored, and unknown weights match nothing."""
@@ -54,12 +57,12 @@ class DetectorIdentity:
         return (
             self.name == other.name != ""
             and None not in (self.sha256, other.sha256)
-            and ((self.image_size, self.confidence) == (other.image_size, other.confidence))
+            and self._settings[1:] == other._settings[1:]
         )
 
     @property
-    def _settings(self) -> tuple[str | None, int, float]:
-        return self.sha256, self.image_size, self.confidence
+    def _settings(self) -> tuple[str | None, int, float, str | None]:
+        return self.sha256, self.image_size, self.confidence, self.confirmation
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +213,8 @@ def save_gates(gates: Gates, path: Path) -> Gates:
             "confidence": gates.detector.confidence,
         },
     }
+    if gates.detector.confirmation:
+        content["detector"]["confirmation"] = gates.detector.confirmation
     if gates.method:
         content["method"] = gates.method
     if gates.out_of_fold:
@@ -335,10 +340,11 @@ def _read_kept(section: YamlSection) -> KeptGates:
 
 
 def _read_detector(section: YamlSection) -> DetectorIdentity:
-    section.check("name", "sha256", "image_size", "confidence")
+    section.check("name", "sha256", "image_size", "confidence", optional=("confirmation",))
     return DetectorIdentity(
         sha256=section.sha256("sha256"),
         image_size=section.integer("image_size"),
         confidence=section.fraction("confidence"),
         name=section.text("name"),
+        confirmation=section.sha256("confirmation") if section.has("confirmation") else None,
     )

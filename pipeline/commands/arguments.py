@@ -151,6 +151,13 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"minimum confidence of a box (default: {_default_of('confidence')})",
     )
     group.add_argument(
+        "--confirmation",
+        default=TaggerConfig.confirmation,
+        metavar="FILE",
+        help="layers that confirm its boxes, as retrain-confirmation writes them, or none; auto: the embedded ones, if "
+        "the gates were tuned with them (default: %(default)s)",
+    )
+    group.add_argument(
         "--batch-size",
         type=positive,
         help="frames in one forward pass (default: 4 on a CPU, 16 on a GPU)",

@@ -18,9 +18,9 @@ class RecordingHeads:
     def __init__(self):
         self.boxes = []
 
-    def submit_frame(self, image, boxes):
+    def submit_frame(self, views, boxes):
         self.boxes += [(name, box.tolist()) for name, box in boxes.items()]
-        return lambda: {name: image[0, 0, :1].astype(np.float32) for name in boxes}
+        return lambda: {name: views.image[0, 0, :1].astype(np.float32) for name in boxes}
 
 
 @pytest.fixture
