@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from a2d.dataset import read_samples, read_stills
-from a2d.taxonomy import load_taxonomy
+from a2d.formats.base import Sample
+from a2d.taxonomy import Taxonomy, load_taxonomy
 from action_heads.backbones import find_backbone
 from action_heads.model import load_trunk
 from action_heads.training.features import FeatureCache
@@ -44,7 +46,11 @@ from pipeline.clip_windows import clip_presence_ratios
 from pipeline.commands import console
 from pipeline.commands.arguments import add_detector_arguments, add_run_arguments, config_from, positive
 from pipeline.evaluation.split_report import trivial_baselines
+from pipeline.training.operating_points import GateSearch
+from thresholds.fitness import PresenceTable
 from thresholds.gates import check_gates, load_gates
+from thresholds.stable import tune_stable
+from thresholds.tuning import SearchSettings
 
 
 @dataclass
@@ -52,25 +58,27 @@ class Ablation:
     """Evaluates rows; rows that differ only in the decision share their heads.
 
     Attributes:
-        setup: What all rows have in common.
+        setup: What all rows have in common whose boxes are confirmed.
+        unconfirmed: What all others have in common.
         folds: The fold in which each sample is held out, shape (repeats, samples).
     """
 
     setup: ExperimentSetup
+    unconfirmed: ExperimentSetup
     folds: IntArray
-    _predictions: dict[tuple[int, float, str], list[dict[str, HeldOutPredictions]]] = field(default_factory=dict)
+    _predictions: dict[tuple[int, float, str, bool], list[dict[str, HeldOutPredictions]]] = field(default_factory=dict)
 
     def predict_labels(self, row: AblationRow) -> BoolArray:
         """Predict the labels of every sample in each repeat, shape (repeats, samples, labels)."""
-        if row.oracle == TRUE_ACTIONS:
-            predicted = self.setup.actual & self._labels_of_actors(self.setup.present)
-            return np.repeat(predicted[None], len(self.folds), axis=0)
         setup = self._setup_for(row)
+        if row.oracle == TRUE_ACTIONS:
+            predicted = setup.actual & self._labels_of_actors(setup.present)
+            return np.repeat(predicted[None], len(self.folds), axis=0)
         return np.stack([row.decision.predict(predictions, setup) for predictions in self.predict(row)])
 
     def predict(self, row: AblationRow) -> list[dict[str, HeldOutPredictions]]:
         """Return the heads' predictions for single frames by actor, in each repeat."""
-        key = (id(row.variant), row.train_share, row.oracle)
+        key = (id(row.variant), row.train_share, row.oracle, row.confirmed)
         if key not in self._predictions:
             setup = self._setup_for(row)
             prepared = prepare_actors(row.variant, setup)
@@ -83,9 +91,10 @@ class Ablation:
         return self._predictions[key]
 
     def _setup_for(self, row: AblationRow) -> ExperimentSetup:
+        setup = self.setup if row.confirmed else self.unconfirmed
         if row.oracle != TRUE_ACTORS:
-            return self.setup
-        return replace(self.setup, present=self.setup.taxonomy.actors_of(self.setup.actual))
+            return setup
+        return replace(setup, present=setup.taxonomy.actors_of(setup.actual))
 
     def _draw_train_samples(self, share: float, seed: int) -> BoolArray:
         """Draw a share of the train sources, and return a mask of their samples, shape (samples,)."""
@@ -139,15 +148,11 @@ def make_setup(arguments: argparse.Namespace) -> ExperimentSetup:
     )
     train = read_samples(arguments.data, "train", taxonomy)
     samples = train + ([] if arguments.no_test else read_samples(arguments.data, "test", taxonomy))
-    ratios = [
-        clip_presence_ratios(detector.detect(sample.clip).detections, len(taxonomy.actors))
-        for sample in console.progress_bar(samples, "finding actors", "sample")
-    ]
     return ExperimentSetup(
         samples=samples,
         train_size=len(train),
         stills=read_stills(arguments.stills, "train", taxonomy) if arguments.stills else [],
-        present=gates.present(np.stack(ratios)),
+        present=gates.present(presence_ratios(detector, samples, taxonomy)),
         taxonomy=taxonomy,
         detector=detector,
         feature_cache=FeatureCache(arguments.cache / "features" if arguments.cache else None),
@@ -157,9 +162,32 @@ def make_setup(arguments: argparse.Namespace) -> ExperimentSetup:
     )
 
 
+def without_confirmation(setup: ExperimentSetup) -> ExperimentSetup:
+    """Return the same setup with a detector whose boxes nothing confirms, and gates that are tuned for it."""
+    detector = replace(setup.detector, confirmer=None)
+    ratios = presence_ratios(detector, setup.samples, setup.taxonomy)
+    train = slice(0, setup.train_size)
+    table = PresenceTable(ratios[train], setup.taxonomy.actors_of(setup.actual[train]), setup.groups[train])
+    gates = tune_stable(table, GateSearch.objective, SearchSettings(seed=setup.seed))
+    return replace(setup, detector=detector, present=ratios >= gates.values)
+
+
+def presence_ratios(detector: CachedDetector, samples: Sequence[Sample], taxonomy: Taxonomy) -> NDArray[np.float64]:
+    """Return each sample's presence ratios, shape (samples, actors).
+
+    Raises:
+        ClipError: If a clip cannot be read.
+    """
+    ratios = [
+        clip_presence_ratios(detector.detect(sample.clip).detections, len(taxonomy.actors))
+        for sample in console.progress_bar(samples, "finding actors", "sample")
+    ]
+    return np.stack(ratios)
+
+
 def calibration_errors(row: AblationRow, ablation: Ablation) -> dict[str, float]:
     """Compute the expected calibration error of held-out predictions, by split: `cv` (first repeat only) and `test`."""
-    setup = ablation.setup
+    setup = ablation.setup  # whose targets are those of all rows
     predictions = ablation.predict(row)[0]
     pairs: dict[str, list[tuple[FloatArray, BoolArray]]] = {"cv": [], "test": []}
     for name, of_actor in predictions.items():
@@ -219,7 +247,7 @@ def evaluate(
     Yields:
         One row of the report after the other.
     """
-    ablation = Ablation(setup, repeat_folds(setup, arguments.folds, arguments.repeats))
+    ablation = Ablation(setup, without_confirmation(setup), repeat_folds(setup, arguments.folds, arguments.repeats))
     for row in make_rows(setup.seed, arguments.all_rows):
         if row.name in earlier_rows:
             yield earlier_rows[row.name]

@@ -95,7 +95,7 @@ class JudgementCache:
     def save(self, key: str, judgements: Mapping[int, BoxJudgements], layers: int) -> None:
         """Write an entry; a folder that cannot be written is a warning, not an error."""
         tables = [np.zeros((0, 2 + layers))]
-        for actor_index, judged in judgements.items():
+        for actor_index, judged in sorted(judgements.items(), key=lambda item: item[0]):
             columns = [np.full(len(judged.frame_index), actor_index), judged.frame_index]
             tables.append(np.column_stack([*columns, judged.logits]).astype(np.float64))
         buffer = io.BytesIO()

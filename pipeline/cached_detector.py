@@ -45,12 +45,14 @@ class DetectedClip:
         detections: Every box of every frame, without those that were not confirmed.
         sha256: Of the clip's contents.
         from_cache: Whether the detections came from the cache.
+        unconfirmed: The same detections with those boxes; None if boxes count as they are.
     """
 
     clip: Path
     detections: ClipDetections
     sha256: str
     from_cache: bool
+    unconfirmed: ClipDetections | None = None
 
 
 @dataclass(frozen=True)
@@ -238,14 +240,15 @@ class CachedDetector:
             self.cache.save(job.key, job.detections)
             return_free_memory()
         detections = job.detections.at_confidence(self.settings.confidence)
-        if self.confirmer:
-            try:
-                judgements = self._judge(job, detections, self.confirmer)
-            except ClipError as reason:
-                return UnreadableClip(job.clip, reason)
-            part = self.confirmer.part_of(job.sha256)
-            detections = drop_unconfirmed(detections, judgements, part, self.every_seconds)
-        return DetectedClip(job.clip, detections, job.sha256, from_cache=job.is_cached)
+        if not self.confirmer:
+            return DetectedClip(job.clip, detections, job.sha256, job.is_cached)
+        try:
+            judgements = self._judge(job, detections, self.confirmer)
+        except ClipError as reason:
+            return UnreadableClip(job.clip, reason)
+        part = self.confirmer.part_of(job.sha256)
+        confirmed = drop_unconfirmed(detections, judgements, part, self.every_seconds)
+        return DetectedClip(job.clip, confirmed, job.sha256, job.is_cached, unconfirmed=detections)
 
     def _judge(self, job: _CachedJob, detections: ClipDetections, confirmer: Confirmer) -> dict[int, BoxJudgements]:
         """Return the judgements of a clip's boxes: made while it was decoded, or cached, or made now.

@@ -25,12 +25,14 @@ class ActorEvidence:
 
     Attributes:
         presence: Share of the decoded frames that show the actor, in [0, 1]; of a clip that consists of several
-            windows, in the window that shows it most, see `pipeline.clip_windows`.
+            windows, in the window that shows it most, see `pipeline.clip_windows`. Only confirmed boxes count.
         gate: Share from which it counts as present, in [0, 1].
         present: Whether it does.
         margin: presence - gate; negative for a miss.
         frames: Indices of the frames that its head was given, from 0; empty for an absent actor.
         windows: Start and end, in seconds, of each window in which it is present; empty for a clip of one window.
+        detected: The same share as `presence` with all boxes of the detector, confirmed or not; None if boxes count as
+            they are, or the row is an earlier version's.
     """
 
     presence: float
@@ -39,6 +41,7 @@ class ActorEvidence:
     margin: float
     frames: tuple[int, ...] = ()
     windows: tuple[tuple[float, float], ...] = ()
+    detected: float | None = None
 
     @classmethod
     def from_decision(
@@ -47,6 +50,7 @@ class ActorEvidence:
         actor_index: int,
         predictions: "ActorPredictions | None",
         windows: tuple[tuple[float, float], ...] = (),
+        detected: float | None = None,
     ) -> Self:
         """Collect the evidence for one actor; predictions are None for an absent one."""
         return cls(
@@ -56,6 +60,7 @@ class ActorEvidence:
             margin=round(float(decision.margins[actor_index]), 4),
             frames=tuple(predictions.frame_index.tolist()) if predictions else (),
             windows=windows,
+            detected=None if detected is None else round(detected, 4),
         )
 
 
@@ -156,6 +161,16 @@ class ClipResult:
         """The absent actor nearest to its gate, among those detected at all; None if there is none."""
         missed = {name: actor.margin for name, actor in self.actors.items() if not actor.present and actor.presence > 0}
         return max(missed, key=lambda name: missed[name]) if missed else None
+
+    @property
+    def unconfirmed(self) -> dict[str, float]:
+        """The absent actors of which the detector drew boxes that were not confirmed: share of frames, most first."""
+        shares = {
+            name: actor.detected
+            for name, actor in self.actors.items()
+            if not actor.present and actor.detected and actor.detected > actor.presence
+        }
+        return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as it is written, in the documented order of keys."""

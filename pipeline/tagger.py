@@ -276,6 +276,9 @@ class ActorActionTagger:
         ]
         windows = ClipWindows.of_clip(detections)
         present_windows = windows.present_seconds(self.gates.values)
+        detected_ratios: list[float] | list[None] = [None] * len(self.taxonomy.actors)
+        if detected.unconfirmed is not None:
+            detected_ratios = clip_presence_ratios(detected.unconfirmed, len(self.taxonomy.actors)).tolist()
         total_seconds = stopwatch.seconds()
         return ClipResult(
             video=str(detected.clip),
@@ -288,7 +291,11 @@ class ActorActionTagger:
             duration_seconds=round(detections.duration_seconds, 3),
             actors={
                 actor.name: ActorEvidence.from_decision(
-                    decision, actor.index, predictions.get(actor.name), present_windows[actor.index]
+                    decision,
+                    actor.index,
+                    predictions.get(actor.name),
+                    present_windows[actor.index],
+                    detected_ratios[actor.index],
                 )
                 for actor in self.taxonomy.actors
             },

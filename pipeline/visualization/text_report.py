@@ -34,7 +34,7 @@ def format_result(result: ClipResult, taxonomy: Taxonomy, label_threshold: float
 
 
 def conclusion(result: ClipResult) -> str:
-    """Summarize what a clip shows and, if an actor was nearly present, which."""
+    """Summarize what a clip shows, which actor was nearly present, and which boxes did not count."""
     labels = ", ".join(f"{label.label} ({label.score:.2f})" for label in result.labels)
     line = f"who does what: {labels or 'no known actor is in enough of the frames'}"
     for label in result.labels:
@@ -44,6 +44,10 @@ def conclusion(result: ClipResult) -> str:
     if missed:
         actor = result.actors[missed]
         line += f"\n  nearest miss: {missed}, in {_share(actor.presence)} of the frames, gate {_share(actor.gate)}"
+    for name, share in result.unconfirmed.items():
+        actor = result.actors[name]
+        kept = f"; in {_share(actor.presence)} with those that were" if actor.presence else ""
+        line += f"\n  not confirmed: {name}, in {_share(share)} of the frames with all boxes of the detector{kept}"
     return line
 
 

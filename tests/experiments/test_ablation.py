@@ -76,7 +76,8 @@ def test_each_row_has_one_change():
     shipped = rows[SHIPPED]
     for row in rows.values():
         changes = {name for name, value in vars(shipped.variant).items() if vars(row.variant)[name] != value}
-        changes |= {name for name in ("decision", "oracle", "train_share") if vars(row)[name] != vars(shipped)[name]}
+        settings = ("decision", "oracle", "train_share", "confirmed")
+        changes |= {name for name in settings if vars(row)[name] != vars(shipped)[name]}
         if row.part in (ALTERNATIVES, LIMITS):
             one_idea = {"auxiliary_weight", "stills_weight", "augment"}, {"input_kind", "track", "camera"}
             assert len(changes) == 1 or changes in one_idea, row.name

@@ -19,10 +19,10 @@ from thresholds.gates import PAPER_GATES_FILE, load_gates
     ("detector", "settings", "gates"),
     [
         ("embedded", (320, 0.25), "default.yaml"),
-        ("yolo26n", (320, 0.2), "yolo26n.yaml"),
-        ("yolo11n", (320, 0.2), None),
-        ("yolov8n", (320, 0.2), None),
-        ("mine/yolo26n.pt", (320, 0.2), None),
+        ("yolo26n", (320, 0.3), "yolo26n.yaml"),
+        ("yolo11n", (320, 0.3), None),
+        ("yolov8n", (320, 0.3), None),
+        ("mine/yolo26n.pt", (320, 0.3), None),
         ("mine.safetensors", (320, 0.25), None),
     ],
 )
