@@ -4,14 +4,15 @@ Run from the repository root:
 
     python -m experiments.detector_comparison --data clips.csv --split test --out result.json
 
-Detections are cached. The gates are each detector's own, and are scored on the clips' labels.
+Detections are cached. Frame by frame, all boxes count. The gates are each detector's own, and are scored on the clips'
+labels; what they are applied to are confirmed boxes, if they were tuned that way.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from experiments.formatting import interval, percent
 from pipeline.cached_detector import CachedDetector
 from pipeline.commands import console
 from pipeline.commands.arguments import fraction, positive
-from pipeline.config import TaggerConfig
+from pipeline.config import NO_CONFIRMATION, TaggerConfig
 from thresholds.gates import load_gates
 
 
@@ -167,10 +168,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     clips = LabelledClips(read_samples(arguments.data, arguments.split, taxonomy), taxonomy)
     results = []
     for (image_size, teacher_confidence), confidence in product(arguments.teacher_at, arguments.conf or [None]):
-        teacher = TaggerConfig(
-            detector=arguments.teacher, image_size=image_size, confidence=teacher_confidence, cache=arguments.cache
-        )
-        student = TaggerConfig(detector=arguments.detector, confidence=confidence, cache=arguments.cache)
+        every_box = TaggerConfig(cache=arguments.cache, confirmation=NO_CONFIRMATION)
+        teacher = replace(every_box, detector=arguments.teacher, image_size=image_size, confidence=teacher_confidence)
+        student = replace(every_box, detector=arguments.detector, confidence=confidence)
         scores = compare_frames(detect_presence(student, clips), detect_presence(teacher, clips), clips)
         title = f"{scores['student']}, against {scores['teacher']}, {arguments.split}"
         console.print_result(f"{title}:\n{format_frames_table(scores)}\n")

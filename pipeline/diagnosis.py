@@ -204,7 +204,7 @@ def _weights(config: TaggerConfig) -> dict[str, Any]:
     if is_known and config.detector in KNOWN_WEIGHTS:
         detector = KNOWN_WEIGHTS[config.detector].path
     heads = sorted(config.heads.glob("*.safetensors")) if config.heads != EMBEDDED_HEADS else []
-    for path in (detector, config.gates_file, *heads):
+    for path in (detector, config.gates_file, *filter(None, [config.confirmation_file]), *heads):
         facts[str(path)] = sha256_file(path)
         manifest.verify(path, facts[str(path)])
     for name in manifest.entries:

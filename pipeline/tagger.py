@@ -127,9 +127,11 @@ class ActorActionTagger:
 
     def describe_weights(self) -> str:
         """Describe in one line what is used."""
+        confirmer = self.detector.confirmer
+        confirmed = f"boxes confirmed by {confirmer.path} ({confirmer.sha256[:8]}), " if confirmer else ""
         line = (
             f"using detector {self.detector.path} ({self.weights.detector[:8]}) at image size "
-            f"{self.detector.settings.image_size}, confidence {self.detector.settings.confidence:g}, gates "
+            f"{self.detector.settings.image_size}, confidence {self.detector.settings.confidence:g}, {confirmed}gates "
             f"{self.config.gates_file} ({self.weights.thresholds[:8]}), {self.heads.describe()}"
         )
         if self.config.detector == EMBEDDED:

@@ -23,7 +23,7 @@ from actor_detector.training.settings import Phase, TrainingSettings
 from actor_detector.training.trainer import train_detector
 from actor_detector.weights import DetectorManifest, architecture_path, load_detector, save_detector
 from actor_detector.yolo import YoloActorDetector, build_network
-from common.errors import DatasetError, DetectorError, TrainingError
+from common.errors import DatasetError, DetectorError, TaxonomyError, TrainingError
 from common.files import sha256_file
 from common.paths import MODELS
 from common.training_run import TrainingRun
@@ -267,6 +267,31 @@ class TestCommand:
         assert (tmp_path / "detector.safetensors").read_bytes() == bytes_before
         with pytest.raises(TrainingError, match="holds a training with"):
             run_retrain_detector([*self.arguments(folder, tmp_path), "--resume", "--epochs", "3"])
+
+    def test_known_boxes_are_trained_on(self, folder, tmp_path):
+        """The teacher sees no ball anywhere; the list has one in each picture, and says that the last shows none."""
+        names = sorted(path.name for path in folder.iterdir())
+        rows = [f"{folder / name},10,20,30,40" for name in names[:-1]]
+        boxes = tmp_path / "balls.csv"
+        boxes.write_text("\n".join(["file,x1,y1,x2,y2", *rows, f"{folder / names[-1]},,,,"]) + "\n")
+        known = ["--boxes", f"ball={boxes}"]
+        assert run_retrain_detector([*self.arguments(folder, tmp_path), *known]) == 0
+        _, manifest = load_detector(tmp_path / "detector.safetensors")
+        assert manifest.data["images"] - 1 <= manifest.data["boxes"]["sports ball"] <= manifest.data["images"]
+        assert manifest.data["boxes"]["sports ball"] > 0
+        assert manifest.data["known_boxes"] == {"ball": sha256_file(boxes)}
+
+    def test_known_boxes_of_other_images_or_actors_are_refused(self, folder, tmp_path):
+        (elsewhere,) = write_pngs(tmp_path / "other", np.zeros((1, 50, 50, 3), np.uint8)).iterdir()
+        boxes = tmp_path / "balls.csv"
+        boxes.write_text(f"file,x1,y1,x2,y2\n{elsewhere},1,2,3,4\n")
+        with pytest.raises(DatasetError, match="none of the 1 images that it names is among those to train on"):
+            run_retrain_detector([*self.arguments(folder, tmp_path), "--boxes", f"ball={boxes}"])
+        boxes.write_text(f"file,x1,y1,x2,y2\n{next(folder.iterdir())},1,2,3,4\n")
+        with pytest.raises(TaxonomyError, match="unknown actor 'bal'"):
+            run_retrain_detector([*self.arguments(folder, tmp_path), "--boxes", f"bal={boxes}"])
+        with pytest.raises(SystemExit):
+            run_retrain_detector([*self.arguments(folder, tmp_path), "--boxes", str(boxes)])
 
     def test_wrong_folders_are_refused(self, tmp_path):
         (tmp_path / "empty").mkdir()
