@@ -1,7 +1,6 @@
 """Confirmation: is the actor really in the box that the detector drew? A small layer per actor on the trunk's features.
 
-A detector that is fast mistakes things for other things: a lamp for a ball, a dog for a cat, a poster for a person.
-The heads' trunk, which has seen a thousand classes, looks at the crop around the box anyway. On its features, one
+A detector that is fast mistakes things for others: a running dog for a bird, a crawling baby for a dog. The heads' trunk, which has seen a thousand classes, looks at the crop around the box anyway. On its features, one
 logistic regression per actor was fitted to the clips of a data set: its boxes in clips that are labelled with the actor
 against its boxes in all others.
 

@@ -212,7 +212,7 @@ class CachedDetector:
 
     def _start(self, clip: Path, start_clip: Callable[[], StreamingHeads] | None) -> _CachedJob:
         """Create a clip's job, which is done already if its detections are cached or it cannot be read."""
-        streamed = start_clip() if start_clip else self._new_streaming()
+        streamed = start_clip() if start_clip else self._new_streaming() if self.confirmer else None
         try:
             digest = clip_sha256(clip)
         except ClipError as reason:
@@ -226,9 +226,8 @@ class CachedDetector:
         on_frames = streamed.on_frames if streamed else None
         return _CachedJob(clip, on_frames, sha256=digest, key=key, streamed=streamed)
 
-    def _new_streaming(self) -> StreamingHeads | None:
-        if not self.confirmer:
-            return None
+    def _new_streaming(self) -> StreamingHeads:
+        """Return what is given frames in order to confirm boxes, without heads."""
         return StreamingHeads(None, self.taxonomy, self.settings.confidence, self.every_seconds, self.confirmer)
 
     def _finish(self, job: _CachedJob) -> DetectedClip | UnreadableClip:
@@ -263,7 +262,7 @@ class CachedDetector:
             return cached
         streamed = job.streamed
         if streamed is None:
-            streamed = StreamingHeads(None, self.taxonomy, self.settings.confidence, self.every_seconds, confirmer)
+            streamed = self._new_streaming()
             visible = [self.taxonomy.actors[index] for index in np.unique(detections.actor_index).tolist()]
             frames = {
                 actor.name: sample_frames(detections, actor.index, self.every_seconds)

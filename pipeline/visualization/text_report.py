@@ -46,8 +46,8 @@ def conclusion(result: ClipResult) -> str:
         line += f"\n  nearest miss: {missed}, in {_share(actor.presence)} of the frames, gate {_share(actor.gate)}"
     for name, share in result.unconfirmed.items():
         actor = result.actors[name]
-        kept = f"; in {_share(actor.presence)} with those that were" if actor.presence else ""
-        line += f"\n  not confirmed: {name}, in {_share(share)} of the frames with all boxes of the detector{kept}"
+        kept = f", confirmed in {_share(actor.presence)}" if actor.presence else ""
+        line += f"\n  not confirmed: {name}, detected in {_share(share)} of the frames{kept}"
     return line
 
 
