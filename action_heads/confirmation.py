@@ -1,8 +1,9 @@
 """Confirmation: is the actor really in the box that the detector drew? A small layer per actor on the trunk's features.
 
-A detector that is fast mistakes things for others: a running dog for a bird, a crawling baby for a dog. The heads' trunk, which has seen a thousand classes, looks at the crop around the box anyway. On its features, one
-logistic regression per actor was fitted to the clips of a data set: its boxes in clips that are labelled with the actor
-against its boxes in all others.
+A detector that is fast mistakes things for others: a running dog for a bird, a crawling baby for a dog. The heads'
+trunk, which has seen a thousand classes, looks at the crop around the box anyway. On its features, one logistic
+regression per actor was fitted to the clips of a data set: its boxes in clips that are labelled with the actor against
+its boxes in all others.
 
 Gates and heads that are made on the clips that the layers were fitted to would trust them too much. Therefore the file
 also contains layers that were fitted without a part of those clips, and each of these clips is judged by the layers

@@ -22,7 +22,7 @@ COMMANDS = {
     "score-split": "score the whole pipeline on a labelled split, with trivial baselines for comparison",
     "add-actor": "add an actor: train its head and find its gate; nothing else changes",
     "retrain-detector": "train an actor detector from unlabelled images and the pseudo-labels of trained detectors",
-    "distil-trunk": "train a ResNet-34 trunk to reproduce EfficientNet-Lite0's ImageNet features on unlabelled images",
+    "distil-trunk": "train a ResNet-34 trunk to reproduce the features of EfficientNet-Lite0 on unlabelled images",
     "export-trunk": "write a trunk file from a backbone's ImageNet weights",
     "download-weights": "download all third-party weights that can be named, for a machine without network",
     "doctor": "examine the installation: versions, devices, weights, folders, a short benchmark",

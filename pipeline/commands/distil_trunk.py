@@ -1,4 +1,4 @@
-"""Train a ResNet-34 trunk to reproduce EfficientNet-Lite0's ImageNet features on unlabelled images."""
+"""Train a ResNet-34 trunk to reproduce the features of EfficientNet-Lite0 on unlabelled images."""
 
 import argparse
 import sys

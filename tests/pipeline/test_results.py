@@ -26,6 +26,7 @@ def test_a_row_has_the_documented_format():
         "margin": 0.83,
         "frames": [4, 13],
         "windows": [],
+        "detected": None,
     }
     assert written["labels"] == [
         {"label": "adult-walking", "id": 18, "score": 0.81, "segments": [[0.0, 1.5], [2.0, 3.083]]}

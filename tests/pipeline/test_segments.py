@@ -12,12 +12,18 @@ def segments(times, scores, threshold=0.5, every=0.5, duration=100.0):
     return find_segments(np.array(times, float), np.array(scores, float), threshold, every, duration)
 
 
-def test_neighbouring_intervals_are_one_segment_and_a_gap_ends_it():
-    assert segments([0, 0.5, 1.0, 3.0], [0.9] * 4) == ((0.0, 1.5), (3.0, 3.5))
+def test_neighbouring_intervals_are_one_segment_and_a_long_gap_ends_it():
+    assert segments([0, 0.5, 1.0, 5.0], [0.9] * 4) == ((0.0, 1.5), (5.0, 5.5))
 
 
-def test_a_gap_of_one_interval_ends_a_segment():
-    assert segments([0, 0.5, 1.5], [0.9] * 3) == ((0.0, 1.0), (1.5, 2.0))
+def test_an_actor_that_is_out_of_sight_for_a_while_still_acts():
+    assert segments([0, 0.5, 1.5], [0.9] * 3) == ((0.0, 2.0),)
+    assert segments([0, 3.5], [0.9] * 2) == ((0.0, 4.0),)
+    assert segments([0, 4.0], [0.9] * 2) == ((0.0, 0.5), (4.0, 4.5))
+
+
+def test_an_actor_that_is_seen_doing_something_else_does_not():
+    assert segments([0, 1.5, 3.0], [0.9, 0.1, 0.9]) == ((0.0, 0.5), (3.0, 3.5))
 
 
 def test_the_last_segment_ends_with_the_clip():

@@ -15,7 +15,7 @@ from action_heads.prediction import ActionHeads
 from actor_detector.motion.features import motion_features
 from common.errors import CheckpointError, ClipError, DetectorError, GatesError
 from experiments.logits import to_logits
-from pipeline import action_prediction as module
+from pipeline import streaming_heads
 from pipeline.results import ClipResult
 from pipeline.tagger import ActorActionTagger
 from pipeline.visualization.demo_clip import WIDTH
@@ -138,10 +138,13 @@ def test_a_truncated_clip_is_tagged_as_far_as_it_can_be_decoded(tagger, tmp_path
 def test_a_clip_is_decoded_once(config, monkeypatch, images, tmp_path, repeats):
     clip = photo_clips.write_frames(tmp_path / "clip.mp4", np.tile(images, (repeats, 1, 1, 1)))
     decoded_again = []
-    read = module.read_frames_at
-    monkeypatch.setattr(
-        module, "read_frames_at", lambda clip, frames, *rest: decoded_again.extend(frames) or read(clip, frames, *rest)
-    )
+    read = streaming_heads.read_frames_at
+
+    def read_again(clip, frames, *rest):
+        decoded_again.extend(frames)
+        return read(clip, frames, *rest)
+
+    monkeypatch.setattr(streaming_heads, "read_frames_at", read_again)
     tagger = ActorActionTagger.from_config(replace(config, cache=None))
     result = tagger.tag(clip)
     assert result.scores
