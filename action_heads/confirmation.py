@@ -6,8 +6,9 @@ regression per actor was fitted to the clips of a data set: its boxes in clips t
 its boxes in all others.
 
 Gates and heads that are made on the clips that the layers were fitted to would trust them too much. Therefore the file
-also contains layers that were fitted without a part of those clips, and each of these clips is judged by the layers
-that have not seen it, nor any other clip of its source (cross-fitting, Chernozhukov et al. 2018).
+also contains layers that were fitted without a part of those clips, and where something is made on these clips, each of
+them is judged by the layers that have not seen it, nor any other clip of its source (cross-fitting, Chernozhukov et al.
+2018).
 """
 
 from collections.abc import Callable, Mapping

@@ -99,6 +99,9 @@ class CachedDetector:
         trust_weights: Whether to unpickle a `.pt` file even if that may run code.
         confirmer: Judges the boxes, of which those that it does not confirm are dropped; None drops none.
         every_seconds: Length of the intervals in each of which it judges one box of an actor.
+        cross_fitted: Whether a clip that the confirmer was fitted to is judged by the layers that have not seen it, as
+            whatever is tuned or trained on such clips needs. A tagger judges all clips alike, so that a copy of a clip
+            gets the same answer.
     """
 
     name: str
@@ -113,6 +116,7 @@ class CachedDetector:
     trust_weights: bool = False
     confirmer: Confirmer | None = None
     every_seconds: float = TaggerConfig.sample_every_seconds
+    cross_fitted: bool = True
     _lock: RLock = field(default_factory=RLock, compare=False, repr=False)
 
     @classmethod
@@ -245,7 +249,7 @@ class CachedDetector:
             judgements = self._judge(job, detections, self.confirmer)
         except ClipError as reason:
             return UnreadableClip(job.clip, reason)
-        part = self.confirmer.part_of(job.sha256)
+        part = self.confirmer.part_of(job.sha256) if self.cross_fitted else 0
         confirmed = drop_unconfirmed(detections, judgements, part, self.every_seconds)
         return DetectedClip(job.clip, confirmed, job.sha256, job.is_cached, unconfirmed=detections)
 

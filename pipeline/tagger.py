@@ -7,7 +7,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -81,7 +81,7 @@ class ActorActionTagger:
         """
         taxonomy = load_taxonomy(config.taxonomy)
         manifest = load_manifest(MANIFEST_FILE)
-        detector = CachedDetector.from_config(config, taxonomy)
+        detector = replace(CachedDetector.from_config(config, taxonomy), cross_fitted=False)
         manifest.verify(detector.path, detector.sha256)
         manifest.verify(detector.path.with_suffix(".yaml"))
         manifest.verify(config.gates_file)

@@ -190,6 +190,20 @@ def test_a_clip_of_the_training_data_is_judged_by_the_layers_without_it(
     assert len(detector.detect(people_and_cat_clip).detections.boxes) == 0
 
 
+def test_a_tagger_judges_a_clip_of_the_training_data_like_its_copies(
+    taxonomy, gates_file, heads, cat_clip, write_layers, cache
+):
+    nothing, everything = (dict.fromkeys(taxonomy.actor_names, logit) for logit in (NO, YES))
+    layers = write_layers(nothing, everything, part_of_clip={clip_sha256(cat_clip): 1})
+    config = TaggerConfig(
+        heads=heads, thresholds=gates_file, device="cpu", cache=cache, confirmation=str(layers), force=True
+    )
+    evidence = ActorActionTagger.from_config(config).tag(cat_clip).actors["cat"]
+    assert evidence.presence == 0
+    assert evidence.detected is not None
+    assert evidence.detected > 0.5
+
+
 def test_gates_belong_to_the_layers_that_they_were_tuned_with(
     taxonomy, gates_file, heads, people_and_cat_clip, write_layers, cache, tmp_path
 ):
