@@ -12,8 +12,8 @@ from common.trusted_files import trusted_folder
 from inference.devices import find_device
 from inference.runtime import AUTO, Runtime, make_runtime
 from pipeline.known_detectors import EMBEDDED, detector_defaults
+from pipeline.known_heads import EMBEDDED_HEADS
 
-EMBEDDED_HEADS = MODELS / "heads"
 EMBEDDED_CONFIRMATION = MODELS / "box_confirmation.safetensors"
 NO_CONFIRMATION = "none"
 

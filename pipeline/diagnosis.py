@@ -22,7 +22,7 @@ from common.paths import MODELS, cache_folder, kit_folder, weights_folder
 from common.stopwatch import Stopwatch
 from common.system import available_cores
 from common.trusted_files import why_untrusted
-from pipeline.config import EMBEDDED_HEADS, TaggerConfig
+from pipeline.config import TaggerConfig
 
 LIBRARIES = {
     **{"torch": "torch", "torchvision": "torchvision", "openvino": "openvino", "av": "av", "cv2": ""},
@@ -195,6 +195,7 @@ def _runtime(config: TaggerConfig) -> dict[str, Any]:
 def _weights(config: TaggerConfig) -> dict[str, Any]:
     from common.downloads import KNOWN_WEIGHTS
     from pipeline.known_detectors import EMBEDDED_FILE, KNOWN_DETECTORS
+    from pipeline.known_heads import KNOWN_HEADS
     from pipeline.manifest import load_manifest
 
     manifest = load_manifest()
@@ -203,7 +204,7 @@ def _weights(config: TaggerConfig) -> dict[str, Any]:
     detector = EMBEDDED_FILE if config.detector == "embedded" else Path(config.detector)
     if is_known and config.detector in KNOWN_WEIGHTS:
         detector = KNOWN_WEIGHTS[config.detector].path
-    heads = sorted(config.heads.glob("*.safetensors")) if config.heads != EMBEDDED_HEADS else []
+    heads = sorted(config.heads.glob("*.safetensors")) if config.heads not in KNOWN_HEADS.values() else []
     for path in (detector, config.gates_file, *filter(None, [config.confirmation_file]), *heads):
         facts[str(path)] = sha256_file(path)
         manifest.verify(path, facts[str(path)])

@@ -27,9 +27,10 @@ from pipeline.action_prediction import ActionPredictor
 from pipeline.actor_predictions import ActorPredictions
 from pipeline.cached_detector import CachedDetector, DetectedClip, UnreadableClip
 from pipeline.clip_windows import MAX_WINDOW_SECONDS, ClipWindows, clip_presence_ratios
-from pipeline.config import EMBEDDED_HEADS, TaggerConfig
+from pipeline.config import TaggerConfig
 from pipeline.frame_sampling import sample_frames
 from pipeline.known_detectors import EMBEDDED, RECOMMENDED
+from pipeline.known_heads import EMBEDDED_HEADS
 from pipeline.manifest import MANIFEST_FILE, load_manifest
 from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Timeline, Weights
 from pipeline.segments import find_segments
@@ -95,7 +96,7 @@ class ActorActionTagger:
             force=config.force,
             published=find_weights(config.detector) is not None,
         )
-        for pattern in ("models/heads/*", "models/trunk_*"):
+        for pattern in ("models/heads*", "models/trunk_*"):
             manifest.verify_matching(pattern)
         heads = ActionHeads(config.heads, taxonomy, detector.runtime, EMBEDDED_HEADS)
         return cls(detector, gates, heads, taxonomy, config, sha256_file(config.taxonomy))

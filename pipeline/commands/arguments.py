@@ -16,6 +16,7 @@ from pipeline.known_detectors import (
     PUBLISHED_SETTINGS,
     DetectorDefaults,
 )
+from pipeline.known_heads import KNOWN_HEADS, find_heads_folder
 
 
 def positive(text: str) -> int:
@@ -241,10 +242,11 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--heads",
-        type=Path,
+        type=find_heads_folder,
         default=TaggerConfig.heads,
         metavar="DIR",
-        help="folder with one head per actor (default: %(default)s)",
+        help=f"folder with one head per actor, or the backbone of shipped heads: {', '.join(KNOWN_HEADS)} "
+        "(default: %(default)s)",
     )
     add_sampling_argument(group)
     group.add_argument(

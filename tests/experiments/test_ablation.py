@@ -14,7 +14,7 @@ from experiments import ablation
 from experiments.ablation_rows import ALTERNATIVES, LIMITS, PUBLISHED, SHIPPED, STEPS, make_rows
 from experiments.experiment_setup import HeadVariant
 from pipeline.commands.console import DONE, WRONG_USAGE, run_guarded
-from pipeline.config import EMBEDDED_HEADS
+from pipeline.known_heads import EMBEDDED_HEADS
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from common.paths import PROJECT
 from pipeline.__main__ import main
 from pipeline.commands import console, retrain_head
 from pipeline.known_detectors import EMBEDDED_FILE
+from pipeline.known_heads import KNOWN_HEADS
 from pipeline.supervision import process
 from pipeline.supervision.worker import Worker
 from thresholds.gates import PAPER_GATES_FILE, load_gates
@@ -149,6 +150,20 @@ def test_a_folder_with_one_head_is_completed_with_the_embedded_heads(stages, hea
     command = ["tag", "--video", str(cat_clip), *stages, "--heads", str(tmp_path / "mine")]
     assert main(command) == console.DONE
     assert f"heads: cat from {tmp_path / 'mine'}, the other 5 embedded" in capsys.readouterr().err
+
+
+def test_shipped_heads_are_selected_by_their_backbone(cat_clip, tmp_path, capsys):
+    labels = {}
+    for name, folder in KNOWN_HEADS.items():
+        command = ["tag", "--video", str(cat_clip), "--heads", name, "--json", "--cache", str(tmp_path / "cache")]
+        assert main(command) == console.DONE
+        printed = capsys.readouterr()
+        assert f"{folder} (" in printed.err
+        labels[name] = {label["label"]: label["score"] for label in json.loads(printed.out)["labels"]}
+        assert {read_manifest(path).backbone for path in folder.glob("*.safetensors")} == {name}
+        assert len(list(folder.glob("*.safetensors"))) == 6
+    assert all("cat-none" in found for found in labels.values())
+    assert len({found["cat-none"] for found in labels.values()}) == len(KNOWN_HEADS)
 
 
 def test_the_published_recipe_implies_the_published_network(clips_csv, tmp_path, capsys, stage_1):
