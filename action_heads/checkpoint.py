@@ -5,7 +5,7 @@ tensors that its training could change; the others are the trunk's. The file of 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from action_heads.tensor_files import read_arrays, read_header, read_tensors, wr
 from action_heads.trunk_files import EMBEDDED, PREFIX, SHARED, trunk_path
 from action_heads.tuning_modes import ALL, CLASSIFIER, TUNING_MODES
 from common.errors import CheckpointError
-from common.files import MAX_SHOWN, check_keys, sha256_file, shorten
+from common.files import MAX_SHOWN, check_fields, sha256_file, shorten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,13 +142,8 @@ def read_manifest(path: Path) -> HeadManifest:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such head; train it with retrain_head.py --actor {path.stem}")
-    content = read_header(path, FORMAT, "head", f"train it again with retrain_head.py --actor {path.stem}")
-    check_keys(content, f"{path}: manifest", CheckpointError, [field.name for field in fields(HeadManifest)])
-    for name, kind in MANIFEST_TYPES.items():
-        if not isinstance(content[name], kind):
-            raise CheckpointError(
-                f"{path}: manifest: {name}: {kind.__name__} was expected, found {shorten(content[name])}"
-            )
+    header = read_header(path, FORMAT, "head", f"train it again with retrain_head.py --actor {path.stem}")
+    content = check_fields(header, f"{path}: manifest", CheckpointError, MANIFEST_TYPES)
     if not all(isinstance(label, str) for label in content["labels"]):
         raise CheckpointError(f"{path}: manifest: labels: texts were expected, found {shorten(content['labels'])}")
     for name, allowed in (("tuned", TUNING_MODES), ("input", INPUT_KINDS)):

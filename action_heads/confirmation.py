@@ -12,7 +12,7 @@ them is judged by the layers that have not seen it, nor any other clip of its so
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from action_heads.tensor_files import read_arrays, read_header, write_tensors
 from action_heads.trunk_files import trunk_path
 from action_heads.tuning_modes import check_backbone
 from common.errors import CheckpointError
-from common.files import check_keys, sha256_file, shorten
+from common.files import check_fields, sha256_file, shorten
 from inference.interfaces import Engine, Network, content_key
 from inference.runtime import Runtime
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FORMAT = "actor-action-confirmation/1"
 DIGEST_LENGTH = 16  # hexadecimal digits of a clip's sha256 by which it is recognised
-_TYPES: dict[str, type] = {
+MANIFEST_TYPES = {
     "actors": list,
     "backbone": str,
     "trunk": str,
@@ -109,13 +109,8 @@ def load_confirmation(path: Path) -> tuple[ConfirmationLayers, ConfirmationManif
     remedy = "make it again with actor-action retrain-confirmation"
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; {remedy}, or switch it off with --confirmation none")
-    content = read_header(path, FORMAT, "confirmation", remedy)
-    check_keys(content, f"{path}: manifest", CheckpointError, [field.name for field in fields(ConfirmationManifest)])
-    for name, kind in _TYPES.items():
-        if not isinstance(content[name], kind):
-            raise CheckpointError(
-                f"{path}: manifest: {name}: {kind.__name__} was expected, found {shorten(content[name])}"
-            )
+    header = read_header(path, FORMAT, "confirmation", remedy)
+    content = check_fields(header, f"{path}: manifest", CheckpointError, MANIFEST_TYPES)
     actors = content["actors"]
     if not all(isinstance(name, str) for name in actors) or len(set(actors)) < len(actors):
         raise CheckpointError(f"{path}: manifest: actors: different names were expected, found {shorten(actors)}")

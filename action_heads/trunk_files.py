@@ -1,19 +1,20 @@
 """Trunk files: networks without the classifier, from which the heads of a backbone are initialized."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from action_heads.tensor_files import read_header, write_tensors
 from common.errors import CheckpointError
-from common.files import check_keys, shorten
+from common.files import check_fields
 from common.paths import MODELS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "actor-action-trunk/2"
+MANIFEST_TYPES = {"backbone": str, "preprocessing": dict, "source": str, "licence": str}
 EMBEDDED = "embedded"  # in the project
 SHARED = "shared"  # beside the heads that were trained on it
 PREFIX = "trunk_"
@@ -53,12 +54,5 @@ def read_trunk_manifest(path: Path) -> TrunkManifest:
     Raises:
         CheckpointError: If the file is not a trunk in the current format.
     """
-    content = read_header(path, FORMAT, "trunk", "create it again")
-    check_keys(content, f"{path}: manifest", CheckpointError, [field.name for field in fields(TrunkManifest)])
-    for field in fields(TrunkManifest):
-        kind = dict if field.name == "preprocessing" else str
-        if not isinstance(content[field.name], kind):
-            raise CheckpointError(
-                f"{path}: manifest: {field.name}: {kind.__name__} was expected, found {shorten(content[field.name])}"
-            )
-    return TrunkManifest(**content)
+    header = read_header(path, FORMAT, "trunk", "create it again")
+    return TrunkManifest(**check_fields(header, f"{path}: manifest", CheckpointError, MANIFEST_TYPES))

@@ -4,12 +4,12 @@ The architecture is an Ultralytics model YAML of the same name beside the file.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import DetectorError
-from common.files import check_keys, sha256_file, shorten, write_atomically
+from common.files import check_fields, sha256_file, shorten, write_atomically
 from common.safetensors_files import parse_json, read_safetensors_header
 
 if TYPE_CHECKING:
@@ -127,12 +127,7 @@ def _parse(text: str | None, path: Path) -> DetectorManifest:
     found = content.pop("format", None)
     if found != FORMAT:
         raise DetectorError(f"{path}: format {FORMAT!r} was expected, found {shorten(found)}")
-    check_keys(content, f"{path}: manifest", DetectorError, [field.name for field in fields(DetectorManifest)])
-    for name, kind in MANIFEST_TYPES.items():
-        if not isinstance(content[name], kind):
-            raise DetectorError(
-                f"{path}: manifest: {name}: {kind.__name__} was expected, found {shorten(content[name])}"
-            )
+    content = check_fields(content, f"{path}: manifest", DetectorError, MANIFEST_TYPES)
     names = content["class_names"]
     if not 0 < len(names) <= MAX_CLASSES or not all(isinstance(name, str) for name in names):
         raise DetectorError(

@@ -218,3 +218,25 @@ def check_keys(
         if key not in found:
             raise error(f"{where}: the key '{key}' is missing")
     return found
+
+
+def check_fields(found: object, where: str, error: type[UserError], types: Mapping[str, type]) -> dict[str, Any]:
+    """Check that a mapping read from a file has exactly some keys, and that each value has its type.
+
+    Args:
+        found: The content of the file.
+        where: The file, or the file and a key in it, for the message.
+        error: The type of error to raise.
+        types: The type of each key's value.
+
+    Returns:
+        The mapping as a dictionary.
+
+    Raises:
+        UserError: Of the given type, if the content is not such a mapping.
+    """
+    content = dict(check_keys(found, where, error, types))
+    for name, kind in types.items():
+        if not isinstance(content[name], kind):
+            raise error(f"{where}: {name}: {kind.__name__} was expected, found {shorten(content[name])}")
+    return content
