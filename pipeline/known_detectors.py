@@ -33,8 +33,8 @@ class DetectorDefaults:
 KNOWN_DETECTORS = {
     EMBEDDED: DetectorDefaults(EMBEDDED_SETTINGS, PROJECT / "thresholds" / "default.yaml"),
     RECOMMENDED: DetectorDefaults(thresholds=PROJECT / "thresholds" / "yolo26n.yaml"),
-    "yolo11n": DetectorDefaults(),
-    "yolov8n": DetectorDefaults(),
+    "yolo11n": DetectorDefaults(thresholds=PROJECT / "thresholds" / "yolo11n.yaml"),
+    "yolov8n": DetectorDefaults(thresholds=PROJECT / "thresholds" / "yolov8n.yaml"),
 }
 
 

@@ -229,6 +229,16 @@ def _add_speed_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def heads_folder(text: str) -> Path:
+    """Parse a folder of heads, or the backbone of shipped ones."""
+    folder = find_heads_folder(text)
+    if not folder.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no folder, and none of the shipped heads: {', '.join(KNOWN_HEADS)}"
+        )
+    return folder
+
+
 def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the commands that run the whole pipeline."""
     add_detector_arguments(parser)
@@ -242,7 +252,7 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--heads",
-        type=find_heads_folder,
+        type=heads_folder,
         default=TaggerConfig.heads,
         metavar="DIR",
         help=f"folder with one head per actor, or the backbone of shipped heads: {', '.join(KNOWN_HEADS)} "

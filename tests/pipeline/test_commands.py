@@ -164,6 +164,9 @@ def test_shipped_heads_are_selected_by_their_backbone(cat_clip, tmp_path, capsys
         assert len(list(folder.glob("*.safetensors"))) == 6
     assert all("cat-none" in found for found in labels.values())
     assert len({found["cat-none"] for found in labels.values()}) == len(KNOWN_HEADS)
+    with pytest.raises(SystemExit):
+        main(["tag", "--video", str(cat_clip), "--heads", "resnet5"])
+    assert "'resnet5' is no folder, and none of the shipped heads: efficientnet_lite0" in capsys.readouterr().err
 
 
 def test_the_published_recipe_implies_the_published_network(clips_csv, tmp_path, capsys, stage_1):
