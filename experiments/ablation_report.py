@@ -91,6 +91,22 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     write_atomically(path, f'{head[:-1]}, "rows": [\n{rows}\n]}}\n')
 
 
+def read_report(path: Path) -> dict[str, Any]:
+    """Read the JSON of an experiment.
+
+    Raises:
+        UserError: If it is not JSON of that kind.
+        OSError: If it cannot be read.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as reason:
+        raise UserError(f"{path}: not the JSON of an experiment ({reason})") from None
+    if not isinstance(report, dict):
+        raise UserError(f"{path}: not the JSON of an experiment: it has no rows")
+    return report
+
+
 def read_rows(path: Path, report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Read the rows of an earlier report that was measured under the same conditions.
 
@@ -106,7 +122,7 @@ def read_rows(path: Path, report: Mapping[str, Any]) -> dict[str, dict[str, Any]
     """
     if not path.is_file():
         return {}
-    earlier = json.loads(path.read_text(encoding="utf-8"))
+    earlier = read_report(path)
     for name, value in report.items():
         if name != "rows" and earlier.get(name) != value:
             raise UserError(f"{path}: measured with {name} = {earlier.get(name)}, now it is {value}: measure it again")

@@ -8,7 +8,6 @@ Text outside the markers is not changed.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from a2d.taxonomy import load_taxonomy
 from common.files import write_atomically
 from common.markdown import fill_markers, github_table
 from common.paths import MODELS, PROJECT
-from experiments.ablation_report import format_markdown
+from experiments.ablation_report import format_markdown, read_report
 from experiments.ablation_rows import ALTERNATIVES, BASELINES, LIMITS, PUBLISHED, SHIPPED, STEPS
 from experiments.formatting import interval, percent
 from pipeline.commands import console
@@ -122,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--detector", type=Path, required=True, help="JSON of experiments.detector_comparison")
     parser.add_argument("--heads", type=Path, required=True, help="JSON of experiments.ablation")
     arguments = parser.parse_args(argv)
-    detector, heads = (json.loads(path.read_text(encoding="utf-8")) for path in (arguments.detector, arguments.heads))
+    detector, heads = read_report(arguments.detector), read_report(arguments.heads)
     pages = {MODEL_CARD: model_card_tables(detector, heads), ACCURACY_PAGE: accuracy_tables(heads)}
     for path, tables in pages.items():
         write_atomically(path, fill_markers(path.read_text(encoding="utf-8"), tables))

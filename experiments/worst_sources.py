@@ -9,7 +9,6 @@ lost to wrong labels: of the actions, and of actors that are not there.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from tabulate import tabulate
 from a2d.dataset import read_samples
 from a2d.taxonomy import load_taxonomy
 from common.errors import DatasetError
+from experiments.ablation_report import read_report
 from experiments.ablation_rows import ONLY_ACTORS_MISSED, SHIPPED
 from pipeline.commands import console
 from pipeline.commands.arguments import positive
@@ -58,7 +58,7 @@ def f1_by_clip(report: Mapping[str, Any], row: str, clips: int) -> NDArray[np.fl
     Raises:
         DatasetError: If the report lacks the row, or was made from other clips.
     """
-    found = [scores["scores"]["cv"]["f1_by_sample"] for scores in report["rows"] if scores["name"] == row]
+    found = [scores["scores"]["cv"]["f1_by_sample"] for scores in report.get("rows", []) if scores.get("name") == row]
     if not found:
         raise DatasetError(f"the report has no row {row!r}")
     if len(found[0]) != clips:
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=positive, default=12, help="of sources to show (default: %(default)s)")
     arguments = parser.parse_args(argv)
     samples = read_samples(arguments.data, "train", load_taxonomy())
-    report = json.loads(arguments.heads.read_text(encoding="utf-8"))
+    report = read_report(arguments.heads)
     f1 = f1_by_clip(report, SHIPPED, len(samples))
     ranked = rank_sources(
         f1, f1_by_clip(report, ONLY_ACTORS_MISSED, len(samples)), [sample.group for sample in samples]

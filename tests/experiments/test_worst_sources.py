@@ -48,6 +48,14 @@ def test_worst_sources_are_printed_with_their_labels(data, tmp_path, capsys):
     assert out.splitlines()[-1].split() == ["b", "1", "25.0", "0.8", "100.0%", "0.0", "0.8", "cat-walking"]
 
 
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"rows": [{}]}', "\\udcff"])
+def test_what_is_no_report_is_refused(data, tmp_path, capsys, content):
+    (tmp_path / "report.json").write_text(content, errors="surrogateescape")
+    command = ["--data", str(data), "--heads", str(tmp_path / "report.json")]
+    assert run_guarded(lambda: worst_sources.main(command)) == WRONG_USAGE
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_a_report_of_other_clips_is_refused(data, tmp_path, capsys):
     write_report(tmp_path / "report.json", [1.0])
     command = ["--data", str(data), "--heads", str(tmp_path / "report.json")]
