@@ -45,6 +45,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Args:
         path: Where to write; missing folders are created.
         content: Text (written as UTF-8) or bytes.
+
+    Raises:
+        OSError: If it cannot be written, for example because the disk is full; it names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name is short, since the file's own may be as long as the file system allows, and new in every call: neither
@@ -57,6 +60,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as reason:
+        if reason.filename is not None:
+            raise
+        raise OSError(reason.errno, reason.strerror, str(path)) from None  # writing alone does not name the file
     finally:
         temporary.unlink(missing_ok=True)
 
