@@ -15,6 +15,7 @@ MAX_UPSAMPLING = 8
 MAX_PARAMETERS = 1 << 28
 MAX_SCALE = 10  # of depths and widths
 MAX_CHANNELS = 1 << 20
+MAX_STEM_CHANNELS, MAX_STEM_STRIDE = 512, 2
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")  # any other string would be evaluated
 
 
@@ -43,6 +44,8 @@ def read_architecture(path: Path) -> dict[str, Any]:
         _check_number(content.get(name, 1), MAX_SCALE, f"{path}: {name}")
     _check_number(content.get("reg_max", 1), MAX_NUMBER, f"{path}: reg_max")
     _check_scales(content.get("scales") or {}, path)
+    if "stem" in content:
+        _check_stem(content["stem"], path)
     return content
 
 
@@ -88,3 +91,28 @@ def _check_scales(scales: object, path: Path) -> None:
         _check_number(depth, MAX_SCALE, where)
         _check_number(width, MAX_SCALE, where)
         _check_number(channels, MAX_CHANNELS, where)
+
+
+def _check_stem(stem: object, path: Path) -> None:
+    """Check the key `stem`, which is this project's own, see `actor_detector.dense_stem`."""
+    match stem:
+        case {"children": int(children), "first": int(first), "blocks": [_, *_] as blocks, **rest} if not rest:
+            numbers = [(children, MAX_REPEATS), (first, MAX_STEM_CHANNELS)]
+            for block in blocks:
+                match block:
+                    case [int(hidden), int(outputs), int(stride)]:
+                        numbers += [(hidden, MAX_STEM_CHANNELS), (outputs, MAX_STEM_CHANNELS)]
+                        numbers.append((stride, MAX_STEM_STRIDE))
+                    case _:
+                        raise DetectorError(
+                            f"{path}: stem: blocks: [hidden channels, channels, stride] was expected, found "
+                            f"{shorten(block)}"
+                        )
+            if len(blocks) <= MAX_REPEATS and all(1 <= number <= limit for number, limit in numbers):
+                return
+            raise DetectorError(
+                f"{path}: stem: 1 to {MAX_STEM_CHANNELS} channels and strides of 1 or {MAX_STEM_STRIDE} were expected, "
+                f"found {shorten(stem)}"
+            )
+        case _:
+            raise DetectorError(f"{path}: stem: children, first and blocks were expected, found {shorten(stem)}")

@@ -212,14 +212,19 @@ def build_network(architecture: Path, class_names: Sequence[str], epochs: int = 
         DetectorError: If the YAML does not describe a detection model.
     """
     content = read_architecture(architecture)
+    stem = content.pop("stem", None)
     _import_ultralytics()
     from ultralytics.cfg import get_cfg
     from ultralytics.nn.tasks import DetectionModel, guess_model_scale
+
+    from actor_detector.dense_stem import StemSettings, replace_first_children
 
     content |= {"scale": guess_model_scale(architecture), "yaml_file": str(architecture)}
     try:
         _check_layers(content, len(class_names))
         network = DetectionModel(content, nc=len(class_names), verbose=False)
+        if stem:
+            replace_first_children(network, StemSettings.from_dict(stem))
     except Exception as reason:  # Ultralytics raises whatever evaluating the YAML raises
         raise DetectorError(f"{architecture}: not an Ultralytics detection model ({_first_line(reason)})") from None
     network.names = dict(enumerate(class_names))

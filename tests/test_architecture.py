@@ -40,6 +40,7 @@ HEAVY_MODULES = {
     "action_heads.backbones",
     "action_heads.model",
     "action_heads.timm_backbones",
+    "actor_detector.dense_stem",
     "inference.image_tensors",
     "inference.openvino_engine",
     "inference.torch_engine",

@@ -32,12 +32,13 @@ def tapped_children(network: Any, frozen: int) -> list[int]:
 
     Args:
         network: An Ultralytics detection model.
-        frozen: Number of the backbone's first children that are not trained.
+        frozen: Number of the backbone's first children that are not trained; it may have fewer.
 
     Returns:
         Indices of children, from 0, ascending; always includes the last frozen child.
     """
     taps = [layer.index - 1 for layer in network.model if type(layer).__name__ == "Index"]  # 0 is the backbone's input
+    frozen = min(frozen, len(network.model[0].m))
     return sorted({tap for tap in taps if tap < frozen} | {frozen - 1})
 
 

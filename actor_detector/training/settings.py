@@ -23,6 +23,23 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class StemPhase:
+    """How a stem is taught, see `actor_detector.training.stem_distillation`.
+
+    Attributes:
+        views: Number of augmented views, each seen once.
+        view_size: Their side in pixels; what a stem computes depends on a few pixels around each.
+        learning_rate: Of AdamW, at the peak of its schedule.
+        weight_decay: Of AdamW.
+    """
+
+    views: int = 128_000
+    view_size: int = 128
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """Everything that determines the result of a training besides the images, the network and the phases.
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from actor_detector.training.settings import Phase, TrainingSettings
+from actor_detector.training.settings import Phase, StemPhase, TrainingSettings
 from common.errors import TrainingError
 from common.paths import MODELS
 from pipeline.commands import console
@@ -101,6 +101,13 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
         ("--deep-views", 16000, "augmented views per epoch, second phase"),
     ):
         group.add_argument(flag, type=positive, default=default, help=f"{what} (default: %(default)s)")
+    group.add_argument(
+        "--stem-views",
+        type=positive,
+        default=StemPhase.views,
+        help="augmented views from which the stem of the model YAML, if it has one, is taught before (default: "
+        "%(default)s)",
+    )
     for flag, default, what in (
         ("--epochs", 10, "of the first phase; 0 skips it"),
         ("--deep-epochs", 3, "of the second phase; 0 skips it"),
@@ -149,6 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
         teacher_image_size=arguments.teacher_imgsz,
         architecture=arguments.architecture,
         start=arguments.start,
+        stem=StemPhase(arguments.stem_views),
         phases=tuple(phase for phase in phases if phase.epochs),
         settings=TrainingSettings(image_size=arguments.image_size, seed=arguments.seed),
         held_out=arguments.held_out_share,

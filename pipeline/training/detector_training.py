@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from tabulate import tabulate
 from a2d.dataset import read_samples
 from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
+from actor_detector.architecture import read_architecture
 from actor_detector.detector_settings import DetectorSettings
+from actor_detector.training.augmentation import TrainingView, augmented_view, sampling_probabilities
 from actor_detector.training.box_lists import read_boxes, replace_boxes
+from actor_detector.training.frozen_features import BATCH_SIZE
 from actor_detector.training.initial_weights import load_initial_weights
 from actor_detector.training.pseudo_labels import PseudoLabelledImage, label_images
-from actor_detector.training.settings import Phase, TrainingSettings
+from actor_detector.training.settings import Phase, StemPhase, TrainingSettings
+from actor_detector.training.stem_distillation import FirstChildren, StemReport, teach_stem
 from actor_detector.training.trainer import DetectorEpoch, train_detector
 from actor_detector.weights import DetectorManifest, architecture_path, save_detector
 from actor_detector.yolo import YoloActorDetector, build_network
@@ -26,7 +31,8 @@ from common.errors import DatasetError
 from common.files import sha256_file, write_atomically
 from common.progress import Progress, no_progress
 from common.training_run import TrainingRun
-from inference.runtime import BF16, F32, Runtime
+from inference.interfaces import Network, content_key
+from inference.runtime import AUTO, BF16, F32, make_runtime
 from inference.torch_engine import fast_bfloat16
 from pipeline.training.work_folder import (
     FRAMES_FOLDER,
@@ -57,6 +63,7 @@ class DetectorPlan:
         teacher_image_size: Long side in pixels to which the teachers' images are letterboxed.
         architecture: An Ultralytics model YAML with a `TorchVision` backbone and an end-to-end head.
         start: The initial weights, see `actor_detector.training.initial_weights`.
+        stem: How a stem is taught, if the model YAML has one that the initial weights have not.
         phases: Of the training.
         settings: Of the training.
         held_out: Share of the images and clips on which the detector is evaluated, in [0, 1].
@@ -75,6 +82,7 @@ class DetectorPlan:
     teacher_image_size: int
     architecture: Path
     start: str
+    stem: StemPhase
     phases: tuple[Phase, ...]
     settings: TrainingSettings
     held_out: float
@@ -120,7 +128,7 @@ def retrain_detector(
     plan: DetectorPlan,
     taxonomy: Taxonomy,
     resume: bool = False,
-    on_epoch: Callable[[DetectorEpoch], None] = lambda report: None,
+    on_epoch: Callable[[DetectorEpoch | StemReport], None] = lambda report: None,
     progress: Progress = no_progress,
     skipped: SkippedSamples | None = None,
 ) -> DetectorReport:
@@ -130,7 +138,7 @@ def retrain_detector(
         plan: What to train on, and how.
         taxonomy: Defines the actors.
         resume: Continue the training in `plan.work`.
-        on_epoch: Called with the report of every epoch.
+        on_epoch: Called with the report of every epoch, and of every part of the stem's training.
         progress: Shows the progress of each step.
         skipped: Collects the clips and images that cannot be read; None raises an error for the first.
 
@@ -154,8 +162,9 @@ def retrain_detector(
     torch.manual_seed(plan.settings.seed)
     network = build_network(plan.architecture, class_names, sum(phase.epochs for phase in plan.phases))
     start = load_initial_weights(plan.start, network)
+    is_stem_new = _teach_stem(plan, network, training, len(class_names), run)
     average = train_detector(network, training, held_out, plan.phases, plan.settings, run)
-    manifest = _make_manifest(plan, class_names, start, training, held_out)
+    manifest = _make_manifest(plan, class_names, start, training, held_out, is_stem_new)
     save_detector(plan.out, average.state_dict(), manifest)
     saved_architecture = architecture_path(plan.out)
     if saved_architecture.resolve() != plan.architecture.resolve():
@@ -218,7 +227,7 @@ def _label(
 ) -> list[PseudoLabelledImage]:
     """Label images with the teachers, and drop the boxes that are not confident enough."""
     settings = DetectorSettings(plan.teacher_image_size, TEACHER_CONFIDENCE)
-    runtime = Runtime(device=plan.device, precision=BF16 if run.bf16 else F32)
+    runtime = make_runtime(AUTO, BF16 if run.bf16 else F32, plan.device, cache=None)
     teachers = [
         YoloActorDetector(path, taxonomy, settings, runtime, trust_weights=plan.trust_weights) for path in plan.teachers
     ]
@@ -239,12 +248,41 @@ def _split(
     )
 
 
+def _teach_stem(
+    plan: DetectorPlan, network: Any, images: Sequence[PseudoLabelledImage], actors: int, run: TrainingRun
+) -> bool:
+    """Teach the stem of the model YAML what the initial weights have in its place; return whether there is need to."""
+    stem = read_architecture(plan.architecture).get("stem")
+    if stem is None or stem == _stem_of(plan.start):
+        return False
+    build = partial(FirstChildren, plan.start, stem["children"])
+    key = content_key("first children", plan.start, stem["children"])
+    side = plan.stem.view_size
+    runtime = make_runtime(AUTO, AUTO, plan.device, cache=None)
+    teacher = runtime.engine(Network(key, build), (side, side), BATCH_SIZE)
+    probabilities, settings = sampling_probabilities(images, actors), plan.settings
+
+    def make_view(number: int) -> TrainingView:
+        seed = settings.seed + len(plan.phases)  # each phase has a seed of its own
+        return augmented_view(images, probabilities, settings.image_size, side, seed, number)
+
+    teach_stem(network.model[0].m[0], teacher, make_view, plan.stem, run)
+    return True
+
+
+def _stem_of(start: str) -> dict[str, Any] | None:
+    """Return the stem that the initial weights contain, if any."""
+    path = architecture_path(Path(start))
+    return read_architecture(path).get("stem") if path.is_file() else None
+
+
 def _make_manifest(
     plan: DetectorPlan,
     class_names: Sequence[str],
     start: str,
     training: Sequence[PseudoLabelledImage],
     held_out: Sequence[PseudoLabelledImage],
+    is_stem_new: bool,
 ) -> DetectorManifest:
     """Describe a trained detector; the scores are those of the last epoch in the training's log."""
     last_epoch = json.loads((plan.work / "epochs.jsonl").read_text(encoding="utf-8").splitlines()[-1])
@@ -260,7 +298,11 @@ def _make_manifest(
             "boxes": dict(zip(class_names, _count_boxes(training, len(class_names)), strict=True)),
             "known_boxes": {actor: sha256_file(path) for actor, path in plan.boxes},
         },
-        training={"settings": asdict(plan.settings), "phases": [asdict(phase) for phase in plan.phases]},
+        training={
+            "settings": asdict(plan.settings),
+            **({"stem": asdict(plan.stem)} if is_stem_new else {}),
+            "phases": [asdict(phase) for phase in plan.phases],
+        },
         scores={
             "images": len(held_out),
             **{name: last_epoch[name] for name in ("confidence", "presence_f1", "macro_f1")},
