@@ -39,6 +39,10 @@ class Row(Protocol):
     def actors(self) -> Mapping[str, _Evidence]: ...  # noqa: D102
 
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""With these, spreadsheets take a text for a formula, which may run programs."""
+
+
 class _Return:
     """A file for `csv.writer` that returns what is written to it."""
 
@@ -72,7 +76,12 @@ class CsvFormatter:
             self.actors += [name for name in found if name not in self.actors]
             presences = [found[name].presence if name in found else "" for name in self.actors]
         labels = " ".join([label.label for label in row.labels])
-        clip = (row.video, row.status, labels, row.frames, row.fps, row.duration_seconds, row.error)
+        video, error = row.video, row.error
+        if video.startswith(FORMULA_STARTS):
+            video = f"./{video}"  # still the same file
+        if error and error.startswith(FORMULA_STARTS):
+            error = f"'{error}"
+        clip = (video, row.status, labels, row.frames, row.fps, row.duration_seconds, error)
         return self._format([*clip, *presences]), len(presences)
 
     def line(self, cells: bytes, actors: int) -> bytes:

@@ -1,13 +1,14 @@
 """Rows of results: their documented format."""
 
 import csv
+import io
 import json
 from dataclasses import replace
 
 import pytest
 from result_rows import failed, row
 
-from pipeline.results import ActorEvidence, ClipResult
+from pipeline.results import ActorEvidence, ClipResult, absolute_path
 from pipeline.results_folder import format_csv
 from pipeline.visualization.text_report import format_result
 
@@ -27,6 +28,7 @@ def test_a_row_has_the_documented_format():
         "frames": [4, 13],
         "windows": [],
         "detected": None,
+        "boxes": [],
     }
     assert written["labels"] == [
         {"label": "adult-walking", "id": 18, "score": 0.81, "segments": [[0.0, 1.5], [2.0, 3.083]]}
@@ -62,6 +64,15 @@ def test_format_result_states_the_reasons(taxonomy):
     assert "who does what: adult-walking (0.81)" in text
     assert "nearest miss: cat, in 9.0 % of the frames, gate 10.0 %" in text
     assert format_result(failed("no.mp4"), taxonomy, 0.5) == "no.mp4\n  not tagged: no.mp4: no such file"
+
+
+@pytest.mark.parametrize("name", ["=1+1.mp4", "+cmd|x.mp4", "-2.mp4", "@SUM(1).mp4", "\tx.mp4"])
+def test_no_cell_of_the_spreadsheet_is_a_formula(name: str):
+    """And the path is still one of the same file."""
+    (line,) = csv.DictReader(io.StringIO(format_csv([replace(failed(name), error=f"{name}: no such file")])))
+    assert not [cell for cell in line.values() if cell.startswith(("=", "+", "-", "@", "\t"))]
+    assert absolute_path(line["video"]) == absolute_path(name)
+    assert line["error"].endswith(f"{name}: no such file")
 
 
 def test_the_spreadsheet_has_one_line_per_clip():
