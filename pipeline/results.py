@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thresholds.gates import PresenceDecision
 
@@ -33,6 +34,8 @@ class ActorEvidence:
         windows: Start and end, in seconds, of each window in which it is present; empty for a clip of one window.
         detected: The same share as `presence` with all boxes of the detector, confirmed or not; None if boxes count as
             they are, or the row is an earlier version's.
+        boxes: The most confident box in each of `frames`: corners x1 y1 x2 y2 in pixels of the frame as it is shown;
+            empty for a frame without one, and altogether in the rows of earlier versions.
     """
 
     presence: float
@@ -42,6 +45,7 @@ class ActorEvidence:
     frames: tuple[int, ...] = ()
     windows: tuple[tuple[float, float], ...] = ()
     detected: float | None = None
+    boxes: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def from_decision(
@@ -51,8 +55,18 @@ class ActorEvidence:
         predictions: "ActorPredictions | None",
         windows: tuple[tuple[float, float], ...] = (),
         detected: float | None = None,
+        boxes: NDArray[np.float32] | None = None,
     ) -> Self:
-        """Collect the evidence for one actor; predictions are None for an absent one."""
+        """Collect the evidence for one actor; predictions are None for an absent one.
+
+        Args:
+            decision: Which actors are present.
+            actor_index: Of the actor in the taxonomy, from 0.
+            predictions: Of its head.
+            windows: As in the attributes.
+            detected: Likewise.
+            boxes: Of the frames that the head was given, shape (K, 4); NaN where there is none.
+        """
         return cls(
             presence=round(float(decision.ratios[actor_index]), 4),
             gate=round(float(decision.gates[actor_index]), 4),
@@ -61,6 +75,7 @@ class ActorEvidence:
             frames=tuple(predictions.frame_index.tolist()) if predictions else (),
             windows=windows,
             detected=None if detected is None else round(detected, 4),
+            boxes=() if boxes is None else tuple(map(_rounded_box, boxes)),
         )
 
 
@@ -189,7 +204,12 @@ class ClipResult:
         try:
             actors = {
                 name: ActorEvidence(
-                    **{**evidence, "frames": tuple(evidence["frames"]), "windows": _spans(evidence.get("windows", ()))}
+                    **{
+                        **evidence,
+                        "frames": tuple(evidence["frames"]),
+                        "windows": _spans(evidence.get("windows", ())),
+                        "boxes": tuple(tuple(box) for box in evidence.get("boxes", ())),
+                    }
                 )
                 for name, evidence in row["actors"].items()
             }
@@ -229,6 +249,10 @@ def recorded_path(video: str, path: str | None) -> str | None:
         if name in ("", ".", "..") or path.endswith("/" + name):
             return path
     return None
+
+
+def _rounded_box(corners: NDArray[np.float32]) -> tuple[float, ...]:
+    return tuple(round(float(corner), 1) for corner in corners) if np.isfinite(corners).all() else ()
 
 
 def _spans(rows: Iterable[Sequence[float]]) -> tuple[tuple[float, float], ...]:

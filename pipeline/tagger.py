@@ -299,6 +299,7 @@ class ActorActionTagger:
                     predictions.get(actor.name),
                     present_windows[actor.index],
                     detected_ratios[actor.index],
+                    self._boxes_seen_by_head(detections, actor.index, predictions.get(actor.name)),
                 )
                 for actor in self.taxonomy.actors
             },
@@ -315,6 +316,12 @@ class ActorActionTagger:
                 "detections_from_cache": detected.from_cache,
             },
         )
+
+    def _boxes_seen_by_head(
+        self, detections: ClipDetections, actor_index: int, predictions: ActorPredictions | None
+    ) -> NDArray[np.float32] | None:
+        """Return the actor's best box in each frame that its head was given, shape (K, 4), NaN for none."""
+        return detections.best_boxes(actor_index, predictions.frame_index.tolist()) if predictions else None
 
     def _tagged_label(
         self, name: str, score: float, prediction: ActorPredictions, duration_seconds: float

@@ -75,11 +75,16 @@ def grey_levels(text: str) -> float:
     return number
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of every command that runs networks."""
+def add_taxonomy_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare which actors and labels there are."""
     parser.add_argument(
         "--taxonomy", type=Path, default=TaggerConfig.taxonomy, metavar="FILE", help="actors and labels"
     )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of every command that runs networks."""
+    add_taxonomy_argument(parser)
     parser.add_argument("--device", default=TaggerConfig.device, help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: 0)")
     add_threads_argument(parser)

@@ -12,7 +12,9 @@ from pipeline.commands import console
 from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from
 
 if TYPE_CHECKING:
+    from a2d.taxonomy import Taxonomy
     from pipeline.batch import FinishedClip
+    from pipeline.results import ClipResult
     from pipeline.supervision.messages import Setup
     from pipeline.supervision.supervisor import Supervisor
 
@@ -44,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write results.jsonl and results.csv there")
     parser.add_argument("--annotate", type=Path, metavar="DIR", help="write annotated copies of the clips there")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write a page (HTML) with every verdict, its reasons, and pictures"
+    )
     parser.add_argument(
         "--timeout",
         type=timeout,
@@ -87,13 +92,16 @@ def _run(supervisor: "Supervisor", arguments: argparse.Namespace, setup: "Setup"
         clips, annotate, out = [setup.demo], annotate or setup.demo.parent, None
     else:
         clips = _find_clips(arguments)
-    if annotate:
-        console.make_folder(annotate)
+    for folder in filter(None, (annotate, arguments.report and arguments.report.parent)):
+        console.make_folder(folder)
     ready = supervisor.ready()
     print(ready.description, file=sys.stderr)
     summary = _Summary()
+    results = []
     for finished in console.progress_bar(tag_clips(supervisor, clips, out, annotate), "tagging", "clip", len(clips)):
         summary.add(finished)
+        if arguments.report:
+            results.append(finished.result)
         row = json.dumps(finished.result.to_dict()) if arguments.json else ""
         try:
             console.print_result(
@@ -107,10 +115,18 @@ def _run(supervisor: "Supervisor", arguments: argparse.Namespace, setup: "Setup"
             summary.is_printed = False
     if setup.demo and not summary.missing_copies:
         print(f"wrote {clips[0]} and {annotate / annotated_names(clips, annotate)[clips[0]]}", file=sys.stderr)
+    if arguments.report:
+        _write_report(arguments.report, results, ready.taxonomy, setup.config.label_threshold)
     if supervisor.restarts:
         times = "once" if supervisor.restarts == 1 else f"{supervisor.restarts} times"
         print(f"the decoding process had to be restarted {times}", file=sys.stderr)
     return summary.finish()
+
+
+def _write_report(path: Path, results: "list[ClipResult]", taxonomy: "Taxonomy", label_threshold: float) -> None:
+    from pipeline.pages.report import write_report
+
+    print(write_report(path, results, taxonomy, label_threshold, console.progress_bar), file=sys.stderr)
 
 
 @dataclass

@@ -1,0 +1,193 @@
+"""The pages in a real browser, headless Chromium: no errors, filters, order, playing, keyboard, accessibility, speed.
+
+Without Chromium or Playwright, the tests are skipped.
+"""
+
+import base64
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import result_rows
+
+from a2d.taxonomy import Taxonomy
+from pipeline.pages.report import write_report
+from pipeline.results import ActorEvidence, ClipResult, TaggedLabel
+from video.clips import clip_sha256
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip("needs Chromium (on Debian: apt install chromium)")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: "Browser") -> "Iterator[Page]":
+    """A page on which any error, and anything its policy forbids, fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("dialog", lambda dialog: messages.append(f"dialog: {dialog.message}"))
+    yield page
+    assert [message for message in messages if "ERR_FILE_NOT_FOUND" not in message] == []  # a clip that is gone
+    context.close()
+
+
+def example_results(clip: Path) -> list[ClipResult]:
+    """Results of six clips: two play, one is hostile, one failed, one is near a gate, one has two labels."""
+    digest = clip_sha256(clip)
+    walking = result_rows.row(str(clip), sha256=digest, frames=8, fps=4.0, duration_seconds=2.0)
+    walking.actors["person"] = ActorEvidence(0.93, 0.1, True, 0.83, (1, 5))
+    cat = {**walking.actors, "cat": ActorEvidence(0.101, 0.1, True, 0.001, (2,), boxes=((10.0, 10.0, 90.0, 90.0),))}
+    both = (TaggedLabel("cat-running", 44, 0.9, ((0.5, 1.5),)), TaggedLabel("adult-walking", 18, 0.4, ((0.0, 2.0),)))
+    return [
+        walking,
+        replace(walking, video="b10.mp4", labels=both, actors=cat, duration_seconds=9.0),
+        replace(walking, video="b9.mp4", labels=()),
+        replace(walking, video="<img src=x onerror=alert(1)>.mp4", error="<script>alert(2)</script>"),
+        result_rows.failed("gone.mp4"),
+        replace(walking, video=str(clip) + ".missing.mp4"),
+    ]
+
+
+def open_report(page: "Page", folder: Path, results: list[ClipResult], taxonomy: Taxonomy) -> None:
+    write_report(folder / "report.html", results, taxonomy, 0.3)
+    page.goto((folder / "report.html").as_uri())
+
+
+def visible(page: "Page") -> list[str]:
+    """Return the last part of the names of the clips that are shown, in order."""
+    return [name.rpartition("/")[2] for name in page.locator(".clip:visible h2").all_text_contents()]
+
+
+@pytest.fixture
+def report(page: "Page", people_clip: Path, tmp_path: Path, taxonomy: Taxonomy) -> "Page":
+    open_report(page, tmp_path, example_results(people_clip), taxonomy)
+    return page
+
+
+ALL = ["people.mp4", "b10.mp4", "b9.mp4", "<img src=x onerror=alert(1)>.mp4", "gone.mp4", "people.mp4.missing.mp4"]
+
+
+def test_filters_together_and_all_again(report: "Page"):
+    assert visible(report) == ALL
+    label = report.get_by_role("button", name="cat-running 1 clip")
+    label.click()
+    assert visible(report) == ["b10.mp4"]
+    assert label.get_attribute("aria-pressed") == "true"
+    assert report.locator("#shown").inner_text() == "1 of 6"
+    label.click()
+    report.get_by_label("Search").fill("WALKING missing")
+    assert visible(report) == ["people.mp4.missing.mp4"]
+    report.get_by_role("button", name="Show all").click()
+    report.locator("#shown", has_text="6 of 6").wait_for()
+    report.get_by_label("Status").select_option("error")
+    assert visible(report) == ["gone.mp4"]
+    report.get_by_label("Status").select_option("")
+    report.get_by_label("Actor").select_option("cat")
+    assert visible(report) == ["b10.mp4"]
+    report.get_by_label("Actor").select_option("")
+    report.get_by_label("Nearest gate").select_option("0.01")
+    assert "gone.mp4" not in visible(report)
+
+
+def test_orders(report: "Page"):
+    for order, first in (("name", "<img"), ("margin", "b10.mp4"), ("score", "b10.mp4"), ("-seconds", "b10.mp4")):
+        report.get_by_label("Order").select_option(order)
+        names = visible(report)
+        assert sorted(names) == sorted(ALL)
+        if order == "name":
+            names = [name for name in names if name.startswith("b")]
+            assert names == ["b9.mp4", "b10.mp4"], "9 comes before 10"
+        else:
+            assert names[0].startswith(first), order
+    report.get_by_label("Order").select_option("index")
+    assert visible(report) == ALL
+
+
+def test_clip_plays_from_a_segment_and_a_missing_one_says_so(report: "Page", browser: "Browser"):
+    first = report.locator(".clip").first
+    first.get_by_role("button", name="play adult-walking from 0.0 to 1.5 seconds").click()
+    video = first.locator("video")
+    ready = "e => e.readyState >= 2 || new Promise(done => e.addEventListener('loadeddata', () => done(true)))"
+    assert video.evaluate(ready)
+    assert video.evaluate("element => element.duration") == pytest.approx(2, rel=0.02)
+    assert video.evaluate("element => element.error") is None
+    missing = report.locator(".clip").last
+    missing.get_by_role("button", name="Play", exact=True).click()
+    missing.get_by_text("This browser cannot play the clip").wait_for()
+
+
+def test_keyboard_alone_reaches_and_filters(report: "Page"):
+    report.keyboard.press("Tab")
+    assert report.evaluate("document.activeElement.textContent") == "Skip to the clips"
+    report.keyboard.press("/")
+    report.keyboard.type("b9")
+    assert visible(report) == ["b9.mp4"]
+    report.keyboard.press("Shift+Tab")
+    report.keyboard.press("Space")  # the last label
+    assert report.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_page_is_accessible_and_fits(report: "Page", scheme: str, width: int):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    report.emulate_media(color_scheme=scheme)
+    report.set_viewport_size({"width": width, "height": 800})
+    assert report.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(report).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == []
+
+
+def test_report_without_scripts_shows_everything(browser: "Browser", people_clip: Path, tmp_path: Path, taxonomy):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    open_report(page, tmp_path, example_results(people_clip), taxonomy)
+    assert visible(page) == ALL
+    context.close()
+
+
+def test_five_hundred_clips_stay_small_and_fluent(page: "Page", people_clip: Path, tmp_path: Path, taxonomy: Taxonomy):
+    """Each has a filmstrip; those of the other tests are smaller than real ones, so the limit is tested elsewhere."""
+    results = [
+        replace(result, video=str(people_clip.parent / f"{number}" / ".." / people_clip.name))
+        for number in range(125)
+        for result in example_results(people_clip)[:4]
+    ]
+    path = tmp_path / "report.html"
+    written = write_report(path, results, taxonomy, 0.3)
+    assert written.size < 30e6
+    start = time.monotonic()
+    page.goto(path.as_uri())
+    assert page.locator("#shown").inner_text() == "500 of 500"
+    assert time.monotonic() - start < 20  # a page that hangs; how fast it is, is measured elsewhere
+    page.get_by_label("Search").fill("b")
+    assert page.locator("#shown").inner_text().endswith("of 500")
+
+
+def test_pictures_are_loaded(report: "Page"):
+    images = report.locator(".strip")
+    images.first.scroll_into_view_if_needed()
+    assert images.first.evaluate("e => e.decode().then(() => e.naturalWidth)") > 100
+    source = images.first.get_attribute("src") or ""
+    assert base64.b64decode(source.partition(",")[2])[:4] == b"RIFF"
