@@ -25,11 +25,13 @@ class PresenceTable:
         ratios: Presence ratios in [0, 1], shape (videos, actors).
         truth: True where the actor is present, shape (videos, actors).
         sources: Where each video comes from, shape (videos,); by default, each is its own source.
+        names: Path of each video, shape (videos,), for display; empty if it does not matter.
     """
 
     ratios: NDArray[np.float64]
     truth: NDArray[np.bool_]
     sources: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, np.str_))
+    names: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, np.str_))
 
     def __post_init__(self) -> None:
         """Check the shapes and the range, and number the videos that have no sources.
@@ -51,7 +53,8 @@ class PresenceTable:
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> "PresenceTable":
         """Return the table of some videos, by mask or index; a video may be taken several times."""
-        return PresenceTable(self.ratios[rows], self.truth[rows], self.sources[rows])
+        names = self.names[rows] if len(self.names) else self.names
+        return PresenceTable(self.ratios[rows], self.truth[rows], self.sources[rows], names)
 
     @property
     def videos(self) -> int:

@@ -198,6 +198,17 @@ def save_gates(gates: Gates, path: Path) -> Gates:
     Returns:
         The gates with the SHA-256 of the file.
     """
+    write_atomically(path, HEADER + format_section(file_content(gates)))
+    return replace(gates, sha256=sha256_file(path))
+
+
+def format_section(content: Mapping[str, Any]) -> str:
+    """Format some or all keys of a gate file as YAML."""
+    return str(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=120))
+
+
+def file_content(gates: Gates) -> dict[str, Any]:
+    """Return the content of a gate file, by key, in the order of the file."""
     content: dict[str, Any] = {
         "gates": {actor: float(value) for actor, value in zip(gates.actors, gates.values, strict=True)},
         "objective": gates.objective,
@@ -228,8 +239,7 @@ def save_gates(gates: Gates, path: Path) -> Gates:
     if gates.kept:
         kept = gates.kept
         content["kept"] = {"from": kept.source, "sha256": kept.sha256, "reasons": dict(kept.reasons)}
-    write_atomically(path, HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
-    return replace(gates, sha256=sha256_file(path))
+    return content
 
 
 def load_gates(path: Path = PAPER_GATES_FILE) -> Gates:

@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.commands import console
 from pipeline.commands.arguments import (
@@ -17,6 +19,9 @@ from pipeline.commands.arguments import (
 )
 from thresholds.tuning import SearchSettings
 
+if TYPE_CHECKING:
+    from pipeline.training.tuning_report import TuningReport
+
 EPILOG = "exit code: 0 all clips used, 1 some clip was skipped (the gates are written), 2 wrong usage"
 
 BOUNDS = (0.01, 0.5)
@@ -28,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_held_out_argument(parser)
     add_strict_argument(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the gate file (YAML) to write")
+    parser.add_argument(
+        "--explore", type=Path, metavar="FILE", help="also write a page (HTML) on which to turn the gates by hand"
+    )
     parser.add_argument(
         "--start",
         type=Path,
@@ -82,6 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.training.operating_points import GateSearch
 
     console.make_folder(arguments.out.parent)
+    if arguments.explore:
+        console.make_folder(arguments.explore.parent)
     bounds = arguments.bounds or (SearchSettings.bounds if arguments.published else BOUNDS)
     method = arguments.method or ("tuned" if arguments.published else "auto")
     settings = SearchSettings(
@@ -106,4 +116,22 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     gates = report.save(arguments.out)
     print(f"\nwrote {arguments.out} (sha256 {gates.sha256}) for {gates.detector}")
+    if arguments.explore:
+        _write_explorer(arguments.explore, report)
     return console.report_skipped(report.skipped)
+
+
+def _write_explorer(path: Path, report: "TuningReport") -> None:
+    from pipeline.pages.gate_explorer import ExplorerPoint, write_explorer
+    from thresholds.gates import load_gates
+
+    points = [
+        ExplorerPoint(point.table, replace(report.gates, values=point.stable.values, detector=point.detector.identity))
+        for point in report.points
+    ]
+    others = {row.name: row.gates for row in report.rows if row.gates.tolist() != report.gates.values.tolist()}
+    published = load_gates()
+    if set(published.actors) == set(report.gates.actors):
+        others["published"] = published.in_order(report.gates.actors).values
+    size = write_explorer(path, points, others)
+    print(f"wrote {path} ({size / 1e6:.1f} MB)")

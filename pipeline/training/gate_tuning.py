@@ -162,7 +162,7 @@ def presence_table(
     truth_by_clip = clip_labels(samples)
     where = {sample.clip: sample.where for sample in reversed(samples)}
     source = {sample.clip: sample.group for sample in reversed(samples)}
-    ratios, truth, sources = [], [], []
+    ratios, truth, sources, names = [], [], [], []
     clips = progress(list(truth_by_clip), "detecting", "clip")
     for clip, detected in zip(clips, detector.detect_all(truth_by_clip), strict=True):
         if isinstance(detected, UnreadableClip):
@@ -175,9 +175,10 @@ def presence_table(
         ratios.append(clip_presence_ratios(detections, len(taxonomy.actors)))
         truth.append(taxonomy.actors_of(taxonomy.encode(truth_by_clip[clip])))
         sources.append(source[clip])
+        names.append(str(clip))
     if not ratios:
         raise DatasetError(none_usable(skipped.reasons, samples[0].split))
-    return PresenceTable(np.stack(ratios), np.stack(truth), np.array(sources))
+    return PresenceTable(np.stack(ratios), np.stack(truth), np.array(sources), np.array(names))
 
 
 def compare_gates(

@@ -9,7 +9,9 @@ import sys
 from collections import Counter
 from queue import SimpleQueue
 from threading import Thread
+from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from fake_a2d import write_clips_csv
 
@@ -79,8 +81,15 @@ def test_tag_continues_after_an_unreadable_clip_and_reports_it(stages, people_cl
 def test_tune_thresholds_prints_the_comparison_and_writes_gates(clips_csv, cache, tmp_path, capsys):
     out = tmp_path / "gates.yaml"
     command = ["tune-thresholds", "--data", str(clips_csv), "--out", str(out), "--cache", str(cache), "--seed", "3"]
-    assert main(command) == console.DONE
+    assert main([*command, "--explore", str(tmp_path / "explore.html")]) == console.DONE
     printed, warnings = capsys.readouterr()
+    page = (tmp_path / "explore.html").read_text()
+    data = json.loads(page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0])
+    (point,) = data["points"]
+    assert point["gates"] == load_gates(out).values.tolist()
+    assert np.array(point["ratios"]).shape == np.array(point["truth"]).shape == (6, 2)
+    assert [(tmp_path / unquote(link)).is_file() for link in point["links"]] == [True, True]
+    assert {"uniform 0.15", "published", "spso2011 −P"} <= {mark["name"] for mark in data["marks"]}
     for name in ("uniform 0.15", "spso2011 −P", "spso2011 −P·R·F1", "spso2011 −F1", "exact −P·R·F1, no bounds"):
         assert name in printed
     gates = load_gates(out)

@@ -11,12 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import result_rows
 
+from a2d.metrics import Scores
 from a2d.taxonomy import Taxonomy
+from pipeline.pages.gate_explorer import ExplorerPoint, write_explorer
 from pipeline.pages.report import write_report
 from pipeline.results import ActorEvidence, ClipResult, TaggedLabel
+from thresholds.fitness import PresenceTable, score_gates
+from thresholds.gates import DetectorIdentity, Gates, check_gates, load_gates
 from video.clips import clip_sha256
 
 if TYPE_CHECKING:
@@ -191,3 +196,131 @@ def test_pictures_are_loaded(report: "Page"):
     assert images.first.evaluate("e => e.decode().then(() => e.naturalWidth)") > 100
     source = images.first.get_attribute("src") or ""
     assert base64.b64decode(source.partition(",")[2])[:4] == b"RIFF"
+
+
+# --- The gate explorer ------------------------------------------------------------------------------------------------
+
+
+def example_point(taxonomy: Taxonomy, clips: int, confidence: float = 0.25) -> ExplorerPoint:
+    """Clips with any shares, and labels that mostly fit them; some clips show nobody, some everybody."""
+    random = np.random.default_rng([clips, int(100 * confidence)])
+    ratios = random.integers(0, 101, (clips, 6)) / 100 * (random.random((clips, 6)) < 0.6)
+    truth = (ratios > 0.2) ^ (random.random((clips, 6)) < 0.1)
+    ratios[0], truth[0] = 0, False
+    names = np.array([f"<b>{number}</b> & co.mp4" for number in range(clips)])
+    detector = DetectorIdentity("d" * 64, 320, confidence, "embedded", "c" * 64)
+    gates = Gates(
+        taxonomy.actor_names,
+        np.array([0.018162052047660297, 0.1, 0.2, 0.25, 0.3, 1e-7]),
+        "prf",
+        "spso2011",
+        Scores(0.5, 0.5, 0.5),
+        0,
+        (0.01, 0.5),
+        "clips.csv",
+        "train",
+        clips,
+        detector,
+        method="shrunk",
+    )
+    return ExplorerPoint(PresenceTable(ratios, truth, names=names), gates)
+
+
+@pytest.fixture
+def explorer(page: "Page", tmp_path: Path, taxonomy: Taxonomy) -> "Page":
+    points = [example_point(taxonomy, 60), example_point(taxonomy, 60, 0.4)]
+    write_explorer(tmp_path / "gates.html", points, {"published": load_gates().values})
+    page.goto((tmp_path / "gates.html").as_uri())
+    return page
+
+
+def scores_on(page: "Page") -> list[float]:
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return [
+        float(page.locator(f"#{name}").get_attribute("data-value") or "nan") for name in ("precision", "recall", "f1")
+    ]
+
+
+def expected_scores(point: ExplorerPoint, gates: np.ndarray) -> list[float]:
+    found = score_gates(point.table.ratios, point.table.truth, gates[None]).of_particle(0)
+    return [found.precision, found.recall, found.f1]
+
+
+def test_scores_are_those_of_python_whatever_the_gates(explorer: "Page", taxonomy: Taxonomy):
+    point, other = example_point(taxonomy, 60), example_point(taxonomy, 60, 0.4)
+    gates = point.gates.values.copy()
+    assert scores_on(explorer) == pytest.approx(expected_scores(point, gates), abs=1e-9)
+    explorer.locator("#slider0").fill("500")
+    gates[0] = 0.25
+    assert scores_on(explorer) == pytest.approx(expected_scores(point, gates), abs=1e-9)
+    explorer.locator("#number4").fill("37")  # a share that some clips have: they are present
+    gates[4] = 0.37
+    assert scores_on(explorer) == pytest.approx(expected_scores(point, gates), abs=1e-9)
+    for percent, gate in (("0", 0.0), ("100", 1.0)):
+        explorer.locator("#number2").fill(percent)
+        gates[2] = gate
+        assert scores_on(explorer) == pytest.approx(expected_scores(point, gates), abs=1e-9)
+    explorer.get_by_label("Start again from").select_option(label="published")
+    assert scores_on(explorer) == pytest.approx(expected_scores(point, load_gates().values), abs=1e-9)
+    explorer.get_by_label("Detector").select_option(label="embedded, image size 320, confidence 0.4")
+    assert scores_on(explorer) == pytest.approx(expected_scores(other, other.gates.values), abs=1e-9)
+
+
+def test_gate_follows_the_pointer_and_the_keys(explorer: "Page"):
+    strip = explorer.locator("#strip1")
+    strip.scroll_into_view_if_needed()
+    edge = strip.bounding_box()
+    assert edge
+    explorer.mouse.move(edge["x"] + 200, edge["y"] + 40)
+    explorer.mouse.down()
+    explorer.mouse.move(edge["x"] + edge["width"] / 2, edge["y"] + 40)
+    explorer.mouse.up()
+    assert float(explorer.locator("#number1").input_value()) == pytest.approx(25, abs=1)
+    explorer.locator("#slider1").focus()
+    before = float(explorer.locator("#number1").input_value())
+    explorer.keyboard.press("ArrowRight")
+    assert float(explorer.locator("#number1").input_value()) > before
+
+
+def test_decisions_that_flip_are_listed_with_links(explorer: "Page", taxonomy: Taxonomy):
+    assert explorer.locator("#flips-count").inner_text().startswith("0 decisions differ")
+    explorer.locator("#number3").fill("100")
+    point = example_point(taxonomy, 60)
+    ratios = point.table.ratios[:, 3]
+    flipped = np.flatnonzero((ratios >= 0.25) & (ratios < 1))
+    explorer.locator("#flips-count", has_text=f"{len(flipped)} decisions differ").wait_for()
+    assert explorer.locator("#flips a").all_text_contents() == [str(point.table.names[clip]) for clip in flipped]
+    assert explorer.locator("#flips .wrong").count() == point.table.truth[flipped, 3].sum()
+    href = explorer.locator("#flips a").first.get_attribute("href") or ""
+    assert href.endswith(f"%3Cb%3E{flipped[0]}%3C/b%3E%20%26%20co.mp4")
+
+
+def test_copied_and_downloaded_yaml_is_a_gate_file(explorer: "Page", tmp_path: Path, taxonomy: Taxonomy):
+    explorer.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    explorer.locator("#number0").fill("12.3")
+    scores = scores_on(explorer)
+    explorer.get_by_role("button", name="Copy YAML").click()
+    explorer.locator("#said", has_text="copied").wait_for()
+    path = tmp_path / "gates.yaml"
+    path.write_text(explorer.evaluate("navigator.clipboard.readText()"))
+    with explorer.expect_download() as download:
+        explorer.get_by_role("button", name="Download YAML").click()
+    assert Path(download.value.path()).read_text() == path.read_text()
+    gates = load_gates(path)
+    point = example_point(taxonomy, 60)
+    assert gates.values.tolist() == [0.123, *point.gates.values[1:]]
+    assert [gates.reached.precision, gates.reached.recall, gates.reached.f1] == scores
+    assert gates.optimizer == "by hand"
+    assert check_gates(gates, taxonomy.actor_names, point.gates.detector, "x").values.tolist() == gates.values.tolist()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_explorer_is_accessible_and_fits(explorer: "Page", scheme: str, width: int):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    explorer.emulate_media(color_scheme=scheme)
+    explorer.set_viewport_size({"width": width, "height": 800})
+    explorer.locator("#number3").fill("100")  # so that decisions are listed
+    assert explorer.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(explorer).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == []
