@@ -15,7 +15,8 @@ from a2d.metrics import EPSILON
 from pipeline.pages.clip_cards import link_to
 from pipeline.pages.page import write_page
 from thresholds.fitness import PresenceTable
-from thresholds.gates import HEADER, Gates, file_content, format_section
+from thresholds.gate_content import HEADER, file_content, format_section
+from thresholds.gates import Gates
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def test_an_option_is_given_once(command):
     ("line", "expected"),
     [
         ("actor-action ta", {"tag"}),
-        ("actor-action re", {"retrain-head", "retrain-detector", "retrain-confirmation"}),
+        ("actor-action re", {"report", "retrain-head", "retrain-detector", "retrain-confirmation"}),
         ("actor-action tag --det", {"--detector"}),
         ("actor-action tag --backend o", {"openvino"}),
         ("actor-action retrain-head --input m", {"moving"}),
