@@ -10,8 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from common.errors import UserError
 from common.system import use_threads
 from pipeline import __version__
+from pipeline.commands.config_file import add_config_argument, expand_config
 from pipeline.commands.console import run_guarded
 
 COMMANDS = {
@@ -81,7 +83,14 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
         import argcomplete
 
         argcomplete.autocomplete(parser)
-    return run_guarded(partial(_run, name, parser.parse_args(argv)))
+    return run_guarded(partial(_run, name, _parse(parser, sys.argv[1:] if argv is None else argv)))
+
+
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    try:
+        return parser.parse_args(expand_config(parser, argv))
+    except UserError as reason:
+        parser.error(str(reason))
 
 
 def _run(name: str, arguments: argparse.Namespace) -> int:
@@ -111,6 +120,7 @@ def add_command(parser: argparse.ArgumentParser, name: str) -> None:
     parser.description = (command.__doc__ or "").partition("\n")[0]
     parser.epilog = getattr(command, "EPILOG", None)
     parser.add_argument("--version", action="version", version=f"actor-action {__version__}")
+    add_config_argument(parser)
     command.add_arguments(parser)
 
 

@@ -3,21 +3,23 @@
 import argparse
 import json
 import sys
-from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from common.stopwatch import Stopwatch
 from pipeline.commands import console
 from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from
 
 if TYPE_CHECKING:
-    from a2d.taxonomy import Taxonomy
     from pipeline.batch import FinishedClip
     from pipeline.results import ClipResult
-    from pipeline.supervision.messages import Setup
+    from pipeline.supervision.messages import Ready, Setup
     from pipeline.supervision.supervisor import Supervisor
+    from pipeline.visualization.run_summary import RunSummary
 
+T = TypeVar("T")
 DEMO_FOLDER = Path("out") / "demo"
 EPILOG = (
     "exit code: 0 all clips tagged, 1 some clip failed or is truncated, or lacks its annotated copy (the others are "
@@ -56,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give a clip up that has no result after so long, loading networks aside (default: one that shows no sign "
         "of progress for ten minutes)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
+    output.add_argument("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
     add_tagger_arguments(parser)
     add_run_arguments(parser)
 
@@ -85,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(supervisor: "Supervisor", arguments: argparse.Namespace, setup: "Setup") -> int:
     from pipeline.batch import tag_clips
     from pipeline.visualization.annotation import annotated_names
-    from pipeline.visualization.text_report import format_result
+    from pipeline.visualization.run_summary import RunSummary
 
     out, annotate = arguments.out, arguments.annotate
     if setup.demo:
@@ -95,66 +99,94 @@ def _run(supervisor: "Supervisor", arguments: argparse.Namespace, setup: "Setup"
     for folder in filter(None, (annotate, arguments.report and arguments.report.parent)):
         console.make_folder(folder)
     ready = supervisor.ready()
-    print(ready.description, file=sys.stderr)
-    summary = _Summary()
-    results = []
-    for finished in console.progress_bar(tag_clips(supervisor, clips, out, annotate), "tagging", "clip", len(clips)):
-        summary.add(finished)
-        if arguments.report:
-            results.append(finished.result)
-        row = json.dumps(finished.result.to_dict()) if arguments.json else ""
-        try:
-            console.print_result(
-                row or format_result(finished.result, ready.taxonomy, setup.config.label_threshold) + "\n"
-            )
-        except console.OutputError as reason:
-            if not out:
-                raise
-            console.print_note(f"{reason}; they are written to {out}")
-            console.discard_results()
-            summary.is_printed = False
-    if setup.demo and not summary.missing_copies:
-        print(f"wrote {clips[0]} and {annotate / annotated_names(clips, annotate)[clips[0]]}", file=sys.stderr)
+    printer = _Printer(arguments, ready, setup.config.label_threshold, out, RunSummary())
+    printer.note(ready.description)
+    stopwatch = Stopwatch()
+    for finished in printer.progress(tag_clips(supervisor, clips, out, annotate), "tagging", "clip", len(clips)):
+        printer.add(finished)
+    seconds = stopwatch.seconds()
+    if setup.demo and not printer.summary.missing_copies:
+        printer.note(f"wrote {clips[0]} and {annotate / annotated_names(clips, annotate)[clips[0]]}")
     if arguments.report:
-        _write_report(arguments.report, results, ready.taxonomy, setup.config.label_threshold)
+        printer.write_report(arguments.report)
     if supervisor.restarts:
         times = "once" if supervisor.restarts == 1 else f"{supervisor.restarts} times"
         print(f"the decoding process had to be restarted {times}", file=sys.stderr)
-    return summary.finish()
-
-
-def _write_report(path: Path, results: "list[ClipResult]", taxonomy: "Taxonomy", label_threshold: float) -> None:
-    from pipeline.pages.report import write_report
-
-    print(write_report(path, results, taxonomy, label_threshold, console.progress_bar), file=sys.stderr)
+    return printer.finish(seconds)
 
 
 @dataclass
-class _Summary:
-    """What became of the clips of a run."""
+class _Printer:
+    """Prints the results of a run one by one, and what is to be said at its end.
 
-    statuses: Counter[str] = field(default_factory=Counter)
-    missing_copies: int = 0
+    Attributes:
+        arguments: Of the command.
+        ready: What is known of the run when it starts.
+        label_threshold: Score from which an action is said.
+        out: Folder of the results; None if they are only printed.
+        summary: Of the clips so far.
+        results: The results so far, if a report is to be written.
+        is_printed: Whether they could be printed.
+    """
+
+    arguments: argparse.Namespace
+    ready: "Ready"
+    label_threshold: float
+    out: Path | None
+    summary: "RunSummary"
+    results: list["ClipResult"] = field(default_factory=list)
     is_printed: bool = True
 
-    def add(self, finished: "FinishedClip") -> None:
-        """Count a clip, and report at once that its annotated copy is missing."""
-        self.statuses[finished.result.status] += 1
-        if finished.copy_error:
-            self.missing_copies += 1
-            console.print_note(f"{finished.result.video}: no annotated copy ({finished.copy_error})")
+    def note(self, text: str) -> None:
+        """Print a line about the run to stderr, unless it is to be quiet."""
+        if not self.arguments.quiet:
+            console.print_note(text)
 
-    def finish(self) -> int:
-        """Report what is not as it should be, and return the exit code."""
-        clips, failed, truncated = self.statuses.total(), self.statuses["error"], self.statuses["truncated"]
-        if failed or truncated or self.missing_copies:
-            line = f"of {clips} clips, {failed} could not be read and {truncated} are truncated"
-            if self.missing_copies:
-                copies = "copy is" if self.missing_copies == 1 else "copies are"
-                line += f"; {self.missing_copies} annotated {copies} missing"
-            print(line, file=sys.stderr)
-            return console.SOME_FAILED
-        return console.DONE if self.is_printed else console.SOME_FAILED
+    def progress(self, items: Iterable[T], description: str, unit: str, total: int | None = None) -> Iterable[T]:
+        """Show progress, unless the run is to be quiet."""
+        return items if self.arguments.quiet else console.progress_bar(items, description, unit, total)
+
+    def add(self, finished: "FinishedClip") -> None:
+        """Print a result, and at once that its annotated copy is missing, if it is."""
+        result = finished.result
+        self.summary.add(result, finished.copy_error)
+        if finished.copy_error:
+            console.print_note(f"{result.video}: no annotated copy ({finished.copy_error})")
+        if self.arguments.report:
+            self.results.append(result)
+        if self.arguments.quiet:
+            return
+        try:
+            console.print_result(self._format(result))
+        except console.OutputError as reason:
+            if not self.out:
+                raise
+            console.print_note(f"{reason}; they are written to {self.out}")
+            console.discard_results()
+            self.is_printed = False
+
+    def _format(self, result: "ClipResult") -> str:
+        from pipeline.visualization.text_report import format_result
+
+        if self.arguments.json:
+            return json.dumps(result.to_dict())
+        return format_result(result, self.ready.taxonomy, self.label_threshold) + "\n"
+
+    def write_report(self, path: Path) -> None:
+        """Write the page about the results."""
+        from pipeline.pages.report import write_report
+
+        written = write_report(path, self.results, self.ready.taxonomy, self.label_threshold, self.progress)
+        self.note(str(written))
+
+    def finish(self, seconds: float) -> int:
+        """Print the summary of a run of several clips, and what is not as it should be; return the exit code."""
+        if self.summary.clips > 1:
+            self.note("\n".join(self.summary.overview(seconds, self.out)))
+        problems = self.summary.problems()
+        if problems:
+            print(problems, file=sys.stderr)
+        return console.DONE if self.is_printed and not problems else console.SOME_FAILED
 
 
 def _find_clips(arguments: argparse.Namespace) -> list[Path]:
