@@ -12,8 +12,8 @@ from a2d.taxonomy import Taxonomy
 from common.errors import ClipError
 from common.sampling import evenly_spaced_indices
 from pipeline.results import ClipResult
-from pipeline.visualization.annotation import PALETTE
 from pipeline.visualization.drawing import box
+from pipeline.visualization.layout import color_of
 from video.clips import clip_sha256, read_frames_at
 
 HEIGHT = 120  # pixels
@@ -88,8 +88,7 @@ def _draw(image: NDArray[np.uint8], frame_index: int, result: ClipResult, taxono
             continue
         corners = evidence.boxes[evidence.frames.index(frame_index)]
         if corners:
-            color = PALETTE[actor.index % len(PALETTE)]
-            box(picture, np.array(corners) * scale, actor.name, color, 0.6)
+            box(picture, np.array(corners) * scale, actor.name, color_of(actor.index), 0.6)
     return picture
 
 

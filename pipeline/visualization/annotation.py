@@ -1,4 +1,7 @@
-"""An annotated copy of a clip: every box, and below the picture the verdict with its reasons."""
+"""An annotated copy of a clip: every box, and below the picture the verdict with its reasons, as far as they are known.
+
+The labels that are said of a moment are lit, and each actor's bar shows its share of the frames up to there.
+"""
 
 import os
 import unicodedata
@@ -15,56 +18,16 @@ from numpy.typing import NDArray
 from a2d.taxonomy import Taxonomy
 from actor_detector.detections import ClipDetections
 from common.errors import TruncatedClipError
-from pipeline.results import ActorEvidence, ClipResult
-from pipeline.visualization.drawing import Color, box, chip, chip_width, rectangle, text, text_width
+from pipeline.results import ClipResult
+from pipeline.visualization.drawing import box
+from pipeline.visualization.layout import GREY, PAPER, Layout, color_of
+from pipeline.visualization.verdict_strip import VerdictStrip
 from video.clips import decode_frames
 from video.frames import ASSUMED_FPS, Frame
 from video.writer import video_writer
 
-MIN_HEIGHT = 480  # pixels; smaller clips are enlarged, so that the text is legible
-MAX_SIDE = 3840  # pixels; larger clips are reduced, and x264 refuses those of more than 16,384
 SUFFIX = ".annotated.mp4"
 MAX_NAME_BYTES = 255  # of common file systems
-
-# By actor index, blue green red; distinct in hue and in lightness.
-PALETTE: tuple[Color, ...] = (
-    *((255, 196, 84), (64, 200, 255), (255, 150, 200), (110, 110, 255), (130, 215, 120), (60, 150, 255)),
-    *((200, 200, 110), (190, 140, 255)),
-)
-NOTHING = "no known actor is in enough of the frames"
-LEGEND = "bars: share of the frames, ticks: gates"
-SMALL = 0.42  # OpenCV font scale of the text beside the bars, at unit 1
-PAPER, TRACK, FAINT, GREY, PLAIN = (34, 28, 24), (62, 54, 50), (150, 142, 138), (200, 195, 190), (240, 240, 240)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The layout of an annotated clip, in pixels.
-
-    Attributes:
-        scale: Factor by which the clip is resized.
-        picture: Width and height of the resized clip.
-        width: Of the whole, even; wider than the picture if the text needs it.
-        unit: Scale of everything drawn, 1 for a height of 480 pixels.
-    """
-
-    scale: float
-    picture: tuple[int, int]
-    width: int
-    unit: float
-
-    @classmethod
-    def of(cls, width: int, height: int) -> "Layout":
-        """Return the layout for a clip's width and height in pixels."""
-        scale = min(max(1.0, MIN_HEIGHT / height), MAX_SIDE / max(width, height))
-        picture = _even(width * scale), _even(height * scale)
-        unit = max(1.0, min(picture) / MIN_HEIGHT)
-        return cls(scale, picture, max(picture[0], _even(MIN_HEIGHT * unit)), unit)
-
-    @property
-    def left(self) -> int:
-        """Left edge of the picture."""
-        return (self.width - self.picture[0]) // 2
 
 
 @dataclass(frozen=True)
@@ -100,37 +63,20 @@ class Annotator:
         picture = np.asarray(cv2.resize(image, layout.picture, interpolation=interpolation), dtype=np.uint8)
         scale = np.array(layout.picture * 2) / np.array([image.shape[1], image.shape[0]] * 2)
         self._draw_boxes(picture, row, scale)
-        canvas = np.full((layout.picture[1] + len(self.strip), layout.width, 3), PAPER, dtype=np.uint8)
+        canvas = np.full((self.height, layout.width, 3), PAPER, dtype=np.uint8)
         canvas[: layout.picture[1], layout.left : layout.left + layout.picture[0]] = picture
-        canvas[layout.picture[1] :] = self.strip
+        canvas[layout.picture[1] :] = self.strip.at(row)
         return canvas
 
     @cached_property
-    def strip(self) -> NDArray[np.uint8]:
-        """The strip below every frame, shape (height, width, 3): predicted labels, then each actor against its gate."""
-        import cv2
+    def strip(self) -> VerdictStrip:
+        """What is drawn below the picture."""
+        return VerdictStrip(self.result, self.detections, self.taxonomy, self.layout)
 
-        unit, width = 2 * self.layout.unit, 2 * self.layout.width  # drawn at twice the size, for smooth edges
-        columns = 3 if width >= 780 * unit else 2
-        rows = -(-len(self.taxonomy.actors) // columns)
-        strip = np.full((2 * _even((58 + 22 * rows) * unit / 2), width, 3), PAPER, dtype=np.uint8)
-        self._draw_verdict(strip, unit)
-        margin, gap = 12 * unit, 22 * unit
-        cell = (width - 2 * margin - (columns - 1) * gap) / columns
-        names = max(text_width(name, SMALL * unit) for name in self.taxonomy.actor_names)
-        for actor in self.taxonomy.actors:
-            column, line = divmod(actor.index, rows)
-            left, middle = margin + column * (cell + gap), (60 + 22 * line) * unit
-            evidence = self.result.actors[actor.name]
-            ink = PLAIN if evidence.present else FAINT
-            share = f"{100 * evidence.presence:.1f} %"
-            end = left + cell
-            text(strip, actor.name, left, middle, ink, SMALL * unit)
-            text(strip, share, end - text_width(share, SMALL * unit), middle, ink, SMALL * unit)
-            bar = left + names + 12 * unit, end - text_width("100.0 %", SMALL * unit) - 8 * unit
-            _draw_bar(strip, evidence, _color(actor.index), bar, middle, unit)
-        size = self.layout.width, len(strip) // 2
-        return np.asarray(cv2.resize(strip, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    @property
+    def height(self) -> int:
+        """Height of an annotated frame in pixels."""
+        return self.layout.picture[1] + len(self.strip.final)
 
     def _draw_boxes(self, picture: NDArray[np.uint8], row: int, scale: NDArray[np.float64]) -> None:
         """Draw a frame's boxes: those of absent actors first, then by ascending confidence."""
@@ -144,28 +90,9 @@ class Annotator:
             label = f"{actor.name} {found.confidence[index]:.2f}"
             corners = found.boxes[index] * scale
             if present[rank]:
-                box(picture, corners, label, _color(actor.index), unit)
+                box(picture, corners, label, color_of(actor.index), unit)
             else:
                 box(picture, corners, label, GREY, unit, faint=True)
-
-    def _draw_verdict(self, strip: NDArray[np.uint8], unit: float) -> None:
-        """Draw the predicted labels and the legend, as far as there is room."""
-        left, right, middle = 12 * unit, strip.shape[1] - 12 * unit, 24 * unit
-        labels = self.result.labels
-        if not labels:
-            text(strip, NOTHING, left, middle, FAINT, 0.5 * unit)
-            left += text_width(NOTHING, 0.5 * unit)
-        for number, label in enumerate(labels):
-            words, rest = f"{label.label} {label.score:.2f}", f"+{len(labels) - number}"
-            others = text_width(rest, 0.5 * unit) + 8 * unit if number < len(labels) - 1 else 0
-            if chip_width(words, unit) + others > right - left:
-                text(strip, rest, left, middle, FAINT, 0.5 * unit)
-                return
-            color = _color(self.taxonomy.actor(self.taxonomy.label(label.label).actor).index)
-            left += chip(strip, words, left, middle, color, unit) + 8 * unit
-        legend = text_width(LEGEND, SMALL * unit)
-        if left + 16 * unit + legend <= right:
-            text(strip, LEGEND, right - legend, middle, FAINT, SMALL * unit)
 
 
 def annotate_clip(clip: Path, result: ClipResult, detections: ClipDetections, taxonomy: Taxonomy, path: Path) -> None:
@@ -185,9 +112,8 @@ def annotate_clip(clip: Path, result: ClipResult, detections: ClipDetections, ta
     with closing(decode_frames(clip)) as frames:
         first = next(frames)
         annotator = Annotator(result, detections, taxonomy, Layout.of(*first.size))
-        height = annotator.layout.picture[1] + len(annotator.strip)
         fps, longest_seconds = detections.fps or ASSUMED_FPS, float(np.diff(times).max())
-        with video_writer(path, annotator.layout.width, height, fps, longest_seconds) as writer:
+        with video_writer(path, annotator.layout.width, annotator.height, fps, longest_seconds) as writer:
             drawn, begin = annotator.draw(first.image(), 0), float(times[0])
             for frame in _undamaged(islice(frames, detections.frames - 1)):
                 row = int(np.searchsorted(detections.frame_index, frame.index, side="right")) - 1
@@ -236,36 +162,9 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _draw_bar(
-    strip: NDArray[np.uint8],
-    evidence: ActorEvidence,
-    color: Color,
-    ends: tuple[float, float],
-    middle: float,
-    unit: float,
-) -> None:
-    """Draw an actor's presence ratio as a bar, and its gate as a tick."""
-    begin, end = ends
-    half = 4 * unit
-    rectangle(strip, (begin, middle - half, end, middle + half), TRACK, half)
-    if evidence.presence > 0:
-        reached = begin + max(evidence.presence * (end - begin), 2 * half)
-        rectangle(strip, (begin, middle - half, reached, middle + half), color if evidence.present else FAINT, half)
-    gate = begin + evidence.gate * (end - begin)
-    rectangle(strip, (gate - unit, middle - 7 * unit, gate + unit, middle + 7 * unit), PLAIN, unit)
-
-
 def _undamaged(frames: Iterator[Frame]) -> Iterator[Frame]:
     """Yield the frames of a clip up to where it is truncated."""
     try:
         yield from frames
     except TruncatedClipError:
         return
-
-
-def _color(actor_index: int) -> Color:
-    return PALETTE[actor_index % len(PALETTE)]
-
-
-def _even(length: float) -> int:
-    return max(2, 2 * round(length / 2))

@@ -77,6 +77,8 @@ class RunSummary:
 
 def _list(counts: Counter[str], shown: int) -> str:
     """List the most frequent of some texts, each after its number."""
-    parts = [f"{count} × {text}" for text, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:shown]]
+    parts = [
+        f"{count} × {text}" for text, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:shown]
+    ]
     rest = len(counts) - len(parts)
     return ", ".join([*parts, f"{rest} more"] if rest else parts)

@@ -27,7 +27,7 @@ from pipeline.pages.filmstrip import HEIGHT, Filmstrip, make_filmstrip
 from pipeline.pages.report import write_report
 from pipeline.results import ActorEvidence, ClipResult
 from pipeline.results_reader import read_results
-from pipeline.visualization.annotation import PALETTE
+from pipeline.visualization.layout import PALETTE
 from video.clips import clip_sha256
 
 
