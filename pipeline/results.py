@@ -187,6 +187,12 @@ class ClipResult:
         }
         return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
+    def _repr_html_(self) -> str:
+        """Return the result as notebooks show it."""
+        from pipeline.pages.notebook import result_html
+
+        return result_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the row as it is written, in the documented order of keys."""
         row = asdict(self)

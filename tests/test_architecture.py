@@ -33,6 +33,7 @@ ONE_DOOR = {
     "openvino": "inference.openvino_engine",
     "nncf": "inference.openvino_engine",
     "scipy": "action_heads.training.temperature",
+    "jinja2": "pipeline.pages.page",
 }
 """The only module that imports each library."""
 HEAVY_MODULES = {

@@ -53,6 +53,16 @@ def write_page(path: Path, template: str, values: Mapping[str, Any]) -> int:
     return len(content)
 
 
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Fill in a template that is a part of somebody else's page.
+
+    Args:
+        template: Name without `.html`.
+        values: What it names, by name; escaped.
+    """
+    return _environment().get_template(f"{template}.html").render(**values)
+
+
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 

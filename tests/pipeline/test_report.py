@@ -314,3 +314,20 @@ def test_report_of_a_folder_and_of_the_run_that_wrote_it_are_the_same(people_cli
     for x1, y1, x2, y2 in person.boxes:
         assert 0 <= x1 < x2 <= 640
         assert 0 <= y1 < y2 <= 480
+
+
+# --- Notebooks --------------------------------------------------------------------------------------------------------
+
+
+def test_notebook_shows_a_result_with_its_reasons():
+    html = result_rows.row()._repr_html_()
+    for words in ("adult-walking</b> 0.81: 0.0–1.5 s, 2.0–3.1 s", "present: in 93.0 % of the frames", "never detected"):
+        assert words in html
+    assert "not tagged: c.mp4: no such file" in result_rows.failed("c.mp4")._repr_html_()
+
+
+@pytest.mark.parametrize("name", HOSTILE[:3])
+def test_notebook_shows_hostile_names_as_text(name: str):
+    html = replace(result_rows.failed(name), error=name)._repr_html_()
+    assert not re.search("<(img|script)", html)
+    assert "onmouseover='" not in html
