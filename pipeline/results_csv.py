@@ -43,6 +43,15 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """With these, spreadsheets take a text for a formula, which may run programs."""
 
 
+def harmless_path(path: str) -> str:
+    """Return a path of the same file that no spreadsheet takes for a formula.
+
+    >>> harmless_path("=1+1.mp4"), harmless_path("a=1.mp4")
+    ('./=1+1.mp4', 'a=1.mp4')
+    """
+    return f"./{path}" if path.startswith(FORMULA_STARTS) else path
+
+
 class _Return:
     """A file for `csv.writer` that returns what is written to it."""
 
@@ -76,9 +85,7 @@ class CsvFormatter:
             self.actors += [name for name in found if name not in self.actors]
             presences = [found[name].presence if name in found else "" for name in self.actors]
         labels = " ".join([label.label for label in row.labels])
-        video, error = row.video, row.error
-        if video.startswith(FORMULA_STARTS):
-            video = f"./{video}"  # still the same file
+        video, error = harmless_path(row.video), row.error
         if error and error.startswith(FORMULA_STARTS):
             error = f"'{error}"
         clip = (video, row.status, labels, row.frames, row.fps, row.duration_seconds, error)

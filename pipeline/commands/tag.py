@@ -52,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", type=Path, metavar="FILE", help="write a page (HTML) with every verdict, its reasons, and pictures"
     )
     parser.add_argument(
+        "--queue",
+        type=Path,
+        metavar="FILE",
+        help="write a list of the clips to label next (CSV), those first of which a label would teach most",
+    )
+    parser.add_argument(
         "--timeout",
         type=timeout,
         metavar="SECONDS",
@@ -96,7 +102,8 @@ def _run(supervisor: "Supervisor", arguments: argparse.Namespace, setup: "Setup"
         clips, annotate, out = [setup.demo], annotate or setup.demo.parent, None
     else:
         clips = _find_clips(arguments)
-    for folder in filter(None, (annotate, arguments.report and arguments.report.parent)):
+    files = [file for file in (arguments.report, arguments.queue) if file]
+    for folder in filter(None, [annotate, *(file.parent for file in files)]):
         console.make_folder(folder)
     ready = supervisor.ready()
     printer = _Printer(arguments, ready, setup.config.label_threshold, out, RunSummary())
@@ -107,8 +114,7 @@ def _run(supervisor: "Supervisor", arguments: argparse.Namespace, setup: "Setup"
     seconds = stopwatch.seconds()
     if setup.demo and not printer.summary.missing_copies:
         printer.note(f"wrote {clips[0]} and {annotate / annotated_names(clips, annotate)[clips[0]]}")
-    if arguments.report:
-        printer.write_report(arguments.report)
+    printer.write_files()
     if supervisor.restarts:
         times = "once" if supervisor.restarts == 1 else f"{supervisor.restarts} times"
         print(f"the decoding process had to be restarted {times}", file=sys.stderr)
@@ -125,7 +131,7 @@ class _Printer:
         label_threshold: Score from which an action is said.
         out: Folder of the results; None if they are only printed.
         summary: Of the clips so far.
-        results: The results so far, if a report is to be written.
+        results: The results so far, if a report or a queue is to be written.
         is_printed: Whether they could be printed.
     """
 
@@ -152,7 +158,7 @@ class _Printer:
         self.summary.add(result, finished.copy_error)
         if finished.copy_error:
             console.print_note(f"{result.video}: no annotated copy ({finished.copy_error})")
-        if self.arguments.report:
+        if self.arguments.report or self.arguments.queue:
             self.results.append(result)
         if self.arguments.quiet:
             return
@@ -172,12 +178,21 @@ class _Printer:
             return json.dumps(result.to_dict())
         return format_result(result, self.ready.taxonomy, self.label_threshold) + "\n"
 
-    def write_report(self, path: Path) -> None:
-        """Write the page about the results."""
-        from pipeline.pages.report import write_report
+    def write_files(self) -> None:
+        """Write the page about the results, and the queue of clips to label."""
+        if self.arguments.report:
+            from pipeline.pages.report import write_report
 
-        written = write_report(path, self.results, self.ready.taxonomy, self.label_threshold, self.progress)
-        self.note(str(written))
+            path, taxonomy = self.arguments.report, self.ready.taxonomy
+            self.note(str(write_report(path, self.results, taxonomy, self.label_threshold, self.progress)))
+        if self.arguments.queue:
+            from pipeline.label_queue import SPLIT, rank_clips, write_queue
+
+            entries = rank_clips(self.results, self.label_threshold)
+            write_queue(self.arguments.queue, entries)
+            self.note(
+                f"wrote {self.arguments.queue} ({len(entries)} clips, split {SPLIT}: correct labels, then the split)"
+            )
 
     def finish(self, seconds: float) -> int:
         """Print the summary of a run of several clips, and what is not as it should be; return the exit code."""
