@@ -23,15 +23,28 @@ def write_page(path: Path, template: str, values: Mapping[str, Any]) -> int:
 
     Args:
         path: Where to write it; missing folders are created.
-        template: Name without `.html`; `page.css`, and the style sheet and script of the template's name, if there are
-            any, are included.
-        values: What the template names, by name.
+        template: As for `page_content`.
+        values: Likewise.
 
     Returns:
         The file's size in bytes.
 
     Raises:
         OSError: If it cannot be written.
+    """
+    content = page_content(template, values)
+    write_atomically(path, content)
+    return len(content)
+
+
+def page_content(template: str, values: Mapping[str, Any], connect: bool = False) -> bytes:
+    """Fill a template in.
+
+    Args:
+        template: Name without `.html`; `page.css`, and the style sheet and script of the template's name, if there are
+            any, are included.
+        values: What the template names, by name.
+        connect: Whether the page may send requests to where it comes from.
     """
     style, script = (
         "".join(_read(TEMPLATES / f"{name}.{suffix}") for name in ("page", template)) for suffix in ("css", "js")
@@ -43,14 +56,13 @@ def write_page(path: Path, template: str, values: Mapping[str, Any]) -> int:
             f"script-src {_source_of(script)}",
             "img-src data:",
             "media-src 'self' file:",  # clips that lie beside the page
+            *(["connect-src 'self'"] if connect else []),
             "base-uri 'none'",
             "form-action 'none'",
         ]
     )
     html = _environment().get_template(f"{template}.html").render(**values, style=style, script=script, policy=policy)
-    content = html.encode(errors="backslashreplace")  # file names that are not valid Unicode
-    write_atomically(path, content)
-    return len(content)
+    return html.encode(errors="backslashreplace")  # file names that are not valid Unicode
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,9 @@ import result_rows
 
 from a2d.metrics import Scores
 from a2d.taxonomy import Taxonomy
+from pipeline.label_list import LabelList
 from pipeline.pages.gate_explorer import ExplorerPoint, write_explorer
+from pipeline.pages.label_server import LabelServer
 from pipeline.pages.report import write_report
 from pipeline.results import ActorEvidence, ClipResult, TaggedLabel
 from thresholds.fitness import PresenceTable, score_gates
@@ -323,4 +326,89 @@ def test_explorer_is_accessible_and_fits(explorer: "Page", scheme: str, width: i
     explorer.locator("#number3").fill("100")  # so that decisions are listed
     assert explorer.evaluate("document.documentElement.scrollWidth") <= width
     found = axe.Axe().run(explorer).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == []
+
+
+# --- The labelling page -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def queue(people_clip: Path, cat_clip: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "queue.csv"
+    rows = [f"{people_clip},adult-walking,todo", f"{cat_clip},,todo", f"{tmp_path / 'gone.mp4'},dog-none,todo"]
+    path.write_text("\n".join(["file,labels,split", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def labelling(page: "Page", queue: Path, taxonomy: Taxonomy) -> "Iterator[Page]":
+    with LabelServer(LabelList.read(queue, taxonomy), "train") as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        page.goto(server.url)
+        page.locator("#progress", has_text="clip 1 of 3, 0 labelled").wait_for()
+        yield page
+        page.goto("about:blank")  # ends what the browser still reads
+        server.shutdown()
+        thread.join()
+
+
+def cells(queue: Path) -> list[tuple[str, str]]:
+    rows = [line.rsplit(",", 2) for line in queue.read_text().splitlines()[1:]]
+    return [(labels, split) for _, labels, split in rows]
+
+
+def test_three_clips_are_labelled_by_keys_and_the_last_is_undone(labelling: "Page", queue: Path):
+    assert labelling.locator("#chosen").inner_text() == "adult-walking"
+    for key in ("a", "w", "b", "w"):  # not adult-walking, but baby-walking
+        labelling.keyboard.press(key)
+    assert labelling.locator("#chosen").inner_text() == "baby-walking"
+    labelling.keyboard.press("Enter")
+    labelling.locator("#progress", has_text="clip 2 of 3, 1 labelled").wait_for()
+    assert cells(queue) == [("baby-walking", "train"), ("", "todo"), ("dog-none", "todo")]
+    for key in ("t", "n", "t", "Escape", "x"):  # a cat does none of the actions; a first key is forgotten; no such key
+        labelling.keyboard.press(key)
+    labelling.keyboard.press("Enter")
+    labelling.locator("#progress", has_text="clip 3 of 3, 2 labelled").wait_for()
+    assert labelling.locator("#problem").inner_text() == "This clip is not a file that a browser could play."
+    labelling.keyboard.press("Enter")
+    labelling.locator("#problem", has_text="All clips are labelled.").wait_for()
+    assert cells(queue) == [("baby-walking", "train"), ("cat-none", "train"), ("dog-none", "train")]
+    labelling.keyboard.press("Backspace")
+    labelling.locator("#progress", has_text="clip 3 of 3, 2 labelled").wait_for()
+    assert cells(queue)[2] == ("dog-none", "todo")
+
+
+def test_clip_plays_while_it_is_labelled_and_labels_are_buttons_too(labelling: "Page", queue: Path):
+    ready = "e => e.readyState >= 2 || new Promise(done => e.addEventListener('loadeddata', () => done(true)))"
+    assert labelling.locator("video").evaluate(ready)
+    labelling.get_by_role("button", name="adult-running").click()
+    assert labelling.get_by_role("button", name="adult-running").get_attribute("aria-pressed") == "true"
+    labelling.get_by_role("button", name="Save, next").click()
+    labelling.locator("#progress", has_text="1 labelled").wait_for()
+    assert cells(queue)[0] == ("adult-running adult-walking", "train")
+    labelling.reload()
+    labelling.locator("#progress", has_text="clip 2 of 3, 1 labelled").wait_for()
+
+
+def test_every_label_has_keys_of_its_own(labelling: "Page", taxonomy: Taxonomy):
+    labelling.keyboard.press("a")
+    labelling.keyboard.press("w")
+    for label in taxonomy.labels:
+        kind = labelling.locator(f"fieldset[data-kind={label.kind}] legend kbd").inner_text()
+        action = labelling.get_by_role("button", name=label.name, exact=True).locator("kbd").inner_text()
+        labelling.keyboard.press(kind)
+        labelling.keyboard.press(action)
+        assert label.name in labelling.locator("#chosen").inner_text().split(", ")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_labelling_page_is_accessible_and_fits(labelling: "Page", scheme: str, width: int):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    labelling.emulate_media(color_scheme=scheme)
+    labelling.set_viewport_size({"width": width, "height": 800})
+    labelling.keyboard.press("d")
+    assert labelling.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(labelling).response["violations"]
     assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == []
