@@ -8,6 +8,7 @@ import random
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import photo_clips
 import pytest
@@ -29,7 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With `--require-kit`, refuse to start without the kit."""
+    """Time no test; with `--require-kit`, refuse to start without the kit."""
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
     if config.getoption("--require-kit") and (reason := _missing_kit()):
         raise pytest.UsageError(reason)
 

@@ -261,8 +261,9 @@ def test_a_run_survives_a_clip_that_kills_the_decoding_process_and_a_copy_that_c
     assert (tmp_path / "copies" / "c.annotated.mp4").is_file()
     assert len(list((tmp_path / "copies").iterdir())) == 2
     lines = [line for line in done.stderr.splitlines() if not line.startswith("using ")]
-    assert len(lines) == 3, done.stderr
+    assert "Traceback" not in done.stderr
     assert lines[0].startswith(f"{tmp_path / 'in' / 'a.mp4'}: no annotated copy (")
     # Once more if the clip was read ahead while the networks were still being loaded.
     assert re.fullmatch(r"the decoding process had to be restarted [34] times", lines[1])
-    assert lines[2] == "of 3 clips, 1 could not be read and 0 are truncated; 1 annotated copy is missing"
+    assert "not as they should be: 1 × the decoding process died with signal 11 (SIGSEGV), three times" in lines
+    assert lines[-1] == "of 3 clips, 1 could not be read and 0 are truncated; 1 annotated copy is missing"
