@@ -60,10 +60,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as reason:
-        if reason.filename is not None:
-            raise
-        raise OSError(reason.errno, reason.strerror, str(path)) from None  # writing alone does not name the file
+    except OSError as reason:  # which names no file, or the temporary one
+        raise OSError(reason.errno, reason.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 
