@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -155,8 +156,14 @@ def test_lists_that_are_none_are_refused(tmp_path: Path, taxonomy: Taxonomy):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_command_prints_its_address_and_ends_with_ctrl_c(path: Path):
-    command = [sys.executable, "-m", "pipeline", "label", str(path)]
-    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "label", str(path)],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # which is ignored in the background
+    )
     assert process.stdout
     assert process.stdout.readline().startswith("http://127.0.0.1:")
     process.send_signal(signal.SIGINT)
