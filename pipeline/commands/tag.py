@@ -190,9 +190,7 @@ class _Printer:
 
             entries = rank_clips(self.results, self.label_threshold)
             write_queue(self.arguments.queue, entries)
-            self.note(
-                f"wrote {self.arguments.queue} ({len(entries)} clips, split {SPLIT}: correct labels, then the split)"
-            )
+            self.note(f"wrote {self.arguments.queue} ({len(entries)} to label, in the split {SPLIT})")
 
     def finish(self, seconds: float) -> int:
         """Print the summary of a run of several clips, and what is not as it should be; return the exit code."""

@@ -92,7 +92,7 @@ def test_run_writes_the_queue(people_clip: Path, cat_clip: Path, tmp_path: Path)
         text=True,
         check=True,
     )
-    assert "queue.csv (2 clips, split todo" in done.stderr
+    assert "queue.csv (2 to label, in the split todo)" in done.stderr
     with (tmp_path / "new" / "queue.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert sorted((tmp_path / "new" / row["file"]).resolve() for row in rows) == sorted([people_clip, cat_clip])
