@@ -47,9 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as reason:
         raise UserError(f"port {arguments.port}: {reason.strerror}; give another --port") from None
     with server:
-        console.print_result(server.url)
-        print("open this address in a browser on this machine; Ctrl-C ends, and all is saved", file=sys.stderr)
         try:
+            console.print_result(server.url)
+            print("open this address in a browser on this machine; Ctrl-C ends, and all is saved", file=sys.stderr)
             server.serve_forever()
         except KeyboardInterrupt:
             done = sum(labels.is_done(index) for index in range(len(labels.rows)))

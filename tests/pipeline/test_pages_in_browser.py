@@ -82,6 +82,16 @@ def open_report(page: "Page", folder: Path, results: list[ClipResult], taxonomy:
     page.goto((folder / "report.html").as_uri())
 
 
+def check_accessible(page: "Page", scheme: str, width: int) -> None:
+    """Check that a page fits into a width in pixels, and that axe-core finds nothing serious in a colour scheme."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(page).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == []
+
+
 def visible(page: "Page") -> list[str]:
     """Return the last part of the names of the clips that are shown, in order."""
     return [name.rpartition("/")[2] for name in page.locator(".clip:visible h2").all_text_contents()]
@@ -159,12 +169,7 @@ def test_keyboard_alone_reaches_and_filters(report: "Page"):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_page_is_accessible_and_fits(report: "Page", scheme: str, width: int):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-    report.emulate_media(color_scheme=scheme)
-    report.set_viewport_size({"width": width, "height": 800})
-    assert report.evaluate("document.documentElement.scrollWidth") <= width
-    found = axe.Axe().run(report).response["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == []
+    check_accessible(report, scheme, width)
 
 
 def test_report_without_scripts_shows_everything(browser: "Browser", people_clip: Path, tmp_path: Path, taxonomy):
@@ -320,13 +325,8 @@ def test_copied_and_downloaded_yaml_is_a_gate_file(explorer: "Page", tmp_path: P
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_explorer_is_accessible_and_fits(explorer: "Page", scheme: str, width: int):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-    explorer.emulate_media(color_scheme=scheme)
-    explorer.set_viewport_size({"width": width, "height": 800})
     explorer.locator("#number3").fill("100")  # so that decisions are listed
-    assert explorer.evaluate("document.documentElement.scrollWidth") <= width
-    found = axe.Axe().run(explorer).response["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == []
+    check_accessible(explorer, scheme, width)
 
 
 # --- The labelling page -----------------------------------------------------------------------------------------------
@@ -405,10 +405,5 @@ def test_every_label_has_keys_of_its_own(labelling: "Page", taxonomy: Taxonomy):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_labelling_page_is_accessible_and_fits(labelling: "Page", scheme: str, width: int):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-    labelling.emulate_media(color_scheme=scheme)
-    labelling.set_viewport_size({"width": width, "height": 800})
     labelling.keyboard.press("d")
-    assert labelling.evaluate("document.documentElement.scrollWidth") <= width
-    found = axe.Axe().run(labelling).response["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == []
+    check_accessible(labelling, scheme, width)
