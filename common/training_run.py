@@ -16,6 +16,7 @@ class TrainingRun:
         work: Folder for cached features, checkpoints and the log; a training that was stopped continues from it.
         device: `cpu` or `cuda:N`.
         bf16: Whether to compute in bfloat16.
+        workers: Number of processes that make training views; 0 makes them in this one.
         on_epoch: Called with the report of every epoch.
         progress: Shows the progress of the steps.
     """
@@ -23,5 +24,6 @@ class TrainingRun:
     work: Path
     device: str = "cpu"
     bf16: bool = False
+    workers: int = 0
     on_epoch: Callable[[Any], None] = lambda report: None
     progress: Progress = no_progress

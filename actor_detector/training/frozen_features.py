@@ -2,6 +2,7 @@
 
 The backbone is layer 0 of the model, an Ultralytics `TorchVision` layer that returns the outputs of all its children.
 Its first `frozen` children are not trained; of their outputs, those that later layers use are saved in half precision.
+Without frozen children, the only feature is the image, as child -1.
 Views are computed in order, so that an interrupted computation can be resumed.
 """
 
@@ -23,6 +24,7 @@ from common.training_run import TrainingRun
 from inference.image_tensors import bgr_to_rgb_tensor
 
 Features = dict[int, torch.Tensor]  # by index of the backbone's child, each (B, C, h, w)
+Targets = tuple[NDArray[np.float32], NDArray[np.int64]]  # of one view: boxes (N, 4) in its pixels, actors (N,)
 BATCH_SIZE = 32  # views
 SAVE_INTERVAL = 512  # views
 
@@ -35,7 +37,7 @@ def tapped_children(network: Any, frozen: int) -> list[int]:
         frozen: Number of the backbone's first children that are not trained; it may have fewer.
 
     Returns:
-        Indices of children, from 0, ascending; always includes the last frozen child.
+        Indices of children, from 0, ascending; always includes the last frozen child, which is -1 if there is none.
     """
     taps = [layer.index - 1 for layer in network.model if type(layer).__name__ == "Index"]  # 0 is the backbone's input
     frozen = min(frozen, len(network.model[0].m))
@@ -44,8 +46,8 @@ def tapped_children(network: Any, frozen: int) -> list[int]:
 
 def frozen_features(network: Any, images: torch.Tensor, frozen: int) -> Features:
     """Run the frozen children on images (B, 3, S, S), RGB in [0, 1], and return the outputs of the tapped ones."""
-    features: Features = {}
     tapped = set(tapped_children(network, frozen))
+    features: Features = {} if frozen else {-1: images}
     value = images
     for index, child in enumerate(network.model[0].m[:frozen]):
         value = child(value)
@@ -114,7 +116,7 @@ class FeatureStore:
 
     folder: Path
     arrays: dict[int, NDArray[np.float16]]
-    targets: list[tuple[NDArray[np.float32], NDArray[np.int64]]]
+    targets: list[Targets]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -175,7 +177,7 @@ def _open(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
 
 
-def _save_targets(path: Path, targets: list[tuple[NDArray[np.float32], NDArray[np.int64]]]) -> None:
+def _save_targets(path: Path, targets: list[Targets]) -> None:
     temporary = path.with_name("targets.tmp.npz")
     np.savez(
         temporary,
@@ -186,7 +188,7 @@ def _save_targets(path: Path, targets: list[tuple[NDArray[np.float32], NDArray[n
     temporary.replace(path)
 
 
-def _load_targets(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+def _load_targets(path: Path) -> list[Targets]:
     if not path.is_file():
         return []
     with np.load(path, allow_pickle=False) as file:

@@ -9,8 +9,9 @@ class Phase:
 
     Attributes:
         name: For the log and the folder of features.
-        frozen: Number of the backbone's first children that are not trained.
-        views: Number of augmented views per epoch; the same ones in every epoch.
+        frozen: Number of the backbone's first children that are not trained. With 0 the whole network is, the
+            statistics of its batch normalization included, and no features are saved.
+        views: Number of augmented views per epoch; the same ones in every epoch, with 0 frozen children others in each.
         epochs: Passes over the views.
         learning_rate: Of AdamW, at the peak of its schedule.
     """
@@ -49,8 +50,9 @@ class TrainingSettings:
         batch_size: Views per step.
         weight_decay: Of AdamW, only for tensors with more than one dimension.
         average: Decay of the exponential moving average of the weights, which is the result of the training.
-        backbone_share: Factor on the learning rate of the backbone's trained children. At 1, its batch normalization,
-            whose statistics remain those of ImageNet, makes the last feature map collapse.
+        backbone_share: Factor on the learning rate of the backbone's trained children while others are frozen. At 1,
+            its batch normalization, whose statistics remain those of ImageNet then, makes the last feature map
+            collapse.
         warm_up: Steps over which a phase's learning rate rises.
         seed: Of the views and their order.
     """

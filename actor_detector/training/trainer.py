@@ -1,8 +1,9 @@
 """Training of a small detector on pseudo-labels: many cheap epochs on a frozen backbone's features, then deeper ones.
 
 A phase freezes the backbone's first children, computes their features for a series of augmented views once, and trains
-all later layers with Ultralytics' end-to-end loss. Every epoch ends with a checkpoint, so that an interrupted training
-can be resumed and ends with the same weights as an uninterrupted one.
+all later layers with Ultralytics' end-to-end loss; a phase that freezes none trains the whole network on fresh views.
+Every epoch ends with a checkpoint, so that an interrupted training can be resumed and ends with the same weights as an
+uninterrupted one.
 """
 
 import copy
@@ -11,17 +12,19 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from actor_detector.training.augmentation import TrainingView, augmented_view, plain_view, sampling_probabilities
 from actor_detector.training.frozen_features import (
     FeatureStore,
+    Targets,
     ViewSeries,
     autocast,
     compute_frozen_features,
@@ -30,6 +33,7 @@ from actor_detector.training.frozen_features import (
 from actor_detector.training.presence_evaluation import evaluate_presence
 from actor_detector.training.pseudo_labels import PseudoLabelledImage
 from actor_detector.training.settings import Phase, TrainingSettings
+from actor_detector.training.view_stream import Batch, BatchSource, FreshViews, SavedFeatures, steps_per_epoch
 from common.errors import TrainingError
 from common.files import check_keys, write_atomically
 from common.torch_files import load_torch_file
@@ -90,6 +94,7 @@ def train_detector(
     if not any(len(image.boxes) for image in images):
         raise TrainingError("the teachers detect no actor in any of the images")
     network.to(run.device, memory_format=torch.channels_last)
+    network.criterion = network.init_criterion()  # on the device
     model = _AveragedModel(network, copy.deepcopy(network))
     checkpoint = _load_checkpoint(run.work / CHECKPOINT_FILE)
     first_phase = checkpoint["phase"] if checkpoint else 0
@@ -99,15 +104,10 @@ def train_detector(
         resumed = checkpoint if checkpoint and index == first_phase else None
         if resumed:
             model.load(resumed)
-        average = model.average.eval()
-        training, evaluation = (
-            compute_frozen_features(run.work / f"{phase.name}-{part}", average, phase.frozen, views, run)
-            for part, views in (
-                ("training", _augmented_views(images, model.actors, phase, settings, settings.seed + index)),
-                ("held-out", _plain_views(held_out, phase, settings)),
-            )
-        )
-        trainer = _PhaseTrainer(model, phase, settings, training, run)
+        views = _augmented_views(images, model.actors, phase, settings, settings.seed + index)
+        source = _batch_source(model.average.eval(), phase, settings, views, run)
+        evaluation = _compute_features(model.average, phase, "held-out", _plain_views(held_out, phase, settings), run)
+        trainer = _PhaseTrainer(model, phase, settings, source, run)
         if resumed:
             trainer.optimizer.load_state_dict(resumed["optimizer"])
         for epoch in range(resumed["epoch"] + 1 if resumed else 1, phase.epochs + 1):
@@ -124,10 +124,7 @@ def _augmented_views(
     images: Sequence[PseudoLabelledImage], actors: int, phase: Phase, settings: TrainingSettings, seed: int
 ) -> ViewSeries:
     probabilities = sampling_probabilities(images, actors)
-
-    def make_view(number: int) -> TrainingView:
-        return augmented_view(images, probabilities, settings.image_size, settings.view_size, seed, number)
-
+    make_view = partial(augmented_view, images, probabilities, settings.image_size, settings.view_size, seed)
     return ViewSeries(f"{phase.name}: features of training views", make_view, phase.views)
 
 
@@ -136,6 +133,19 @@ def _plain_views(images: Sequence[PseudoLabelledImage], phase: Phase, settings: 
         return plain_view(images[number], settings.image_size)
 
     return ViewSeries(f"{phase.name}: features of held-out views", make_view, len(images))
+
+
+def _batch_source(
+    average: Any, phase: Phase, settings: TrainingSettings, views: ViewSeries, run: TrainingRun
+) -> BatchSource:
+    if not phase.frozen:
+        return FreshViews(views.make_view, phase.views, settings.batch_size, run.device, run.workers)
+    store = _compute_features(average, phase, "training", views, run)
+    return SavedFeatures(store, settings.batch_size, (settings.seed, phase.frozen), run.device)
+
+
+def _compute_features(average: Any, phase: Phase, part: str, views: ViewSeries, run: TrainingRun) -> FeatureStore:
+    return compute_frozen_features(run.work / f"{phase.name}-{part}", average, phase.frozen, views, run)
 
 
 @dataclass(frozen=True)
@@ -154,11 +164,12 @@ class _AveragedModel:
         self.average.load_state_dict(checkpoint["average"])
 
     def update_average(self, decay: float) -> None:
+        pairs = list(zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True))
+        floating = [pair for pair in pairs if pair[0].dtype.is_floating_point]
         with torch.no_grad():
-            for mean, value in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-                if mean.dtype.is_floating_point:
-                    mean.lerp_(value, 1 - decay)
-                else:
+            get_ema_multi_avg_fn(decay)([mean for mean, _ in floating], [value for _, value in floating], None)
+            for mean, value in pairs:
+                if not mean.dtype.is_floating_point:
                     mean.copy_(value)
 
 
@@ -166,32 +177,31 @@ class _PhaseTrainer:
     """Trains one phase: holds its optimizer and computes its schedules."""
 
     def __init__(
-        self, model: _AveragedModel, phase: Phase, settings: TrainingSettings, store: FeatureStore, run: TrainingRun
+        self, model: _AveragedModel, phase: Phase, settings: TrainingSettings, source: BatchSource, run: TrainingRun
     ) -> None:
-        self.model, self.phase, self.settings, self.store, self.run = model, phase, settings, store, run
+        self.model, self.phase, self.settings, self.source, self.run = model, phase, settings, source, run
         for parameter in model.network.parameters():
             parameter.requires_grad_(True)
         for parameter in model.network.model[0].m[: phase.frozen].parameters():
             parameter.requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(_parameter_groups(model.network, settings), phase.learning_rate)
-        self.steps = math.ceil(len(store) / settings.batch_size)
+        self.optimizer = torch.optim.AdamW(_parameter_groups(model.network, phase, settings), phase.learning_rate)
+        self.steps = steps_per_epoch(source, settings.batch_size)
 
     def train_epoch(self, epoch: int) -> float:
-        """Train on all views once, in an order determined by the seed and the epoch; return the mean loss."""
+        """Train on all views of an epoch once, and return the mean loss."""
         network = self.model.network.train()
-        network.model[0].eval()  # the backbone's batch normalization keeps the statistics of ImageNet
-        size = self.settings.batch_size
-        order = np.random.default_rng([self.settings.seed, self.phase.frozen, epoch]).permutation(len(self.store))
+        if self.phase.frozen:
+            network.model[0].eval()  # the backbone's batch normalization keeps the statistics of ImageNet
         network.criterion.updates = epoch - 1
         if epoch > 1:
             network.criterion.o2m = network.criterion.decay(epoch - 1)
             network.criterion.o2o = network.criterion.total - network.criterion.o2m
         total = 0.0
         description = f"{self.phase.name} {epoch}/{self.phase.epochs}"
-        for step in self.run.progress(range(self.steps), description, "step"):
-            rows = np.sort(order[step * size : (step + 1) * size])
+        steps = self.run.progress(range(self.steps), description, "step")
+        for step, batch in zip(steps, self.source.batches(epoch), strict=True):
             self._set_learning_rate((epoch - 1) * self.steps + step)
-            loss = self._loss(rows)
+            loss = self._loss(batch)
             if not math.isfinite(loss.item()):
                 raise TrainingError(f"the loss became {loss.item()} in epoch {epoch}; try a lower learning rate")
             self.optimizer.zero_grad(set_to_none=True)
@@ -200,7 +210,7 @@ class _PhaseTrainer:
             self.optimizer.step()
             self._update_average((epoch - 1) * self.steps + step)
             total += loss.item()
-        return total / len(self.store)
+        return total / self.source.views
 
     def report(self, epoch: int, loss: float, held_out: FeatureStore) -> DetectorEpoch:
         """Evaluate the average network on the held-out images."""
@@ -215,12 +225,13 @@ class _PhaseTrainer:
             round(float(scores.f1.mean()), 4),
         )
 
-    def _loss(self, rows: NDArray[np.int64]) -> torch.Tensor:
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        features, targets = batch
         network = self.model.network
         with autocast(self.run):
-            predictions = run_on_features(network, self.store.batch(rows, self.run.device))
-        targets = _loss_targets(self.store, rows, self.settings.view_size)
-        loss: torch.Tensor = network.criterion(_to_float(predictions), targets)[0].sum()
+            predictions = run_on_features(network, features)
+        expected = _loss_targets(targets, self.settings.view_size)
+        loss: torch.Tensor = network.criterion(_to_float(predictions), expected)[0].sum()
         return loss
 
     def _set_learning_rate(self, step: int) -> None:
@@ -234,10 +245,11 @@ class _PhaseTrainer:
         self.model.update_average(min(self.settings.average, (1 + step) / (10 + step)))
 
 
-def _parameter_groups(network: Any, settings: TrainingSettings) -> list[dict[str, Any]]:
+def _parameter_groups(network: Any, phase: Phase, settings: TrainingSettings) -> list[dict[str, Any]]:
     """Group the trained parameters by their weight decay and their share of the learning rate."""
     groups = []
-    for part, share in ((network.model[1:], 1.0), (network.model[:1], settings.backbone_share)):
+    backbone_share = settings.backbone_share if phase.frozen else 1.0
+    for part, share in ((network.model[1:], 1.0), (network.model[:1], backbone_share)):
         parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
         for is_decayed in (True, False):
             groups.append(
@@ -250,12 +262,11 @@ def _parameter_groups(network: Any, settings: TrainingSettings) -> list[dict[str
     return groups
 
 
-def _loss_targets(store: FeatureStore, rows: NDArray[np.int64], side: int) -> dict[str, torch.Tensor]:
+def _loss_targets(targets: Sequence[Targets], side: int) -> dict[str, torch.Tensor]:
     """Convert the targets of some views to the format of Ultralytics' losses: centre and size in [0, 1]."""
-    targets = [store.targets[row] for row in rows]
     corners = torch.from_numpy(np.concatenate([boxes for boxes, _ in targets])) / side
     return {
-        "batch_idx": torch.from_numpy(np.repeat(np.arange(len(rows)), [len(boxes) for boxes, _ in targets])).float(),
+        "batch_idx": torch.from_numpy(np.repeat(np.arange(len(targets)), [len(boxes) for boxes, _ in targets])).float(),
         "cls": torch.from_numpy(np.concatenate([actors for _, actors in targets])).float(),
         "bboxes": torch.cat([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], dim=1),
     }

@@ -18,7 +18,7 @@ from pipeline.commands.arguments import (
 )
 
 EPILOG = "A training that was stopped, by Ctrl-C or a power failure, continues with the same command and --resume."
-DEEP_RATE = 0.4  # learning rate of the second phase, relative to the first
+DEEP_RATE = 0.4  # learning rate of the second phase, relative to the others
 FROZEN_CHILDREN, DEEP_FROZEN_CHILDREN = 18, 7  # of the backbone, in each phase
 
 
@@ -86,7 +86,9 @@ def _actor_and_file(text: str) -> tuple[str, Path]:
 
 
 def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("training: first on a frozen backbone's features, then deeper")
+    group = parser.add_argument_group(
+        "training: on a frozen backbone's features, then deeper, then of the whole network"
+    )
     group.add_argument(
         "--imgsz",
         "--image-size",
@@ -99,6 +101,7 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     for flag, default, what in (
         ("--views", 16000, "augmented views per epoch, first phase"),
         ("--deep-views", 16000, "augmented views per epoch, second phase"),
+        ("--whole-views", 32000, "augmented views per epoch, third phase, other ones in each epoch"),
     ):
         group.add_argument(flag, type=positive, default=default, help=f"{what} (default: %(default)s)")
     group.add_argument(
@@ -111,13 +114,26 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     for flag, default, what in (
         ("--epochs", 10, "of the first phase; 0 skips it"),
         ("--deep-epochs", 3, "of the second phase; 0 skips it"),
+        ("--whole-epochs", 0, "of the third phase, which takes a GPU; 0 skips it"),
     ):
         group.add_argument(flag, type=natural, default=default, help=f"{what} (default: %(default)s)")
     group.add_argument(
         "--learning-rate",
         type=float,
         default=1e-3,
-        help=f"of the first phase; the second has {DEEP_RATE:g} of it (default: %(default)s)",
+        help=f"of the first and third phase; the second has {DEEP_RATE:g} of it (default: %(default)s)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=positive,
+        default=TrainingSettings.batch_size,
+        help="views per step (default: %(default)s)",
+    )
+    group.add_argument(
+        "--workers",
+        type=natural,
+        default=0,
+        help="processes that make the views of the third phase (default: %(default)s)",
     )
     group.add_argument(
         "--held-out-share",
@@ -133,8 +149,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Train the detector, then print how well it finds each actor."""
     if not arguments.images and not arguments.clips:
         raise TrainingError("nothing to learn from: give --images or --clips")
-    if not arguments.epochs and not arguments.deep_epochs:
-        raise TrainingError("nothing to train: --epochs or --deep-epochs must be above 0")
+    if not (arguments.epochs or arguments.deep_epochs or arguments.whole_epochs):
+        raise TrainingError("nothing to train: --epochs, --deep-epochs or --whole-epochs must be above 0")
     from a2d.skipped_samples import SkippedSamples
     from a2d.taxonomy import load_taxonomy
     from inference.devices import find_device
@@ -145,6 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
     phases = [
         Phase("frozen", FROZEN_CHILDREN, arguments.views, arguments.epochs, rate),
         Phase("deep", DEEP_FROZEN_CHILDREN, arguments.deep_views, arguments.deep_epochs, DEEP_RATE * rate),
+        Phase("whole", 0, arguments.whole_views, arguments.whole_epochs, rate),
     ]
     plan = DetectorPlan(
         images=tuple(arguments.images),
@@ -158,11 +175,12 @@ def run(arguments: argparse.Namespace) -> int:
         start=arguments.start,
         stem=StemPhase(arguments.stem_views),
         phases=tuple(phase for phase in phases if phase.epochs),
-        settings=TrainingSettings(image_size=arguments.image_size, seed=arguments.seed),
+        settings=TrainingSettings(arguments.image_size, batch_size=arguments.batch_size, seed=arguments.seed),
         held_out=arguments.held_out_share,
         work=arguments.work,
         out=arguments.out,
         device=find_device(arguments.device),
+        workers=arguments.workers,
         trust_weights=arguments.trust_weights,
     )
     skipped = SkippedSamples(arguments.strict)

@@ -63,13 +63,14 @@ class DetectorPlan:
         teacher_image_size: Long side in pixels to which the teachers' images are letterboxed.
         architecture: An Ultralytics model YAML with a `TorchVision` backbone and an end-to-end head.
         start: The initial weights, see `actor_detector.training.initial_weights`.
-        stem: How a stem is taught, if the model YAML has one that the initial weights have not.
+        stem: How a stem is taught, if the model YAML has one that the initial weights have not; not if they are random.
         phases: Of the training.
         settings: Of the training.
         held_out: Share of the images and clips on which the detector is evaluated, in [0, 1].
         work: Folder for frames, labels, features and checkpoints, from which an interrupted training is resumed.
         out: The detector's file.
         device: `cpu` or `cuda:N`.
+        workers: Number of additional processes that make the training views of a phase without frozen layers.
         trust_weights: Whether to unpickle teachers' `.pt` files even if that may run code.
     """
 
@@ -89,11 +90,12 @@ class DetectorPlan:
     work: Path
     out: Path
     device: str
+    workers: int = 0
     trust_weights: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return what determines the result, for comparison with the plan of an interrupted training."""
-        return plan_to_dict(self, without=("work", "out", "device", "trust_weights"))
+        return plan_to_dict(self, without=("work", "out", "device", "workers", "trust_weights"))
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,14 @@ def retrain_detector(
     group_of = collect_images(plan, taxonomy, progress, skipped)
     known = read_known_boxes(plan, taxonomy, group_of)
     save_plan(plan.work, plan.to_dict())
-    run = TrainingRun(plan.work, plan.device, fast_bfloat16(plan.device), on_epoch, progress)
+    run = TrainingRun(
+        plan.work,
+        plan.device,
+        fast_bfloat16(plan.device),
+        workers=plan.workers,
+        on_epoch=on_epoch,
+        progress=progress,
+    )
     labelled = _label(plan, taxonomy, list(group_of), run, skipped)
     for actor_index, boxes in known:
         labelled = replace_boxes(labelled, boxes, actor_index)
@@ -253,7 +262,7 @@ def _teach_stem(
 ) -> bool:
     """Teach the stem of the model YAML what the initial weights have in its place; return whether there is need to."""
     stem = read_architecture(plan.architecture).get("stem")
-    if stem is None or stem == _stem_of(plan.start):
+    if stem is None or plan.start == "random" or stem == _stem_of(plan.start):
         return False
     build = partial(FirstChildren, plan.start, stem["children"])
     key = content_key("first children", plan.start, stem["children"])

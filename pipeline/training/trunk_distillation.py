@@ -97,7 +97,13 @@ def distil_trunk(
     )
     teacher = _load_teacher(plan.settings)
     student = find_backbone(STUDENT)
-    run = TrainingRun(plan.work, plan.device, fast_bfloat16(plan.device), on_epoch, progress)
+    run = TrainingRun(
+        plan.work,
+        plan.device,
+        fast_bfloat16(plan.device),
+        on_epoch=on_epoch,
+        progress=progress,
+    )
     tensors = distil(images, teacher, student, plan.settings, run, plan.workers)
     settings = json.dumps(plan.settings.to_dict())
     source = f"taught by {TEACHER} ({teacher.trunk.sha256[:8]}) on {len(images.train)} images, {settings}"

@@ -20,7 +20,8 @@ from actor_detector.training.initial_weights import load_initial_weights
 from actor_detector.training.presence_evaluation import presence_f1
 from actor_detector.training.pseudo_labels import PseudoLabelledImage
 from actor_detector.training.settings import Phase, TrainingSettings
-from actor_detector.training.trainer import train_detector
+from actor_detector.training.trainer import _augmented_views, train_detector
+from actor_detector.training.view_stream import FreshViews
 from actor_detector.weights import DetectorManifest, architecture_path, load_detector, save_detector
 from actor_detector.yolo import YoloActorDetector, build_network
 from common.errors import DatasetError, DetectorError, TaxonomyError, TrainingError
@@ -32,7 +33,7 @@ from pipeline.commands import retrain_detector
 ARCHITECTURE = MODELS / "actor_detector.yaml"
 NAMES = ("person", "sports ball", "bird", "car", "cat", "dog")
 SETTINGS = TrainingSettings(image_size=96, view_size=96, batch_size=8, warm_up=2, average=0.8)
-PHASES = (Phase("frozen", 18, 16, 2, 2e-3), Phase("deep", 14, 16, 2, 1e-3))
+PHASES = (Phase("frozen", 18, 16, 2, 2e-3), Phase("deep", 14, 16, 2, 1e-3), Phase("whole", 0, 8, 2, 1e-3))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def manifest() -> DetectorManifest:
     return DetectorManifest(NAMES, sha256_file(ARCHITECTURE), 320, "random", (), {}, {}, {})
 
 
-@pytest.mark.parametrize("frozen", [7, 14, 18])
+@pytest.mark.parametrize("frozen", [0, 7, 14, 18])
 def test_network_on_frozen_features_equals_the_network_on_images(frozen: int):
     network = new_network().eval()
     images = torch.rand(2, 3, 96, 96)
@@ -86,28 +87,44 @@ def test_resumed_training_equals_an_uninterrupted_one(images: list[PseudoLabelle
     class StoppedError(Exception):
         pass
 
-    def stop_in_the_second_phase(report):
-        if report.phase == "deep":
-            raise StoppedError
+    def train(folder: str, stop_in: str = ""):
+        def stop_in_the_phase(report):
+            if report.phase == stop_in:
+                raise StoppedError
 
-    whole = train_detector(new_network(), images[:10], images[10:], PHASES, SETTINGS, TrainingRun(tmp_path / "whole"))
-    with pytest.raises(StoppedError):
-        train_detector(
-            new_network(),
-            images[:10],
-            images[10:],
-            PHASES,
-            SETTINGS,
-            TrainingRun(tmp_path / "stopped", on_epoch=stop_in_the_second_phase),
-        )
-    resumed = train_detector(
-        new_network(), images[:10], images[10:], PHASES, SETTINGS, TrainingRun(tmp_path / "stopped")
-    )
+        run = TrainingRun(tmp_path / folder, on_epoch=stop_in_the_phase)
+        return train_detector(new_network(), images[:10], images[10:], PHASES, SETTINGS, run)
+
+    whole = train("whole")
+    for phase in ("deep", "whole"):
+        with pytest.raises(StoppedError):
+            train("stopped", stop_in=phase)
+    resumed = train("stopped")
     for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, msg=name, rtol=0, atol=0)
     logs = [(tmp_path / folder / "epochs.jsonl").read_text() for folder in ("whole", "stopped")]
     assert logs[0] == logs[1]
-    assert [json.loads(line)["phase"] for line in logs[0].splitlines()] == ["frozen", "frozen", "deep", "deep"]
+    phases = [phase.name for phase in PHASES for _ in range(phase.epochs)]
+    assert [json.loads(line)["phase"] for line in logs[0].splitlines()] == phases
+
+
+def test_whole_phase_trains_all_layers_on_fresh_views_that_worker_processes_make(
+    images: list[PseudoLabelledImage], tmp_path: Path
+):
+    averages = []
+    phase = Phase("whole", 0, 8, 1, 3e-3)
+    for workers in (0, 2):
+        network = new_network()
+        before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        run = TrainingRun(tmp_path / str(workers), workers=workers)
+        averages.append(train_detector(network, images, images[:2], [phase], SETTINGS, run).state_dict())
+        unchanged = [name for name, tensor in averages[-1].items() if torch.equal(tensor, before[name])]
+        assert not [name for name in unchanged if name.startswith("model.0.")]  # batch normalization included
+    for name, one in averages[0].items():
+        torch.testing.assert_close(one, averages[1][name], msg=name, rtol=0, atol=0)
+    views = _augmented_views(images, len(NAMES), phase, SETTINGS, seed=0)
+    of_epochs = [[f[-1] for f, _ in FreshViews(views.make_view, 4, 2, "cpu").batches(epoch)] for epoch in (1, 2)]
+    assert not any(torch.equal(*pair) for pair in zip(*of_epochs, strict=True))
 
 
 def test_training_lowers_the_loss_and_does_not_change_frozen_children(
@@ -134,7 +151,7 @@ def test_backbone_share_scales_its_learning_rate(images: list[PseudoLabelledImag
         )
         moved[share] = {name for name, tensor in network.named_parameters() if not torch.equal(tensor, before[name])}
     assert not any(name.startswith("model.0.") for name in moved[0.0])
-    assert any(name.startswith("model.0.m.18.") for name in moved[1.0])
+    assert any(name.startswith("model.0.m.16.") for name in moved[1.0])
     assert moved[0.0] >= {name for name in moved[1.0] if name.startswith("model.4.")} != set()
 
 
@@ -251,6 +268,7 @@ class TestCommand:
             *("--images", str(folder), "--teacher", teacher, "--start", "random", "--device", "cpu"),
             *("--work", str(tmp_path / "work"), "--out", str(tmp_path / "detector.safetensors"), "--held-out", "0.3"),
             *("--views", "8", "--epochs", "1", "--deep-views", "8", "--deep-epochs", "1", "--imgsz", "96"),
+            *("--whole-views", "4", "--whole-epochs", "1", "--batch-size", "4", "--workers", "1"),
         ]
 
     def test_writes_a_usable_detector(self, folder, tmp_path, taxonomy, capsys):
@@ -259,7 +277,7 @@ class TestCommand:
         detector = YoloActorDetector(tmp_path / "detector.safetensors", taxonomy, DetectorSettings(96, 0.0))
         assert len(detector.detect([np.zeros((96, 96, 3), np.uint8)])[0].boxes)
         _, manifest = load_detector(tmp_path / "detector.safetensors")
-        assert [phase["name"] for phase in manifest.training["phases"]] == ["frozen", "deep"]
+        assert [phase["name"] for phase in manifest.training["phases"]] == ["frozen", "deep", "whole"]
         with pytest.raises(TrainingError, match="holds a training already: continue it with --resume"):
             run_retrain_detector(self.arguments(folder, tmp_path))
         bytes_before = (tmp_path / "detector.safetensors").read_bytes()
@@ -306,7 +324,10 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (["--epochs", "0", "--deep-epochs", "0"], "--epochs or --deep-epochs must be above 0"),
+            (
+                ["--epochs", "0", "--deep-epochs", "0", "--whole-epochs", "0"],
+                "--epochs, --deep-epochs or --whole-epochs must be above 0",
+            ),
             (["--deep-epochs", "-1"], "-1 was given, a whole number from 0 is allowed"),
         ],
         ids=["nothing to train", "negative"],
