@@ -133,7 +133,7 @@ def test_training_lowers_the_loss_and_does_not_change_frozen_children(
     reports = []
     network = new_network()
     before = {name: tensor.clone() for name, tensor in network.model[0].m[:18].state_dict().items()}
-    phase = Phase("frozen", 18, 32, 6, 3e-3)
+    phase = Phase("frozen", 18, 32, 10, 3e-3)
     average = train_detector(network, images, images, [phase], SETTINGS, TrainingRun(tmp_path, on_epoch=reports.append))
     assert reports[-1].loss < 0.8 * reports[0].loss
     for name, tensor in average.model[0].m[:18].state_dict().items():
