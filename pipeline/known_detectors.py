@@ -9,7 +9,7 @@ from common.paths import MODELS, PROJECT, kit_folder
 
 EMBEDDED = "embedded"
 EMBEDDED_FILE = MODELS / "actor_detector.safetensors"
-EMBEDDED_SETTINGS = DetectorSettings(image_size=320, confidence=0.25)
+EMBEDDED_SETTINGS = DetectorSettings(image_size=320, confidence=0.4)
 NAMED_SETTINGS = DetectorSettings(image_size=320, confidence=0.3)
 """Of YOLOs that were trained on COCO: best for gates of YOLO26n on clips of sources that were not tuned on."""
 PUBLISHED_SETTINGS = DetectorSettings()
