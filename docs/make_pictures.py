@@ -179,7 +179,9 @@ def draw_presence(tagged: TaggedClip, taxonomy: Taxonomy) -> str:
     bottom = 14 + ROW_HEIGHT * len(taxonomy.actors) + 15
     for share in np.linspace(0, 1, 4):
         x, seconds = STRIP_LEFT + share * STRIP_WIDTH, share * detections.duration_seconds
-        text = f'<text x="{x:.0f}" y="{bottom}" fill="{SOFT}" text-anchor="middle" font-size="12">{seconds:.0f} s</text>'
+        text = (
+            f'<text x="{x:.0f}" y="{bottom}" fill="{SOFT}" text-anchor="middle" font-size="12">{seconds:.0f} s</text>'
+        )
         parts.append(text)
     return "\n".join([*parts, "</svg>\n"])
 
