@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ from video.clips import read_frames_at
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    ColorScheme = Literal["light", "dark"]
 
 PICTURES = PROJECT / "docs" / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -116,14 +118,13 @@ def _chromium() -> "Iterator[Browser]":
 
 def _photograph(browser: "Browser", address: str, name: str) -> None:
     """Write two pictures of a page: a light one, and a dark one beside one of the width of a phone."""
-    light, dark, phone = (
-        _screenshot(browser, address, *view) for view in ((WIDE, "light"), (WIDE, "dark"), (PHONE, "light"))
-    )
+    light = _screenshot(browser, address, WIDE, "light")
+    dark, phone = _screenshot(browser, address, WIDE, "dark"), _screenshot(browser, address, PHONE, "light")
     _write_webp(PICTURES / f"{name}.webp", light)
     _write_webp(PICTURES / f"{name}_dark_and_phone.webp", side_by_side(dark, phone))
 
 
-def _screenshot(browser: "Browser", address: str, size: tuple[int, int], scheme: str) -> NDArray[np.uint8]:
+def _screenshot(browser: "Browser", address: str, size: tuple[int, int], scheme: "ColorScheme") -> NDArray[np.uint8]:
     """Return a picture (H, W, 3) of the top of a page, once its pictures and its video are there."""
     import cv2
 
