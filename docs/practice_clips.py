@@ -39,56 +39,37 @@ class PracticeClip:
     scene: Scene
 
 
-BUS, ASTRONAUT, CHELSEA = "assets/bus.jpg", "data/astronaut.png", "data/chelsea.png"
+# Package and file of each photograph.
+BUS, ZIDANE = ("ultralytics", "assets/bus.jpg"), ("ultralytics", "assets/zidane.jpg")
+ASTRONAUT, CAMERA = ("skimage", "data/astronaut.png"), ("skimage", "data/camera.png")
+CHELSEA, COFFEE = ("skimage", "data/chelsea.png"), ("skimage", "data/coffee.png")
+MOTORCYCLE, ROCKET = ("skimage", "data/motorcycle_left.png"), ("skimage", "data/rocket.jpg")
+CHINA = ("sklearn", "datasets/images/china.jpg")
 CLIPS = (
     PracticeClip(
-        *("street-1", "adult-walking", "train"),
-        Scene("ultralytics", BUS, CameraView(405, 615, 800), CameraView(330, 580, 620)),
+        "street-1", "adult-walking", "train", Scene(*BUS, CameraView(405, 615, 800), CameraView(330, 580, 620))
     ),
     PracticeClip(
-        *("street-2", "adult-walking", "train"),
-        Scene("ultralytics", BUS, CameraView(230, 640, 640), CameraView(260, 640, 800)),
+        "street-2", "adult-walking", "train", Scene(*BUS, CameraView(230, 640, 640), CameraView(260, 640, 800))
     ),
     PracticeClip(
-        *("astronaut-1", "adult-none", "train"),
-        Scene("skimage", ASTRONAUT, CameraView(256, 175, 500), CameraView(230, 150, 360)),
+        "astronaut-1", "adult-none", "train", Scene(*ASTRONAUT, CameraView(256, 175, 500), CameraView(230, 150, 360))
     ),
     PracticeClip(
-        *("astronaut-2", "adult-none", "train"),
-        Scene("skimage", ASTRONAUT, CameraView(240, 200, 420), CameraView(256, 256, 640)),
+        "astronaut-2", "adult-none", "train", Scene(*ASTRONAUT, CameraView(240, 200, 420), CameraView(256, 256, 640))
+    ),
+    PracticeClip("cat-1", "cat-none", "train", Scene(*CHELSEA, CameraView(225, 150, 640), CameraView(225, 150, 560))),
+    PracticeClip("cat-2", "cat-none", "train", Scene(*CHELSEA, CameraView(240, 150, 480), CameraView(225, 150, 600))),
+    PracticeClip("motorcycle", "", "train", Scene(*MOTORCYCLE, CameraView(370, 250, 740), CameraView(400, 260, 520))),
+    PracticeClip("coffee", "", "train", Scene(*COFFEE, CameraView(300, 200, 600), CameraView(300, 200, 450))),
+    PracticeClip("temple", "", "train", Scene(*CHINA, CameraView(320, 200, 640), CameraView(300, 200, 480))),
+    PracticeClip(
+        "sidelines", "adult-none", "test", Scene(*ZIDANE, CameraView(640, 360, 1270), CameraView(760, 330, 900))
     ),
     PracticeClip(
-        *("cat-1", "cat-none", "train"),
-        Scene("skimage", CHELSEA, CameraView(225, 150, 640), CameraView(225, 150, 560)),
+        "cameraman", "adult-none", "test", Scene(*CAMERA, CameraView(256, 256, 880), CameraView(256, 230, 700))
     ),
-    PracticeClip(
-        *("cat-2", "cat-none", "train"),
-        Scene("skimage", CHELSEA, CameraView(240, 150, 480), CameraView(225, 150, 600)),
-    ),
-    PracticeClip(
-        *("motorcycle", "", "train"),
-        Scene("skimage", "data/motorcycle_left.png", CameraView(370, 250, 740), CameraView(400, 260, 520)),
-    ),
-    PracticeClip(
-        *("coffee", "", "train"),
-        Scene("skimage", "data/coffee.png", CameraView(300, 200, 600), CameraView(300, 200, 450)),
-    ),
-    PracticeClip(
-        *("temple", "", "train"),
-        Scene("sklearn", "datasets/images/china.jpg", CameraView(320, 200, 640), CameraView(300, 200, 480)),
-    ),
-    PracticeClip(
-        *("sidelines", "adult-none", "test"),
-        Scene("ultralytics", "assets/zidane.jpg", CameraView(640, 360, 1270), CameraView(760, 330, 900)),
-    ),
-    PracticeClip(
-        *("cameraman", "adult-none", "test"),
-        Scene("skimage", "data/camera.png", CameraView(256, 256, 880), CameraView(256, 230, 700)),
-    ),
-    PracticeClip(
-        *("rocket", "", "test"),
-        Scene("skimage", "data/rocket.jpg", CameraView(320, 210, 640), CameraView(320, 210, 500)),
-    ),
+    PracticeClip("rocket", "", "test", Scene(*ROCKET, CameraView(320, 210, 640), CameraView(320, 210, 500))),
 )
 
 
