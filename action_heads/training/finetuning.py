@@ -99,7 +99,8 @@ def train_head(
         plan: How to train.
         on_epoch: Called with the report of every epoch.
         progress: Shows the progress over the epochs.
-        score_epoch: Scores the network after every epoch, by split; the training is the same with it and without.
+        score_epoch: Scores the network after every epoch, before it is rounded, by split; the training is the same with
+            it and without.
 
     Returns:
         The trained network, in evaluation mode, on the device, its convolutions rounded as they are stored.
@@ -109,7 +110,8 @@ def train_head(
     """
     if not len(frames):
         raise TrainingError("no frame to train on")
-    with torch.random.fork_rng(devices=[torch.device(plan.device)] if plan.device.startswith("cuda") else []):
+    devices = [torch.device(plan.device)] if plan.device.startswith("cuda") else []
+    with torch.random.fork_rng(devices):
         torch.manual_seed(plan.seed)
         network = trunk.backbone.build(frames.targets.shape[1])
         initialize_from_trunk(network, trunk)
@@ -118,7 +120,7 @@ def train_head(
         for epoch in progress(range(1, plan.recipe.epochs + 1), "training", "epoch"):
             report = trainer.train_epoch(epoch)
             if score_epoch:
-                with torch.random.fork_rng():  # data loaders draw a random number, even where they shuffle nothing
+                with torch.random.fork_rng(devices):  # data loaders draw a random number, even where they shuffle nothing
                     report = replace(report, scores=score_epoch(network.eval()))
             on_epoch(report)
     round_convolutions(network)
