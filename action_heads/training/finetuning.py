@@ -120,7 +120,8 @@ def train_head(
         for epoch in progress(range(1, plan.recipe.epochs + 1), "training", "epoch"):
             report = trainer.train_epoch(epoch)
             if score_epoch:
-                with torch.random.fork_rng(devices):  # data loaders draw a random number, even where they shuffle nothing
+                # Data loaders draw a random number, even where they shuffle nothing.
+                with torch.random.fork_rng(devices):
                     report = replace(report, scores=score_epoch(network.eval()))
             on_epoch(report)
     round_convolutions(network)

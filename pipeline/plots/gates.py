@@ -53,7 +53,7 @@ def plot_tuning(plots: PlotFolder, report: TuningReport, search: GateSearch) -> 
 def plot_convergence(
     plots: PlotFolder, report: TuningReport, search: GateSearch, convergence: SwarmConvergence
 ) -> None:
-    """Plot the best value up to each iteration of all runs, the best and the median run, and the exact optimum."""
+    """Plot the best value up to each iteration of all runs, the best run and the median, and the exact search."""
     settings, what = search.settings, OBJECTIVE_LABELS[search.objective]
     title = f"Convergence of {settings.optimizer} on {what}"
     low, high = settings.bounds
