@@ -50,7 +50,8 @@ def plot_epochs(plots: PlotFolder, report: "HeadTrainingReport") -> None:
     title = f"Training of the {shorten_name(manifest.actor)} head"
     subtitle = (
         f"{shorten_name(manifest.backbone)}, recipe {manifest.recipe['name']}, tuning {manifest.tuned}, seed "
-        f"{manifest.seed}, on {shorten_name(manifest.data['name'])}; scores of single frames, sample-averaged"
+        f"{manifest.seed}, on {shorten_name(manifest.data['name'])}; sample-averaged scores of single frames; "
+        f"dotted: F1 of always {shorten_name(manifest.data['commonest_label'])}"
     )
     numbers = [report.epoch for report in epochs]
     size = (4.2 + 3.6 * len(splits), 4.4)
@@ -59,12 +60,13 @@ def plot_epochs(plots: PlotFolder, report: "HeadTrainingReport") -> None:
         loss = figure.add_subplot(grid[0, 0])
         rate = figure.add_subplot(grid[1, 0], sharex=loss)
         loss.plot(numbers, [report.loss for report in epochs], color=BLUE, marker="o", markersize=4, gid="loss")
-        loss.set_title("loss, mean over the training frames")
-        loss.set_ylim(bottom=0)
+        loss.set_title("training loss")
+        loss.set_ylim(0, 1.1 * max(report.loss for report in epochs))
         loss.tick_params(labelbottom=False)
         rate.plot(numbers, [report.learning_rate for report in epochs], color=GREY, drawstyle="steps-mid", gid="rate")
         rate.set_title("learning rate")
-        rate.set_ylim(bottom=0)
+        rate.set_ylim(0, 1.2 * max(report.learning_rate for report in epochs))
+        rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")  # without an exponent in the title's place
         panels = [figure.add_subplot(grid[:, 1 + index]) for index in range(len(splits))]
         for panel, split in zip(panels, splits, strict=True):
             _plot_scores(panel, report, split)
@@ -92,7 +94,7 @@ def _plot_scores(panel: "Axes", report: "HeadTrainingReport", split: str) -> Non
     always = report.manifest.scores[split]["constant_f1"]
     panel.axhline(always, color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)))
     labels = [(values[-1], f"{name} {100 * values[-1]:.1f}", SCORE_COLOURS[name]) for name, values in curves.items()]
-    label_lines(panel, [*labels, (always, "F1 of always\n" + report.manifest.data["commonest_label"], GREY)])
+    label_lines(panel, [*labels, (always, f"always {100 * always:.1f}", GREY)])
 
 
 def plot_regularization(plots: PlotFolder, report: "HeadTrainingReport") -> None:

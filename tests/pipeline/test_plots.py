@@ -312,7 +312,7 @@ def test_the_curves_of_a_training_are_those_of_its_epochs(plots):
     losses = [0.9, 0.5, 0.4, 0.35]
     scores = [{split: Scores(0.1 * n, 0.2 * n, 0.15 * n) for split in "ab"} for n in range(1, 5)]
     epochs = [
-        FinetuningEpoch(n + 1, loss, 1e-3 / (n + 1), epoch_scores)
+        FinetuningEpoch(n + 1, loss, 3e-4 / (n + 1), epoch_scores)
         for n, (loss, epoch_scores) in enumerate(zip(losses, scores, strict=True))
     ]
     plot_training(plots, head_report(epochs))
@@ -321,6 +321,8 @@ def test_the_curves_of_a_training_are_those_of_its_epochs(plots):
     for split in "ab":
         drawn = [svg.points(f"{split}-{name}")[:, 1] for name in ("P", "R", "F1")]
         assert_linear(np.concatenate(drawn), np.outer([0.1, 0.2, 0.15], range(1, 5)).ravel())
+    assert_linear(np.unique(svg.points("rate")[:, 1].round(3)), [3e-4, 3e-4 / 2, 3e-4 / 3, 3e-4 / 4])
+    assert {"0.0002", "always 25.0"} <= set(svg.texts)
     assert {"P 40.0", "R 80.0", "F1 60.0", "a: 10 frames, trained on", "b: 10 frames, held out"} <= set(svg.texts)
 
 
