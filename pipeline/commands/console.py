@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+    from pipeline.plots.figures import PlotFolder
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143  # as shells report the signals SIGINT, SIGPIPE and SIGTERM
@@ -75,9 +78,14 @@ def make_folder(folder: Path) -> None:
     """Create the folder for results, so that one that cannot be written is known before the work is done.
 
     Raises:
-        OSError: If it cannot be created.
+        OSError: If it cannot be created, or no file can be created in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as reason:  # which names the temporary file
+        raise OSError(reason.errno, reason.strerror, str(folder)) from None
 
 
 def print_result(text: str) -> None:
@@ -103,6 +111,15 @@ def print_note(text: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)
+
+
+def report_plots(plots: "PlotFolder") -> None:
+    """Print which plots were written, and on stderr why others were not."""
+    for path in plots.written:
+        if path.suffix == ".svg":
+            print(f"wrote {path} and {path.with_suffix('.png').name}")
+    for reason in plots.omitted:
+        print(reason, file=sys.stderr)
 
 
 def report_skipped(reasons: Sequence[str]) -> int:
