@@ -4,6 +4,7 @@ Tests that need real clips or third-party weights request the fixture `kit` or `
 Everything else runs on the embedded models and on clips that are made on the spot, see `photo_clips`.
 """
 
+import os
 import random
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ from pipeline.config import TaggerConfig
 from pipeline.known_detectors import EMBEDDED_FILE, EMBEDDED_SETTINGS
 from pipeline.visualization.demo_clip import write_demo
 from thresholds.gates import DetectorIdentity, Gates, save_gates
+
+# In an environment of their own, which takes a while to set up, see CONTRIBUTING.md.
+collect_ignore = [] if "ACTOR_ACTION_TOOLS" in os.environ else ["pipeline/test_other_tools.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

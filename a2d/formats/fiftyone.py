@@ -1,8 +1,8 @@
 """FiftyOne: datasets of videos in two formats (https://docs.voxel51.com/user_guide/export_datasets.html).
 
 - `FiftyOneDataset`: `metadata.json` and `samples.json`. A clip's labels are those of the field `ground_truth`, or
-  `labels`, or of the only field that has labels (Classification, TemporalDetection, and lists of these). Its split is the
-  sample's tag `train`, `val` (`validation`), `test` or `todo`, by default `train`.
+  `labels`, or of the only field that has labels (Classification, TemporalDetection, and lists of these). Its split is
+  the sample's tag `train`, `val` (`validation`), `test` or `todo`, by default `train`.
 - `FiftyOneVideoLabelsDataset`: `manifest.json` and `labels`. A clip's labels are those of its events and attributes,
   or, without these, of the objects in its frames. It has no splits: all clips are in `train`.
 """

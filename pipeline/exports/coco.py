@@ -2,12 +2,14 @@
 
 Categories are the taxonomy's labels with its ids, and an annotation is a box with one of the actions that its actor
 performs at the moment; its `score` is that of the format of results. Boxes are x, y, width, height in pixels from the
-upper left corner. An image is a frame, named as CVAT names the frames of a video, `frame_000012.png` for index 12 from
-0; `videos`, `video_id` and `frame_id` (from 0) are those of COCO-style video data sets. The frames are not extracted.
+upper left corner. An image is a frame, in a folder of its clip's name, named as CVAT names the frames of a video:
+`frame_000012.png` for index 12, from 0. `videos`, `video_id` and `frame_id` (from 0) are those of COCO-style video data
+sets. The frames are not extracted.
 """
 
 import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from tempfile import TemporaryFile
 
 from common.file_names import FileNames
@@ -32,7 +34,7 @@ def write(results: Iterable[ClipResult], export: Export) -> None:
         folders, image_id, annotation_id = FileNames(""), 0, 0
         for video_id, result in enumerate(export.tagged(results), 1):
             boxes, (width, height) = export.boxes(result)
-            name = folders.name(clean(result.path.rpartition("/")[2]))
+            name = folders.name(clean(Path(result.path).stem))
             videos.add({"id": video_id, "name": name, "file_name": clean(result.path), "length": result.frames})
             for frame_index in sorted({box.frame_index for box in boxes}):
                 image_id += 1
