@@ -34,6 +34,7 @@ ONE_DOOR = {
     "nncf": "inference.openvino_engine",
     "scipy": "action_heads.training.temperature",
     "jinja2": "pipeline.pages.page",
+    "pyarrow": "pipeline.exports.parquet",
 }
 """The only module that imports each library."""
 HEAVY_MODULES = {

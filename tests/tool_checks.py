@@ -83,7 +83,7 @@ def check_cvat(folder: Path) -> object:
             [item.attributes["frame"], names[shape.label].name, [round(float(x), 2) for x in shape.points]]
             for item in dataset
             for shape in item.annotations
-            if shape.type == dm.AnnotationType.bbox
+            if shape.type == dm.AnnotationType.bbox and not shape.attributes["outside"]
         ]
     return {"version": dm.__version__, "files": files}
 
