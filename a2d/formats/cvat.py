@@ -17,7 +17,7 @@ ROOT = "annotations"
 MAX_DEPTH = 32
 MAX_TEXT = 1 << 16  # characters of one element
 LABELLED = ("track", "tag", "box", "polygon", "polyline", "points", "ellipse", "cuboid", "mask", "skeleton")
-"""Elements with a label; a shape has its own only outside of tracks."""
+"""Elements with a label; a shape has its own only outside of tracks, and the parts of a skeleton do not count."""
 
 
 def find_files(folder: Path) -> list[Path]:
@@ -107,7 +107,7 @@ class _Handler:
             raise DatasetError(f"{self._where}: nested more than {MAX_DEPTH} deep")
         if name in ("task", "job"):
             self._tasks.append(_Task(self.parser.CurrentLineNumber))
-        elif name in LABELLED and "label" in attributes and "meta" not in self._stack:
+        elif name in LABELLED and "label" in attributes and not {"meta", "skeleton"} & set(self._stack):
             labels = self._of_task.setdefault(attributes.get("task_id"), {})
             labels.setdefault(attributes["label"], self._where)
         self._stack.append(name)

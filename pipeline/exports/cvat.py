@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
+from a2d.formats.whole_clips import TODO_SPLIT
 from common.file_names import FileNames
 from common.files import write_atomically
-from pipeline.exports.export import TODO_SPLIT, Export, frame_size
+from pipeline.exports.export import Export, frame_size
 from pipeline.exports.moments import FrameClock, LabelledBox, labelled_boxes
 from pipeline.exports.text import xml
 from pipeline.results import ClipResult

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,9 +11,6 @@ from common.errors import ClipError, TaxonomyError, UserError
 from pipeline.exports.moments import LabelledBox, labelled_boxes
 from pipeline.results import ClipResult
 from video.clips import decode_frames
-
-TODO_SPLIT = "todo"
-"""The split of clips that nobody has labelled yet, as in `pipeline.label_queue`: nothing is trained on them."""
 
 
 @dataclass
@@ -34,11 +31,6 @@ class Export:
     written: int = 0
     failed: int = 0
     without_size: int = 0
-    _known_labels: frozenset[str] = field(default=frozenset(), repr=False)
-
-    def __post_init__(self) -> None:
-        """Collect the names of the labels."""
-        self._known_labels = frozenset(self.taxonomy.label_names)
 
     def tagged(self, results: Iterable[ClipResult]) -> Iterator[ClipResult]:
         """Yield the results with labels, or that say that there is none; those of clips that failed are counted.
@@ -60,13 +52,12 @@ class Export:
         Raises:
             UserError: If it has not.
         """
-        for label in result.labels:
-            if label.label not in self._known_labels:
-                try:
-                    self.taxonomy.label(label.label)
-                except TaxonomyError as reason:
-                    text = "give the --taxonomy with which the clips were tagged"
-                    raise UserError(f"{result.video}: {reason}; {text}") from None
+        try:
+            for label in result.labels:
+                self.taxonomy.label(label.label)
+        except TaxonomyError as reason:
+            text = f"{result.video}: {reason}; give the --taxonomy with which the clips were tagged"
+            raise UserError(text) from None
 
     def boxes(self, result: ClipResult) -> tuple[list[LabelledBox], tuple[int, int]]:
         """Return the boxes of a clip, see `labelled_boxes`, and the size of its frames, for formats that need both.

@@ -10,8 +10,9 @@ documents are of version 1.0.0, which later versions migrate when they import th
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
+from a2d.formats.whole_clips import TODO_SPLIT
 from common.files import open_atomically, write_atomically
-from pipeline.exports.export import TODO_SPLIT, Export
+from pipeline.exports.export import Export
 from pipeline.exports.moments import FrameClock, LabelledBox
 from pipeline.exports.text import JsonArray, clean, json_bytes
 from pipeline.results import ClipResult

@@ -9,9 +9,10 @@ files, relative to `LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/`.
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote
 
+from a2d.formats.whole_clips import TODO_SPLIT
 from a2d.taxonomy import Taxonomy
 from common.files import open_atomically, write_atomically
-from pipeline.exports.export import TODO_SPLIT, Export
+from pipeline.exports.export import Export
 from pipeline.exports.moments import FrameClock, LabelledBox
 from pipeline.exports.text import JsonArray, clean, xml
 from pipeline.results import ClipResult

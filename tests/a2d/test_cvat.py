@@ -75,6 +75,11 @@ def write_cvat(folder: Path, body: str, meta: str | None = None, name: str = "an
             ("dog-running",),
             id="polygon",
         ),
+        pytest.param(
+            '<track id="1" label="cat-none"><skeleton frame="0" keyframe="1"><points label="nose"/></skeleton></track>',
+            ("cat-none",),
+            id="skeleton",
+        ),
         pytest.param("", (), id="nothing is in the clip"),
     ],
 )
