@@ -19,6 +19,7 @@ from pipeline.commands.console import run_guarded
 COMMANDS = {
     "tag": "tag videos: who does what in each, and why",
     "report": "write a report of a results folder to look at in a browser",
+    "export": "write the results of a folder for other tools: FiftyOne, Label Studio, CVAT, COCO, ELAN, …",
     "label": "label clips by keys, in a page that is served to this machine alone",
     "tune-thresholds": "tune the gates: the share of a video's frames from which an actor counts as present",
     "retrain-head": "train one actor's action head; no other head changes",

@@ -4,6 +4,7 @@ Tests that need real clips or third-party weights request the fixture `kit` or `
 Everything else runs on the embedded models and on clips that are made on the spot, see `photo_clips`.
 """
 
+import os
 import random
 import shutil
 from collections.abc import Generator, Iterator
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# In an environment of their own, which takes a while to set up, see CONTRIBUTING.md.
+collect_ignore = [] if "ACTOR_ACTION_TOOLS" in os.environ else ["pipeline/test_other_tools.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

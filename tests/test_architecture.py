@@ -35,6 +35,7 @@ ONE_DOOR = {
     "scipy": "action_heads.training.temperature",
     "jinja2": "pipeline.pages.page",
     "matplotlib": "pipeline.plots.figures",
+    "pyarrow": "pipeline.exports.parquet",
 }
 """The only module that imports each library."""
 HEAVY_MODULES = {
