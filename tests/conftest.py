@@ -5,8 +5,10 @@ Everything else runs on the embedded models and on clips that are made on the sp
 """
 
 import random
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
@@ -22,6 +24,11 @@ from pipeline.config import TaggerConfig
 from pipeline.known_detectors import EMBEDDED_FILE, EMBEDDED_SETTINGS
 from pipeline.visualization.demo_clip import write_demo
 from thresholds.gates import DetectorIdentity, Gates, save_gates
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,6 +93,19 @@ def _restore_random_state() -> Iterator[None]:
     yield
     random.setstate(python_state)
     np.random.set_state(numpy_state)
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Headless Chromium, driven by Playwright; a test that requests it is skipped without them."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("needs Chromium (on Debian: apt install chromium)")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ ONE_DOOR = {
     "nncf": "inference.openvino_engine",
     "scipy": "action_heads.training.temperature",
     "jinja2": "pipeline.pages.page",
+    "rich": "pipeline.commands.terminal",
 }
 """The only module that imports each library."""
 HEAVY_MODULES = {

@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     report = retrain_head(plan, taxonomy, detector, console.progress_bar)
     print(report.table())
     for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        console.print_warning(f"warning: {warning}")
     return console.report_skipped(report.skipped)
 
 
