@@ -114,10 +114,12 @@ def open_audio(clip: Path, first: Frame) -> Iterator[ClipAudio | None]:
         yield None
         return
     with open_container(clip) as container:
-        if not container.streams.audio:
+        tracks = container.streams.audio
+        if not tracks:
             yield None
             return
-        stream = container.streams.best("audio", related=select_stream(container)) or container.streams.audio[0]
+        best = container.streams.best("audio", related=select_stream(container))
+        stream = next((track for track in tracks if best is not None and track.index == best.index), tracks[0])
         offset = first.time_seconds - (first.stored_seconds or 0.0)
         samples = _decode_start(clip, stream.index)
         audio = ClipAudio(clip, container, stream, samples, [offset]) if samples else None
@@ -127,8 +129,9 @@ def open_audio(clip: Path, first: Frame) -> Iterator[ClipAudio | None]:
         elif audio.lead_seconds > ABSURD_GAP_SECONDS:
             audio.leave_out(f"it begins {audio.lead_seconds:.0f} s before the first frame")
             audio = None
-        elif (tracks := len(container.streams.audio)) > 1:
-            _warn(clip, f"of its {tracks} audio tracks, number {stream.index} is kept ({stream.codec_context.name})")
+        elif len(tracks) > 1:
+            codec = stream.codec_context.name
+            _warn(clip, f"of its {len(tracks)} audio tracks, number {stream.index} is kept ({codec})")
         yield audio
 
 
@@ -137,8 +140,8 @@ def _decode_start(clip: Path, index: int) -> "AudioFrame | None":
     from av.error import FFmpegError
 
     with open_container(clip) as container:
-        stream = container.streams[index]
-        if stream.codec_context is None:
+        stream = next((track for track in container.streams.audio if track.index == index), None)
+        if stream is None or stream.codec_context is None:
             return None
         for packet in islice(_demux(container, stream), PROBED_PACKETS):
             try:

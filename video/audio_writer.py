@@ -2,7 +2,7 @@
 
 import io
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from video.audio import ClipAudio
 
@@ -116,7 +116,8 @@ class _CopiedTrack:
         unit = packet.time_base
         pts = round((float((packet.pts or 0) * unit) + offset_seconds) * self._rate)
         # Where the container rounds its times, packets follow each other without gaps all the same.
-        if self._expected is not None and abs(pts - self._expected) <= min(unit, MAX_ROUNDING_SECONDS) * self._rate:
+        tolerance = min(float(unit), MAX_ROUNDING_SECONDS) * self._rate
+        if self._expected is not None and abs(pts - self._expected) <= tolerance:
             pts = self._expected
         duration = round((packet.duration or 0) * unit * self._rate)
         if self._last_pts is not None and pts <= self._last_pts:  # heard already
@@ -196,7 +197,7 @@ class _EncodedTrack:
 
         while True:
             try:
-                frame = graph.pull()
+                frame = cast("AudioFrame", graph.pull())
             except (BlockingIOError, EOFError):  # it needs more, or there is no more
                 return
             self._output.mux(self._stream.encode(frame))

@@ -242,11 +242,11 @@ def test_a_failure_while_audio_is_written_leaves_nothing_behind(taxonomy, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "copies"]
 
 
-def test_a_run_goes_on_without_the_audio_and_says_so(tmp_path, capsys):
+def test_a_run_goes_on_without_the_audio_and_says_so(tmp_path, caplog):
     clip = with_noise(make_audio_clip(tmp_path / "good.mp4", [Sound("flac")]), tmp_path / "bad.mp4")
     clips = [str(clip), str(tmp_path / "good.mp4")]
     options = ["--annotate", str(tmp_path / "copies"), "--cache", str(tmp_path / "cache"), "--device", "cpu"]
     assert run_command("tag", ["--video", *clips, *options]) == 0
     assert measure(tmp_path / "copies" / "bad.annotated.mp4").codec == ""
     assert measure(tmp_path / "copies" / "good.annotated.mp4").codec == "flac"
-    assert capsys.readouterr().err.count("bad.mp4: its audio is left out: it cannot be decoded (flac)") == 1
+    assert caplog.text.count("bad.mp4: its audio is left out: it cannot be decoded (flac)") == 1
