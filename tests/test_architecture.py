@@ -36,6 +36,7 @@ ONE_DOOR = {
     "jinja2": "pipeline.pages.page",
     "matplotlib": "pipeline.plots.figures",
     "pyarrow": "pipeline.exports.parquet",
+    "rich": "pipeline.commands.terminal",
 }
 """The only module that imports each library."""
 HEAVY_MODULES = {

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     report = retrain_head(plan, taxonomy, detector, console.progress_bar)
     print(report.table())
     for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        console.print_warning(f"warning: {warning}")
     if arguments.plots:
         from pipeline.plots.figures import PlotFolder
         from pipeline.plots.head_curves import plot_training

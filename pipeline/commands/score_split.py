@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     report = score_split(tagger, splits, console.progress_bar)
     print(report.table())
     for warning in [*report.warnings(), *report.failures]:
-        print(f"warning: {warning}", file=sys.stderr)
+        console.print_warning(f"warning: {warning}")
     write_atomically(arguments.out / "scores.json", json.dumps(report.to_dict(), indent=2) + "\n")
     write_atomically(arguments.out / "scores.txt", report.table() + "\n")
     if arguments.plots:

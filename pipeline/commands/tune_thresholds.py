@@ -1,7 +1,6 @@
 """Tune the gates: the share of a video's frames from which an actor counts as present."""
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{report.operating_points()}\n")
     print(report.table())
     for warning in report.warnings():
-        print(f"warning: {warning}", file=sys.stderr)
+        console.print_warning(f"warning: {warning}")
     gates = report.save(arguments.out)
     print(f"\nwrote {arguments.out} (sha256 {gates.sha256}) for {gates.detector}")
     if arguments.explore:

@@ -21,6 +21,7 @@ from pipeline.results import ClipResult
 from pipeline.visualization.drawing import box
 from pipeline.visualization.layout import GREY, PAPER, Layout, color_of
 from pipeline.visualization.verdict_strip import VerdictStrip
+from video.audio import open_audio
 from video.clips import decode_frames
 from video.frames import ASSUMED_FPS, Frame
 from video.writer import video_writer
@@ -94,7 +95,7 @@ class Annotator:
 
 
 def annotate_clip(clip: Path, result: ClipResult, detections: ClipDetections, taxonomy: Taxonomy, path: Path) -> None:
-    """Write an annotated copy of a clip; frames keep their times.
+    """Write an annotated copy of a clip; frames keep their times, and the audio is in sync with them.
 
     Args:
         clip: A video file, or a folder of PNG frames.
@@ -111,9 +112,11 @@ def annotate_clip(clip: Path, result: ClipResult, detections: ClipDetections, ta
         first = next(frames)
         annotator = Annotator(result, detections, taxonomy, Layout.of(*first.size))
         fps, longest_seconds = detections.fps or ASSUMED_FPS, float(np.diff(times).max())
-        with video_writer(path, annotator.layout.width, annotator.height, fps, longest_seconds) as writer:
+        size = annotator.layout.width, annotator.height
+        with open_audio(clip, first) as audio, video_writer(path, *size, fps, longest_seconds, audio) as writer:
+            others = audio.follow(frames) if audio else frames
             drawn, begin = annotator.draw(first.image(), 0), float(times[0])
-            for frame in _undamaged(islice(frames, detections.frames - 1)):
+            for frame in _undamaged(islice(others, detections.frames - 1)):
                 row = int(np.searchsorted(detections.frame_index, frame.index, side="right")) - 1
                 is_processed = detections.frame_index[row] == frame.index
                 end = float(times[row]) if is_processed else frame.time_seconds
