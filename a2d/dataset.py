@@ -2,7 +2,8 @@
 
 - official A2D release: `videoset.csv`, see `a2d.formats.release`;
 - course layout of the 2020 challenge: `list/{train,val,test}.txt`, see `a2d.formats.course`;
-- a CSV file with the columns `file`, `labels` and `split`, see `a2d.formats.csv_clips`.
+- a CSV file with the columns `file`, `labels` and `split`, see `a2d.formats.csv_clips`;
+- the exports of annotation tools: `a2d.formats.label_studio`, `cvat` and `fiftyone`.
 
 A folder with both `list` and `videoset.csv` is read as the course layout, because only that one has lists. To add a
 format, write a module in `a2d/formats` that returns a `DatasetIndex`, and recognise it in `_open_index`.
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from a2d.formats import course, csv_clips, release
+from a2d.formats import course, csv_clips, cvat, fiftyone, label_studio, release
 from a2d.formats.base import DatasetIndex, Row, Sample
 from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
@@ -30,7 +31,8 @@ def read_samples(data: Path, split: str, taxonomy: Taxonomy, skipped: SkippedSam
     split only, so a download of one split can be used.
 
     Args:
-        data: A folder in one of the three layouts (the release may lie in its subfolder `Release`), or a CSV file.
+        data: A folder in one of the layouts (the release may lie in its subfolder `Release`), or a CSV file, a JSON
+            export of Label Studio, or an XML export of CVAT.
         split: The split's name, one of `split_names(data)`.
         taxonomy: What the labels mean.
         skipped: Collects the samples whose files are missing or broken; None raises an error for the first.
@@ -100,7 +102,7 @@ def split_names(data: Path) -> tuple[str, ...]:
         data: As for `read_samples`.
 
     Returns:
-        train, val, test for A2D's two layouts; in file order for a CSV.
+        train, val, test for A2D's two layouts; in file order for the others.
 
     Raises:
         DatasetError: If the layout is unknown or a row is malformed.
@@ -151,7 +153,7 @@ def clip_labels(samples: Iterable[Sample]) -> dict[Path, tuple[str, ...]]:
 def _open_index(data: Path) -> DatasetIndex:
     """Recognise the layout and read its lists."""
     if data.is_file():
-        return csv_clips.read_csv(data)
+        return _open_file(data)
     if not data.is_dir():
         found = "neither a file nor a folder" if data.exists() else "no such file or folder"
         raise DatasetError(f"{data}: {found}")
@@ -160,4 +162,30 @@ def _open_index(data: Path) -> DatasetIndex:
             return course.read_course(root)
         if (root / "videoset.csv").is_file():
             return release.read_release(root)
-    return csv_clips.read_csv(csv_clips.find_csv(data))
+    found_csv = csv_clips.find_csv(data)
+    return csv_clips.read_csv(found_csv) if found_csv else _open_export(data)
+
+
+def _open_file(data: Path) -> DatasetIndex:
+    """Read a list of clips, or the file that an annotation tool has exported."""
+    if data.suffix.lower() == ".json":
+        return label_studio.read_label_studio(data)
+    if data.suffix.lower() == ".xml":
+        return cvat.read_cvat(data, [data])
+    return csv_clips.read_csv(data)
+
+
+def _open_export(folder: Path) -> DatasetIndex:
+    """Recognise what an annotation tool has exported to a folder."""
+    if fiftyone.is_dataset(folder):
+        return fiftyone.read_fiftyone(folder)
+    if tasks := label_studio.find_tasks(folder):
+        return label_studio.read_label_studio(tasks)
+    if files := cvat.find_files(folder):
+        return cvat.read_cvat(folder, files)
+    raise DatasetError(
+        f"{folder}: no labelled data found; looked for videoset.csv (official A2D release, here or in Release), "
+        f"list/train.txt, val.txt or test.txt (course layout), a CSV with the columns "
+        f"{', '.join(csv_clips.CSV_COLUMNS)}, samples.json or manifest.json (FiftyOne), tasks.json (Label Studio), and "
+        "*.xml (CVAT)"
+    )

@@ -6,9 +6,10 @@ import itertools
 import os
 import reprlib
 import stat
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -49,18 +50,37 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises:
         OSError: If it cannot be written, for example because the disk is full; it names the file.
     """
+    with open_atomically(path) as file:
+        # File names that are not valid Unicode contain lone surrogates, which strict UTF-8 refuses.
+        file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to be written atomically, part by part: it replaces the old one when the block ends without an error.
+
+    Args:
+        path: Where to write; missing folders are created.
+
+    Yields:
+        The new file, which has another name until it is complete.
+
+    Raises:
+        OSError: If it cannot be written, for example because the disk is full; it names the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name is short, since the file's own may be as long as the file system allows, and new in every call: neither
     # another thread nor a link that somebody else has put there is written to.
     temporary = path.with_name(f".{path.name[:16]}.{os.getpid()}.{next(_serial)}.tmp")
     try:
         with temporary.open("xb") as file:
-            # File names that are not valid Unicode contain lone surrogates, which strict UTF-8 refuses.
-            file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as reason:  # which names no file, or the temporary one
+    except OSError as reason:
+        if reason.filename not in (None, str(temporary)):  # of another file, which the block reads
+            raise
         raise OSError(reason.errno, reason.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)

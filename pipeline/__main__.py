@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 from common.errors import UserError
 from common.system import use_threads
 from pipeline import __version__
 from pipeline.commands.config_file import add_config_argument, expand_config
 from pipeline.commands.console import run_guarded
+from pipeline.commands.terminal import paint_for
 
 COMMANDS = {
     "tag": "tag videos: who does what in each, and why",
     "report": "write a report of a results folder to look at in a browser",
+    "export": "write the results of a folder for other tools: FiftyOne, Label Studio, CVAT, COCO, ELAN, …",
     "label": "label clips by keys, in a page that is served to this machine alone",
     "tune-thresholds": "tune the gates: the share of a video's frames from which an actor counts as present",
     "retrain-head": "train one actor's action head; no other head changes",
@@ -45,6 +47,14 @@ class Command(Protocol):
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Run the command and return its exit code."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors look like those of the commands."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and an error, and end the process."""
+        super().error(paint_for(sys.stderr)(message, "bad"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,7 +88,7 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(prog=prog)
+    parser = Parser(prog=prog)
     add_command(parser, name)
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
@@ -105,7 +115,7 @@ def build_parser(complete: bool = False) -> argparse.ArgumentParser:
     Args:
         complete: Whether to load every command's arguments, which shell completion needs.
     """
-    parser = argparse.ArgumentParser(prog=_program(), description="Tag videos: who does what in each, and why.")
+    parser = Parser(prog=_program(), description="Tag videos: who does what in each, and why.")
     parser.add_argument("--version", action="version", version=f"actor-action {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, description in COMMANDS.items():

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from a2d.formats.whole_clips import TODO_SPLIT
 from common.files import write_atomically
 from pipeline.results import ClipResult
 from pipeline.results_csv import harmless_path
 
-SPLIT = "todo"
+SPLIT = TODO_SPLIT
 COLUMNS = ("file", "labels", "split", "teaches", "why")
 NEAR_GATE = 0.1  # share of the frames; nearer to its gate, an actor's presence is doubtful
 NEAR_THRESHOLD = 0.25  # probability; likewise for an action

@@ -4,9 +4,12 @@ Tests that need real clips or third-party weights request the fixture `kit` or `
 Everything else runs on the embedded models and on clips that are made on the spot, see `photo_clips`.
 """
 
+import os
 import random
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
@@ -22,6 +25,13 @@ from pipeline.config import TaggerConfig
 from pipeline.known_detectors import EMBEDDED_FILE, EMBEDDED_SETTINGS
 from pipeline.visualization.demo_clip import write_demo
 from thresholds.gates import DetectorIdentity, Gates, save_gates
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# In an environment of their own, which takes a while to set up, see CONTRIBUTING.md.
+collect_ignore = [] if "ACTOR_ACTION_TOOLS" in os.environ else ["pipeline/test_other_tools.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,6 +96,19 @@ def _restore_random_state() -> Iterator[None]:
     yield
     random.setstate(python_state)
     np.random.set_state(numpy_state)
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Headless Chromium, driven by Playwright; a test that requests it is skipped without them."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("needs Chromium (on Debian: apt install chromium)")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ HEAVY = (
     "h5py",
     "scipy",
     "matplotlib",
+    "pyarrow",
 )
 """Libraries that take long to import."""
 

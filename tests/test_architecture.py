@@ -22,7 +22,7 @@ ROOMS = {
     "pipeline": {"common", "a2d", "video", "inference", "thresholds", "actor_detector", "action_heads"},
 }
 """The product's packages, and the other packages that each may import."""
-STUDIES = ("benchmarks", "experiments")
+STUDIES = ("benchmarks", "docs", "experiments")
 SCRIPTS = ("run_pipeline", "tune_thresholds", "retrain_head", "score_split")
 COMMAND_LINE = ("pipeline.commands", "pipeline.__main__")
 ONE_DOOR = {
@@ -34,6 +34,9 @@ ONE_DOOR = {
     "nncf": "inference.openvino_engine",
     "scipy": "action_heads.training.temperature",
     "jinja2": "pipeline.pages.page",
+    "matplotlib": "pipeline.plots.figures",
+    "pyarrow": "pipeline.exports.parquet",
+    "rich": "pipeline.commands.terminal",
 }
 """The only module that imports each library."""
 HEAVY_MODULES = {

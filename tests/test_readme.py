@@ -1,23 +1,19 @@
 """The README is right: its commands and its Python example are run as they stand, in a copy of the project."""
 
 import csv
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from page_commands import copy_project, fenced_blocks, run, run_blocks, shell_environment
 
+from common.paths import PROJECT
 from pipeline.__main__ import COMMANDS
 from pipeline.results import COLUMNS
 
-PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-COPIED = (
-    *("common", "video", "inference", "a2d", "actor_detector", "thresholds", "action_heads", "pipeline", "models"),
-)
 CLIPS = {
     "dog-running__aswin-dot-r-dog-running.mp4": ("dog-running", "train"),
     "bird-walking__lixirui142-flamingo.mp4": ("bird-walking", "train"),
@@ -28,11 +24,7 @@ CLIPS = {
 }
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-RUNNABLE = [block for block in blocks("bash") if "pip install" not in block]
+RUNNABLE = [block for block in fenced_blocks(README, "bash") if "pip install" not in block]
 OF_CLIPS = [block for block in RUNNABLE if "$KIT" in block]
 
 
@@ -54,33 +46,13 @@ def small_kit(kit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project to run in, so that nothing is written into this one."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in COPIED:
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for script in PROJECT.glob("*.py"):
-        shutil.copy(script, folder)
-    return folder
+    return copy_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The variables of a shell in a new environment, the interpreter's folder first, without the kit."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    folder = tmp_path_factory.mktemp("user")
-    variables = {"ACTOR_ACTION_CACHE": str(folder / "cache"), "ACTOR_ACTION_KIT": str(folder / "no-kit")}
-    return {**os.environ, "PATH": path, **variables}
-
-
-def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
-    """Run a command in a folder and return what it prints."""
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
-def run_blocks(code: list[str], folder: Path, environment: dict[str, str]) -> str:
-    """Run blocks of commands one after another and return what they print."""
-    return run(["bash", "-c", "set -euo pipefail\nmkdir -p out\n" + "\n".join(code)], folder, environment)
+    """The variables of a shell in a new environment, without the kit."""
+    return shell_environment(tmp_path_factory.mktemp("user"))
 
 
 def test_commands_without_data(copy, environment):
@@ -110,7 +82,7 @@ def test_python_example(copy, environment, people_and_cat_clip):
 
 
 def run_python_example(folder: Path, environment: dict[str, str]) -> str:
-    (code,) = blocks("python")
+    (code,) = fenced_blocks(README, "python")
     return run([sys.executable, "-c", code], folder, environment)
 
 

@@ -52,10 +52,13 @@ class TunedGates:
     Attributes:
         values: The gates, shape (actors,).
         reached: Sample-averaged scores of these gates on the table that they were tuned on.
+        history: The objective of the best gates up to each iteration of each run of the swarm, shape (runs,
+            iterations); None if no swarm searched.
     """
 
     values: NDArray[np.float64]
     reached: Scores
+    history: NDArray[np.float64] | None = None
 
 
 def tune(
@@ -114,7 +117,7 @@ def tune(
         settings.optimizer, settings.particles, settings.iterations, settings.runs, settings.seed
     )
     found = swarm.minimise(evaluate, box, swarm_settings)
-    return _describe(table, with_fixed(found.position[None])[0])
+    return _describe(table, with_fixed(found.position[None])[0], found.history)
 
 
 def is_determined(truth: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -170,5 +173,7 @@ def gates_on_bound(values: NDArray[np.float64], bounds: tuple[float, float]) -> 
     return (values <= lower) | (values >= upper)
 
 
-def _describe(table: PresenceTable, values: NDArray[np.float64]) -> TunedGates:
-    return TunedGates(values, score_gates(table.ratios, table.truth, values[None]).of_particle(0))
+def _describe(
+    table: PresenceTable, values: NDArray[np.float64], history: NDArray[np.float64] | None = None
+) -> TunedGates:
+    return TunedGates(values, score_gates(table.ratios, table.truth, values[None]).of_particle(0), history)

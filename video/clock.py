@@ -49,11 +49,7 @@ class Clock:
     @classmethod
     def of_stream(cls, container: "InputContainer", stream: "VideoStream") -> "Clock":
         """Create the clock of an open stream."""
-        from av.format import Flags
-
-        discontinuous: Any = Flags.ts_discont  # PyAV declares the flags of a format as an integer
-        may_jump = bool(container.format.flags & discontinuous.value)
-        return cls(stream_time_base(stream), frame_step_seconds(stream), may_jump)
+        return cls(stream_time_base(stream), frame_step_seconds(stream), can_jump(container))
 
     def seconds(self, pts: int | None) -> float:
         """Return when the next frame in display order is shown."""
@@ -70,6 +66,10 @@ class Clock:
         """Convert a frame's duration in units of the time base to seconds; 0 if it is unknown or absurd."""
         seconds = float((duration or 0) * self.time_base)
         return seconds if 0 <= seconds <= self._max_gap_seconds else 0.0
+
+    def stored_seconds(self, pts: int | None) -> float | None:
+        """Convert a timestamp to seconds without any correction; None if it is missing."""
+        return None if pts is None else float(pts * self.time_base)
 
     @property
     def _max_gap_seconds(self) -> float:
@@ -96,6 +96,14 @@ class Clock:
     def _is_jump(self, seconds: float, expected: float) -> bool:
         back = BACKWARD_SECONDS if self.may_jump else DISCONTINUITY_SECONDS
         return seconds - expected > self._max_gap_seconds or seconds < self._last_seconds - back
+
+
+def can_jump(container: "InputContainer") -> bool:
+    """Return whether the format of a file allows its clock to jump."""
+    from av.format import Flags
+
+    discontinuous: Any = Flags.ts_discont  # PyAV declares the flags of a format as an integer
+    return bool(container.format.flags & discontinuous.value)
 
 
 def stream_time_base(stream: "VideoStream") -> Fraction:

@@ -78,7 +78,8 @@ def _decode(clip: Path, loop_filter: bool, known_fault: str | None = None) -> It
         frames = 0
         for picture in _pictures(container, stream, log, is_first_pass=not one_thread):
             seconds = clock.seconds(picture.pts)
-            held.append(Frame(frames, seconds, clock.duration_seconds(picture.duration), reader.read(picture)))
+            duration, stored = clock.duration_seconds(picture.duration), clock.stored_seconds(picture.pts)
+            held.append(Frame(frames, seconds, duration, reader.read(picture), stored))
             frames += 1
             # A frame that turns out to be damaged has affected those that are shown before it but were decoded after.
             if one_thread or len(held) > stream.codec_context.reorder_depth:

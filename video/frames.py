@@ -37,12 +37,15 @@ class Frame:
         time_seconds: When it is shown, relative to the first frame.
         duration_seconds: How long it is shown; 0 if unknown.
         picture: Its pixels.
+        stored_seconds: When it is shown on the file's own clock, which need not begin at 0, and may jump; None if the
+            file does not say, or it was not asked.
     """
 
     index: int
     time_seconds: float
     duration_seconds: float
     picture: Picture
+    stored_seconds: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:

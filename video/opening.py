@@ -57,6 +57,38 @@ def open_video(
     Raises:
         ClipError: If the file does not exist, cannot be read, or has no video that can be decoded.
     """
+    with open_container(clip) as container:
+        stream = select_stream(container)
+        if stream is None or container.format.name in TEXT_FORMATS:
+            raise ClipError(f"{clip}: there is no video in it")
+        codec = stream.codec_context
+        if codec is None:
+            raise ClipError(f"{clip}: no decoder is known for its video")
+        if codec.width * codec.height > MAX_PIXELS:
+            raise ClipError(
+                f"{clip}: frames of {codec.width}x{codec.height} pixels are too large: up to {MAX_PIXELS:,} pixels, "
+                "such as 8192x8192, can be read"
+            )
+        _set_threads(container, stream, one_thread)
+        codec.options = {"max_pixels": str(MAX_PIXELS)} | ({} if loop_filter else {"skip_loop_filter": "all"})
+        if not one_thread and codec.name in STRICT_CODECS | (UNRELIABLE_CODECS if codec.thread_count > 1 else set()):
+            codec.options |= {"err_detect": "explode"}
+        yield container, stream
+
+
+@contextmanager
+def open_container(clip: Path) -> Iterator["InputContainer"]:
+    """Open a video file, without references to other files.
+
+    Args:
+        clip: The file.
+
+    Yields:
+        The container; the file is closed afterwards.
+
+    Raises:
+        ClipError: If the file does not exist, or cannot be read.
+    """
     import av
 
     _check_is_file(clip)
@@ -80,22 +112,7 @@ def open_video(
     except MemoryError:
         raise ClipError(f"{clip}: not a video that can be read (its header claims more than fits in memory)") from None
     with container:
-        stream = select_stream(container)
-        if stream is None or container.format.name in TEXT_FORMATS:
-            raise ClipError(f"{clip}: there is no video in it")
-        codec = stream.codec_context
-        if codec is None:
-            raise ClipError(f"{clip}: no decoder is known for its video")
-        if codec.width * codec.height > MAX_PIXELS:
-            raise ClipError(
-                f"{clip}: frames of {codec.width}x{codec.height} pixels are too large: up to {MAX_PIXELS:,} pixels, "
-                "such as 8192x8192, can be read"
-            )
-        _set_threads(container, stream, one_thread)
-        codec.options = {"max_pixels": str(MAX_PIXELS)} | ({} if loop_filter else {"skip_loop_filter": "all"})
-        if not one_thread and codec.name in STRICT_CODECS | (UNRELIABLE_CODECS if codec.thread_count > 1 else set()):
-            codec.options |= {"err_detect": "explode"}
-        yield container, stream
+        yield container
 
 
 def _check_is_file(clip: Path) -> None:

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from video.audio import ClipAudio
+from video.audio_writer import AudioWriter
+
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
@@ -30,11 +33,22 @@ UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.([0-9a-f]{8})\.(\d+)\.tmp")  # of a fil
 
 @dataclass
 class VideoWriter:
-    """Encodes the frames of one video in order; created by `video_writer`."""
+    """Encodes the frames of one video in order; created by `video_writer`.
+
+    Attributes:
+        container: The file.
+        stream: Its video.
+        time_base: Duration of one unit of its timestamps, seconds.
+        audio: Writes the audio; None if there is none.
+        lead_seconds: How long the audio is heard before the first frame is shown.
+        last_pts: Timestamp of the last frame, -1 before the first one.
+    """
 
     container: "OutputContainer"
     stream: "VideoStream"
     time_base: Fraction
+    audio: AudioWriter | None = None
+    lead_seconds: float = 0.0
     last_pts: int = -1
 
     def add(self, image: NDArray[np.uint8], time_seconds: float, duration_seconds: float) -> None:
@@ -48,17 +62,26 @@ class VideoWriter:
         from av import VideoFrame
 
         frame = VideoFrame.from_ndarray(image, format="bgr24")
+        time_seconds += self.lead_seconds
         # Times that even the coarsest unit cannot represent are cut: the frame is shown for years anyway.
         pts = min(round(time_seconds / self.time_base), self.last_pts + MAX_FRAME_DURATION)
         self.last_pts = max(pts, self.last_pts + 1)
         frame.pts, frame.time_base = self.last_pts, self.time_base
         frame.duration = min(max(round(duration_seconds / self.time_base), 1), MAX_FRAME_DURATION)
         self.container.mux(self.stream.encode(frame))
+        if self.audio:
+            self.audio.write_until(time_seconds + duration_seconds)
+
+    def finish(self) -> None:
+        """Write what the encoder still holds back, and the rest of the audio."""
+        self.container.mux(self.stream.encode())
+        if self.audio:
+            self.audio.finish()
 
 
 @contextmanager
 def video_writer(
-    path: Path, width: int, height: int, fps: float, longest_seconds: float = 0.0
+    path: Path, width: int, height: int, fps: float, longest_seconds: float = 0.0, audio: ClipAudio | None = None
 ) -> Iterator[VideoWriter]:
     """Write an H.264 video (yuv420p, MP4); the file appears once it is complete.
 
@@ -69,6 +92,7 @@ def video_writer(
         fps: Nominal frame rate for the encoder's rate control; each frame has its own time.
         longest_seconds: How long the frame is shown that is shown longest, if that may be hours; times are rounded more
             coarsely then.
+        audio: What is heard with the frames, in sync with them; its clip has to stay open meanwhile.
 
     Yields:
         A writer for the frames.
@@ -83,8 +107,9 @@ def video_writer(
     try:
         fine_enough = (base for base in TIME_BASES if longest_seconds / base <= MAX_FRAME_DURATION)
         time_base = next(fine_enough, TIME_BASES[-1])
-        # FFmpeg would multiply a coarse unit.
-        muxing = {} if time_base == TIME_BASES[0] else {"video_track_timescale": str(time_base.denominator)}
+        muxing = {"movie_timescale": str(TIME_BASES[0].denominator)}  # of the time before the first frame
+        if time_base != TIME_BASES[0]:  # FFmpeg would multiply a coarse unit.
+            muxing["video_track_timescale"] = str(time_base.denominator)
         with av.open(f"file:{temporary}", "w", format="mp4", options=muxing) as container:
             rate = Fraction(min(max(fps, MIN_FPS), MAX_FPS)).limit_denominator(1001)
             # x264's output depends on the number of threads and, in its fastest code, on memory alignment.
@@ -92,8 +117,11 @@ def video_writer(
             stream = container.add_stream("libx264", rate=rate, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.codec_context.time_base = time_base
-            yield VideoWriter(container, stream, time_base)
-            container.mux(stream.encode())
+            writer = VideoWriter(container, stream, time_base)
+            if audio:
+                writer.audio, writer.lead_seconds = AudioWriter(container, audio), audio.lead_seconds
+            yield writer
+            writer.finish()
         temporary.replace(path)
     except OSError as reason:
         if temporary.name not in str(reason):

@@ -1,8 +1,8 @@
 """Fine-tuning of one head, in memory."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,11 +68,19 @@ class FinetuningEpoch:
         epoch: Number of the epoch, from 1.
         loss: Mean over the samples.
         learning_rate: At the start of the epoch.
+        scores: Sample-averaged scores at its end by split, if they were asked for.
     """
 
     epoch: int
     loss: float
     learning_rate: float
+    scores: Mapping[str, Scores] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers, for a line of the log; without scores if they were not asked for."""
+        report = {"epoch": self.epoch, "loss": self.loss, "learning_rate": self.learning_rate}
+        scores = {split: scores.to_dict() for split, scores in self.scores.items()}
+        return report | ({"scores": scores} if scores else {})
 
 
 def train_head(
@@ -81,6 +89,7 @@ def train_head(
     plan: FinetuningPlan,
     on_epoch: Callable[[FinetuningEpoch], None] = lambda report: None,
     progress: Progress = no_progress,
+    score_epoch: Callable[[nn.Module], Mapping[str, Scores]] | None = None,
 ) -> nn.Module:
     """Fine-tune one actor's head; the caller's random state remains unchanged.
 
@@ -90,6 +99,8 @@ def train_head(
         plan: How to train.
         on_epoch: Called with the report of every epoch.
         progress: Shows the progress over the epochs.
+        score_epoch: Scores the network after every epoch, before it is rounded, by split; the training is the same with
+            it and without.
 
     Returns:
         The trained network, in evaluation mode, on the device, its convolutions rounded as they are stored.
@@ -99,14 +110,20 @@ def train_head(
     """
     if not len(frames):
         raise TrainingError("no frame to train on")
-    with torch.random.fork_rng(devices=[torch.device(plan.device)] if plan.device.startswith("cuda") else []):
+    devices = [torch.device(plan.device)] if plan.device.startswith("cuda") else []
+    with torch.random.fork_rng(devices):
         torch.manual_seed(plan.seed)
         network = trunk.backbone.build(frames.targets.shape[1])
         initialize_from_trunk(network, trunk)
         network = network.to(plan.device).to(memory_format=torch.channels_last)
         trainer = _Trainer(network, frames, trunk, plan)
         for epoch in progress(range(1, plan.recipe.epochs + 1), "training", "epoch"):
-            on_epoch(trainer.train_epoch(epoch))
+            report = trainer.train_epoch(epoch)
+            if score_epoch:
+                # Data loaders draw a random number, even where they shuffle nothing.
+                with torch.random.fork_rng(devices):
+                    report = replace(report, scores=score_epoch(network.eval()))
+            on_epoch(report)
     round_convolutions(network)
     return network.eval()
 

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from a2d.calibration import measure_reliability
+
 TEMPERATURE_BOUNDS = (0.25, 4.0)  # a plausible range; unbounded, the fit to a handful of samples would be arbitrary
-BINS = 10
 
 
 def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.bool_]) -> float:
@@ -47,6 +48,4 @@ def expected_calibration_error(probabilities: NDArray[np.floating], targets: NDA
     >>> round(expected_calibration_error(np.array([0.9, 0.1]), np.array([False, False])), 3)
     0.5
     """
-    bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1).ravel()
-    excess = np.bincount(bins, probabilities.ravel().astype(np.float64) - targets.ravel(), minlength=BINS)
-    return float(np.abs(excess).sum() / max(probabilities.size, 1))
+    return measure_reliability(probabilities, targets).expected_calibration_error

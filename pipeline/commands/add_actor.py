@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"--thresholds {file}"
     )
     for warning in [*report.warnings, *describe_evidence(extended, [actor.name])]:
-        print(f"warning: {warning}", file=sys.stderr)
+        console.print_warning(f"warning: {warning}")
     return console.report_skipped(list(dict.fromkeys([*report.skipped, *skipped.reasons])))
 
 

@@ -124,6 +124,11 @@ def add_strict_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_plots_argument(parser: argparse.ArgumentParser) -> None:
+    """Add where to draw what the command measures."""
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="also write plots there, each as SVG and as PNG")
+
+
 def add_held_out_argument(parser: argparse.ArgumentParser) -> None:
     """Add the split that is reported on besides the one that is trained or tuned on."""
     parser.add_argument("--held-out", metavar="SPLIT", help="also report on this split (default: val or test)")

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from common.errors import UserError
+from common.styles import Paint, Style
 from common.system import return_large_allocations
+from pipeline.commands.terminal import paint_for
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+    from pipeline.plots.figures import PlotFolder
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143  # as shells report the signals SIGINT, SIGPIPE and SIGTERM
@@ -42,7 +47,9 @@ def run_guarded(command: Callable[[], int]) -> int:
     """
     return_large_allocations()
     with _prepared_streams():
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_PaintingFormatter("%(levelname)s: %(message)s"))
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
         return _run_guarded(command)
 
 
@@ -57,17 +64,17 @@ def _run_guarded(command: Callable[[], int]) -> int:
         return BROKEN_PIPE
     except OutputError as reason:
         discard_results()
-        print(f"error: {reason}", file=sys.stderr)
+        print_error(f"error: {reason}")
         return SOME_FAILED
     except UserError as reason:
         return _report_error(str(reason))
     except OSError as reason:
         return _report_error(f"{reason.filename}: {reason.strerror}" if reason.filename else str(reason))
     except Terminated:
-        print("terminated; everything written so far is complete", file=sys.stderr)
+        print_warning("terminated; everything written so far is complete")
         return TERMINATED
     except KeyboardInterrupt:
-        print("interrupted; everything written so far is complete", file=sys.stderr)
+        print_warning("interrupted; everything written so far is complete")
         return INTERRUPTED
 
 
@@ -75,13 +82,31 @@ def make_folder(folder: Path) -> None:
     """Create the folder for results, so that one that cannot be written is known before the work is done.
 
     Raises:
-        OSError: If it cannot be created.
+        OSError: If it cannot be created, or no file can be created in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as reason:  # which names the temporary file
+        raise OSError(reason.errno, reason.strerror, str(folder)) from None
+
+
+def result_paint() -> Paint:
+    """Return how the parts of a result are painted that `print_result` prints."""
+    return paint_for(sys.stdout)
+
+
+def note_paint() -> Paint:
+    """Return how the parts of a note are painted that `print_painted_note` prints."""
+    return paint_for(sys.stderr)
 
 
 def print_result(text: str) -> None:
     """Print a result immediately, on a line of its own even while a progress bar is shown.
+
+    Args:
+        text: Painted with `result_paint`, wherever it contains what may be any text.
 
     Raises:
         BrokenPipeError: If nobody reads it any longer.
@@ -98,11 +123,35 @@ def print_result(text: str) -> None:
         raise OutputError(f"the results cannot be printed: {reason.strerror}") from None
 
 
-def print_note(text: str) -> None:
+def print_note(text: str, style: Style = "plain") -> None:
     """Print a line about the run to stderr, on a line of its own even while a progress bar is shown."""
+    print_painted_note(note_paint()(text, style))
+
+
+def print_painted_note(text: str) -> None:
+    """Print a text to stderr that was painted with `note_paint`, as `print_note` does."""
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)
+
+
+def report_plots(plots: "PlotFolder") -> None:
+    """Print which plots were written, and on stderr why others were not."""
+    for path in plots.written:
+        if path.suffix == ".svg":
+            print(f"wrote {path} and {path.with_suffix('.png').name}")
+    for reason in plots.omitted:
+        print(reason, file=sys.stderr)
+
+
+def print_warning(text: str) -> None:
+    """Print a line to stderr about what is not as it should be."""
+    print(note_paint()(text, "warning"), file=sys.stderr)
+
+
+def print_error(text: str) -> None:
+    """Print a line to stderr about what makes a command fail."""
+    print(note_paint()(text, "bad"), file=sys.stderr)
 
 
 def report_skipped(reasons: Sequence[str]) -> int:
@@ -112,10 +161,10 @@ def report_skipped(reasons: Sequence[str]) -> int:
         reasons: One line for each clip or image that could not be used.
     """
     for reason in reasons:
-        print(f"skipped: {reason}", file=sys.stderr)
+        print_warning(f"skipped: {reason}")
     if not reasons:
         return DONE
-    print(f"skipped {len(reasons)} in all; the result was written without them", file=sys.stderr)
+    print_warning(f"skipped {len(reasons)} in all; the result was written without them")
     return SOME_FAILED
 
 
@@ -133,8 +182,15 @@ def progress_bar(items: Iterable[T], description: str, unit: str, total: int | N
     return tqdm(items, desc=description, unit=unit, total=total, disable=None, file=sys.stderr)
 
 
+class _PaintingFormatter(logging.Formatter):
+    """Formats the messages of all modules like those of the commands."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return note_paint()(super().format(record), "bad" if record.levelno >= logging.ERROR else "warning")
+
+
 def _report_error(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
+    print_error(f"error: {reason}")
     return WRONG_USAGE
 
 

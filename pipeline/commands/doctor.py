@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from common.styles import Paint, no_paint
 from pipeline.commands import console
 from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from
 
@@ -25,12 +26,18 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.diagnosis import diagnose
 
     found = diagnose(config_from(arguments), arguments.out).to_dict()
-    console.print_result(json.dumps(found, indent=2, ensure_ascii=False) if arguments.json else format_diagnosis(found))
+    as_json, paint = arguments.json, console.result_paint()
+    text = json.dumps(found, indent=2, ensure_ascii=False) if as_json else format_diagnosis(found, paint)
+    console.print_result(text)
     return console.SOME_FAILED if found["problems"] else console.DONE
 
 
-def format_diagnosis(found: Mapping[str, Any]) -> str:
+def format_diagnosis(found: Mapping[str, Any], paint: Paint = no_paint) -> str:
     """Format a diagnosis as text, one fact per line.
+
+    Args:
+        found: The diagnosis.
+        paint: How its parts look.
 
     >>> print(format_diagnosis({"schema": 1, "versions": {"numpy": "2.0"}, "problems": []}))
     versions
@@ -41,10 +48,10 @@ def format_diagnosis(found: Mapping[str, Any]) -> str:
     lines = []
     for part, facts in found.items():
         if isinstance(facts, Mapping):
-            lines.append(part)
-            lines += [f"  {name}: {_format(value)}" for name, value in facts.items()]
-    problems = [f"problem: {problem['problem']} – {problem['remedy']}" for problem in found["problems"]]
-    return "\n".join([*lines, "", *(problems or ["no problem was found"])])
+            lines.append(paint(part, "heading"))
+            lines += [paint(f"  {name}: {_format(value)}") for name, value in facts.items()]
+    problems = [paint(f"problem: {problem['problem']} – {problem['remedy']}", "bad") for problem in found["problems"]]
+    return "\n".join([*lines, "", *(problems or [paint("no problem was found", "good")])])
 
 
 def _format(value: object) -> str:

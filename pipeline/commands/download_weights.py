@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from pipeline.commands import console
@@ -33,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             check_download(weights) if weights.path.is_file() else download(weights)
         except DownloadError as reason:
-            print(f"error: {reason}", file=sys.stderr)
+            console.print_error(f"error: {reason}")
             status, complete = "failed", False
         rows.append([name, weights.file_name, f"{weights.size / 1e6:.1f} MB", weights.sha256, status])
     print(tabulate(rows, headers=["name", "file", "size", "sha256", ""], disable_numparse=True))

@@ -12,6 +12,7 @@ from action_heads.tuning_modes import ALL, BACKBONE_NAMES, CLASSIFIER, TIMM_PREF
 from pipeline.commands import console
 from pipeline.commands.arguments import (
     add_detector_arguments,
+    add_plots_argument,
     add_run_arguments,
     add_training_arguments,
     config_from,
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--actor", required=True, help="person, ball, bird, car, cat or dog, or one of --taxonomy")
     add_training_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of heads")
+    add_plots_argument(parser)
     network = parser.add_argument_group("network")
     network.add_argument(
         "--backbone",
@@ -78,11 +80,20 @@ def run(arguments: argparse.Namespace) -> int:
     plan = make_plan(arguments, taxonomy)
     detector = CachedDetector.from_config(config_from(arguments), taxonomy)
     console.make_folder(arguments.out)
+    if arguments.plots:
+        console.make_folder(arguments.plots)
     print(plan.describe(), file=sys.stderr)
     report = retrain_head(plan, taxonomy, detector, console.progress_bar)
     print(report.table())
     for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        console.print_warning(f"warning: {warning}")
+    if arguments.plots:
+        from pipeline.plots.figures import PlotFolder
+        from pipeline.plots.head_curves import plot_training
+
+        plots = PlotFolder(arguments.plots)
+        plot_training(plots, report)
+        console.report_plots(plots)
     return console.report_skipped(report.skipped)
 
 
@@ -122,4 +133,5 @@ def make_plan(arguments: argparse.Namespace, taxonomy: "Taxonomy") -> "HeadTrain
         stills=arguments.stills,
         auxiliary_weights=AuxiliaryWeights(arguments.auxiliary_weight, arguments.stills_weight),
         strict=arguments.strict,
+        score_epochs=arguments.plots is not None,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.commands import console
 from pipeline.commands.arguments import (
     add_data_arguments,
+    add_plots_argument,
     add_run_arguments,
     add_strict_argument,
     add_tagger_arguments,
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="gate labelled frames by the frames at most so far away (default: by the whole clip, as published)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write scores.json and scores.txt there")
+    add_plots_argument(parser)
     add_tagger_arguments(parser)
     add_run_arguments(parser)
 
@@ -43,14 +45,23 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.tagger import ActorActionTagger
 
     console.make_folder(arguments.out)
+    if arguments.plots:
+        console.make_folder(arguments.plots)
     tagger = ActorActionTagger.from_config(config_from(arguments))
     print(tagger.describe_weights(), file=sys.stderr)
     splits = ScoredSplits(arguments.data, arguments.split, arguments.baseline_split, arguments.near, arguments.strict)
     report = score_split(tagger, splits, console.progress_bar)
     print(report.table())
     for warning in [*report.warnings(), *report.failures]:
-        print(f"warning: {warning}", file=sys.stderr)
+        console.print_warning(f"warning: {warning}")
     write_atomically(arguments.out / "scores.json", json.dumps(report.to_dict(), indent=2) + "\n")
     write_atomically(arguments.out / "scores.txt", report.table() + "\n")
+    if arguments.plots:
+        from pipeline.plots.figures import PlotFolder
+        from pipeline.plots.scores import plot_scores
+
+        plots = PlotFolder(arguments.plots)
+        plot_scores(plots, report)
+        console.report_plots(plots)
     code = console.report_skipped(report.skipped)
     return console.SOME_FAILED if report.failures else code

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,7 +116,7 @@ def _run(supervisor: "Supervisor", arguments: argparse.Namespace, setup: "Setup"
     printer.write_files()
     if supervisor.restarts:
         times = "once" if supervisor.restarts == 1 else f"{supervisor.restarts} times"
-        print(f"the decoding process had to be restarted {times}", file=sys.stderr)
+        console.print_warning(f"the decoding process had to be restarted {times}")
     return printer.finish(seconds)
 
 
@@ -146,7 +145,7 @@ class _Printer:
     def note(self, text: str) -> None:
         """Print a line about the run to stderr, unless it is to be quiet."""
         if not self.arguments.quiet:
-            console.print_note(text)
+            console.print_note(text, "faint")
 
     def progress(self, items: Iterable[T], description: str, unit: str, total: int | None = None) -> Iterable[T]:
         """Show progress, unless the run is to be quiet."""
@@ -157,7 +156,7 @@ class _Printer:
         result = finished.result
         self.summary.add(result, finished.copy_error)
         if finished.copy_error:
-            console.print_note(f"{result.video}: no annotated copy ({finished.copy_error})")
+            console.print_note(f"{result.video}: no annotated copy ({finished.copy_error})", "warning")
         if self.arguments.report or self.arguments.queue:
             self.results.append(result)
         if self.arguments.quiet:
@@ -167,7 +166,7 @@ class _Printer:
         except console.OutputError as reason:
             if not self.out:
                 raise
-            console.print_note(f"{reason}; they are written to {self.out}")
+            console.print_note(f"{reason}; they are written to {self.out}", "warning")
             console.discard_results()
             self.is_printed = False
 
@@ -176,7 +175,7 @@ class _Printer:
 
         if self.arguments.json:
             return json.dumps(result.to_dict())
-        return format_result(result, self.ready.taxonomy, self.label_threshold) + "\n"
+        return format_result(result, self.ready.taxonomy, self.label_threshold, console.result_paint()) + "\n"
 
     def write_files(self) -> None:
         """Write the page about the results, and the queue of clips to label."""
@@ -194,11 +193,12 @@ class _Printer:
 
     def finish(self, seconds: float) -> int:
         """Print the summary of a run of several clips, and what is not as it should be; return the exit code."""
-        if self.summary.clips > 1:
-            self.note("\n".join(self.summary.overview(seconds, self.out)))
+        if self.summary.clips > 1 and not self.arguments.quiet:
+            overview = self.summary.overview(seconds, self.out, console.note_paint())
+            console.print_painted_note("\n".join(overview))
         problems = self.summary.problems()
         if problems:
-            print(problems, file=sys.stderr)
+            console.print_error(problems)
         return console.DONE if self.is_printed and not problems else console.SOME_FAILED
 
 
@@ -207,5 +207,5 @@ def _find_clips(arguments: argparse.Namespace) -> list[Path]:
 
     found = search_clips(arguments.video, arguments.follow_links)
     for note in found.notes():
-        print(note, file=sys.stderr)
+        console.print_note(note)
     return found.clips

@@ -1,7 +1,6 @@
 """Tune the gates: the share of a video's frames from which an actor counts as present."""
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from pipeline.commands.arguments import (
     add_data_arguments,
     add_detector_arguments,
     add_held_out_argument,
+    add_plots_argument,
     add_run_arguments,
     add_strict_argument,
     config_from,
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explore", type=Path, metavar="FILE", help="also write a page (HTML) on which to turn the gates by hand"
     )
+    add_plots_argument(parser)
     parser.add_argument(
         "--start",
         type=Path,
@@ -92,6 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     console.make_folder(arguments.out.parent)
     if arguments.explore:
         console.make_folder(arguments.explore.parent)
+    if arguments.plots:
+        console.make_folder(arguments.plots)
     bounds = arguments.bounds or (SearchSettings.bounds if arguments.published else BOUNDS)
     method = arguments.method or ("tuned" if arguments.published else "auto")
     settings = SearchSettings(
@@ -102,22 +105,30 @@ def run(arguments: argparse.Namespace) -> int:
         bounds=(bounds[0], bounds[1]),
         seed=arguments.seed,
     )
+    search = GateSearch(arguments.objective, settings, method, arguments.image_sizes, arguments.confidences)
     report = tune_on_data(
         config_from(arguments),
         arguments.data,
         TuningSplits(arguments.split, arguments.held_out, arguments.start, arguments.strict),
-        GateSearch(arguments.objective, settings, method, arguments.image_sizes, arguments.confidences),
+        search,
         console.progress_bar,
     )
     if len(report.points) > 1:
         print(f"{report.operating_points()}\n")
     print(report.table())
     for warning in report.warnings():
-        print(f"warning: {warning}", file=sys.stderr)
+        console.print_warning(f"warning: {warning}")
     gates = report.save(arguments.out)
     print(f"\nwrote {arguments.out} (sha256 {gates.sha256}) for {gates.detector}")
     if arguments.explore:
         _write_explorer(arguments.explore, report)
+    if arguments.plots:
+        from pipeline.plots.figures import PlotFolder
+        from pipeline.plots.gates import plot_tuning
+
+        plots = PlotFolder(arguments.plots)
+        plot_tuning(plots, report, search)
+        console.report_plots(plots)
     return console.report_skipped(report.skipped)
 
 

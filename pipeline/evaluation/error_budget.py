@@ -101,6 +101,24 @@ def confusion(predicted: BoolArray, actual: BoolArray, actor: Actor) -> dict[str
     return matrix
 
 
+def false_alarms(predicted: BoolArray, actual: BoolArray, actor: Actor) -> dict[str, float]:
+    """Count what is predicted for an actor in the samples in which it is not.
+
+    Args:
+        predicted: Predicted labels, shape (samples, labels).
+        actual: True labels, shape (samples, labels).
+        actor: Whose labels.
+
+    Returns:
+        By predicted label, the number of samples; one with several labels is divided among them, and one without any,
+        which is right, counts as `nothing`.
+    """
+    absent = predicted[:, actor.label_indices][~actual[:, actor.label_indices].any(axis=1)]
+    shares = (absent / np.maximum(absent.sum(axis=1, keepdims=True), 1)).sum(axis=0)
+    line = dict(zip(actor.label_names, map(float, shares), strict=True))
+    return line | {NOTHING: float((~absent.any(axis=1)).sum())}
+
+
 def confusion_table(matrix: Mapping[str, Mapping[str, float]]) -> tuple[list[list[str]], list[str]]:
     """Format a confusion matrix as rows and headers; labels that are never predicted are left out."""
     columns = [name for name in next(iter(matrix.values())) if any(line[name] for line in matrix.values())]

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
+from a2d.calibration import Reliability, measure_reliability
 from a2d.confidence_intervals import bootstrap_f1
 from a2d.metrics import MultilabelCounts, Scores, count
 from a2d.taxonomy import Taxonomy
-from pipeline.evaluation.error_budget import UNLABELLED, confusion, confusion_table, error_budget
+from pipeline.evaluation.error_budget import UNLABELLED, confusion, confusion_table, error_budget, false_alarms
 from pipeline.results import Weights
 
 BoolArray = NDArray[np.bool_]
@@ -29,6 +30,8 @@ class SplitPredictions:
         failures: One line for every sample whose clip could not be read (nothing is predicted for it) or is truncated
             (the prediction is that of the part that could be decoded).
         skipped: One line for every sample that is not scored.
+        scores: Probability of every label in [0, 1], shape (samples, labels), NaN where the actor did not pass its gate
+            and its head was not asked; None if unknown.
     """
 
     predicted: BoolArray
@@ -37,6 +40,7 @@ class SplitPredictions:
     groups: tuple[str, ...]
     failures: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    scores: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class SplitReport:
         gates: Actor counts of the gates.
         budget: The F1 lost to each kind of error, see `pipeline.evaluation.error_budget`.
         confusions: What is predicted instead of the true label, by actor that occurs.
+        false_alarms: What is predicted where the actor is not there, by actor, see `pipeline.evaluation.error_budget`.
+        reliability: Of the probabilities of all labels of the actors that passed their gate; None if unknown.
         failures: One line for every sample whose clip could not be read, or not to its end.
         skipped: One line for every sample that is not scored.
     """
@@ -83,6 +89,8 @@ class SplitReport:
     gates: MultilabelCounts
     budget: Mapping[str, float]
     confusions: Mapping[str, Mapping[str, Mapping[str, float]]]
+    false_alarms: Mapping[str, Mapping[str, float]]
+    reliability: Reliability | None
     failures: tuple[str, ...]
     skipped: tuple[str, ...] = ()
 
@@ -128,6 +136,8 @@ class SplitReport:
             },
             "error_budget": dict(self.budget),
             "confusions": {name: dict(matrix) for name, matrix in self.confusions.items()},
+            "false_alarms": {name: dict(line) for name, line in self.false_alarms.items()},
+            "calibration": self.reliability.to_dict() if self.reliability else None,
             "gates": _averages(self.gates)
             | {"per_actor": _by_name(self.taxonomy.actor_names, self.gates.per_label, self.gates)},
             "per_actor": {
@@ -222,9 +232,18 @@ def report_split(
         count(gated, taxonomy.actors_of(actual)),
         error_budget(predictions.predicted, gated, actual, taxonomy),
         {name: matrix for name, matrix in confusions.items() if matrix},
+        {actor.name: false_alarms(predictions.predicted, actual, actor) for actor in taxonomy.actors},
+        _reliability(predictions),
         predictions.failures,
         predictions.skipped,
     )
+
+
+def _reliability(predictions: SplitPredictions) -> Reliability | None:
+    if predictions.scores is None:
+        return None
+    known = ~np.isnan(predictions.scores)
+    return measure_reliability(predictions.scores[known], predictions.actual[known])
 
 
 def trivial_baselines(

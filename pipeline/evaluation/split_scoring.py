@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from a2d.dataset import read_samples, split_names
 from a2d.formats.base import Sample
@@ -101,6 +102,7 @@ def predict_split(
     taxonomy = tagger.taxonomy
     predicted = np.zeros((len(samples), len(taxonomy.labels)), dtype=bool)
     gated = np.zeros((len(samples), len(taxonomy.actors)), dtype=bool)
+    scores = np.full(predicted.shape, np.nan)
     failures = SkippedSamples(strict)
     unreadable = np.zeros(len(samples), dtype=bool)
     rows: dict[Path, list[int]] = defaultdict(list)
@@ -112,7 +114,9 @@ def predict_split(
             try:
                 if isinstance(detected, UnreadableClip):
                     raise detected.error
-                gated[row], predicted[row] = _predict(tagger, samples[row], detected, streamed, near_seconds)
+                gated[row], scores[row], predicted[row] = _predict(
+                    tagger, samples[row], detected, streamed, near_seconds
+                )
             except ClipError as reason:
                 unreadable[row] = True
                 failures.add(samples[row].where, f"{reason}; nothing is predicted for it")
@@ -121,11 +125,9 @@ def predict_split(
                 reason_text = f"{clip}: {detected.detections.truncated}; scored as far as it goes"
                 failures.add(samples[row].where, reason_text)
     actual = np.stack([taxonomy.encode(sample.labels) for sample in samples])
-    return _leave_out(
-        unreadable & ~actual.any(axis=1),
-        samples,
-        SplitPredictions(predicted, gated, actual, tuple(sample.group for sample in samples), tuple(failures.reasons)),
-    )
+    groups = tuple(sample.group for sample in samples)
+    predictions = SplitPredictions(predicted, gated, actual, groups, tuple(failures.reasons), scores=scores)
+    return _leave_out(unreadable & ~actual.any(axis=1), samples, predictions)
 
 
 def _leave_out(left_out: BoolArray, samples: Sequence[Sample], predictions: SplitPredictions) -> SplitPredictions:
@@ -142,6 +144,7 @@ def _leave_out(left_out: BoolArray, samples: Sequence[Sample], predictions: Spli
         gated=predictions.gated[kept],
         actual=predictions.actual[kept],
         groups=tuple(predictions.groups[row] for row in kept.tolist()),
+        scores=None if predictions.scores is None else predictions.scores[kept],
         skipped=tuple(f"{line}, and it has no labels: left out of the scores" for line in lines),
     )
 
@@ -152,8 +155,11 @@ def _predict(
     detected: DetectedClip,
     streamed: StreamingHeads,
     near_seconds: float | None,
-) -> tuple[BoolArray, BoolArray]:
-    """Return the actors that pass their gate, shape (actors,), and the predicted labels, shape (labels,)."""
+) -> tuple[BoolArray, NDArray[np.float64], BoolArray]:
+    """Return the actors that pass their gate, shape (actors,), and all labels' probabilities and predictions.
+
+    Both have the shape (labels,); the probability is NaN for the labels of actors whose head was not asked.
+    """
     detections = detected.detections
     if near_seconds is not None and sample.frame_index is not None:
         detections = detections.near(sample.frame_index, near_seconds)
@@ -162,7 +168,9 @@ def _predict(
     if sample.frame_index is not None:
         frames = dict.fromkeys(frames, (sample.frame_index,))
     predictions = tagger.predict_actions(detected, frames, streamed, near_seconds or 0.0)
-    return decision.present, tagger.predict_labels(tagger.score_labels(predictions))
+    scores = tagger.score_labels(predictions)
+    row = np.array([scores.get(label.name, np.nan) for label in tagger.taxonomy.labels])
+    return decision.present, row, tagger.predict_labels(scores)
 
 
 def _level(samples: Sequence[Sample]) -> str:

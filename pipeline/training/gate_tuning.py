@@ -78,7 +78,7 @@ def tune_on_data(
         table = presence_table(detector, samples, taxonomy, progress, skipped)
         fixed, kept = known.keep(table, taxonomy)
         stable = tune_stable(table, search.objective, search.settings, search.method, fixed)
-        points.append(OperatingPoint(detector, table, stable, skipped))
+        points.append(OperatingPoint(detector, table, stable, skipped, fixed))
     points = order_points(points, search.objective)
     detector, table, stable = points[0].detector, points[0].table, points[0].stable
     held_out_table, held_out_skipped = None, SkippedSamples(splits.strict)
@@ -116,7 +116,7 @@ def tune_on_data(
         *_note_empty_clips(table),
     ]
     reasons = [*points[0].skipped.reasons, *held_out_skipped.reasons]
-    return TuningReport(rows, points, gates, held_out, reasons, notes)
+    return TuningReport(rows, points, gates, held_out, reasons, notes, held_out_table)
 
 
 def _note_indifferent_gates(table: PresenceTable, taxonomy: Taxonomy, bounds: tuple[float, float]) -> list[str]:

@@ -1,6 +1,5 @@
 """Training of one head: only its file changes, as the hashes of all heads before and after show."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from tabulate import tabulate
 from torch import nn
 
 from a2d.dataset import find_held_out_split, read_samples, read_stills
+from a2d.metrics import Scores
 from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Actor, Taxonomy
 from action_heads.checkpoint import HeadManifest, hash_heads, head_path, save_head
@@ -35,6 +35,7 @@ from common.errors import ClipError, TrainingError
 from common.progress import Progress, no_progress
 from pipeline.cached_detector import CachedDetector
 from pipeline.training.auxiliary_frames import AuxiliaryWeights, describe, sample_auxiliary_frames
+from pipeline.training.epoch_log import EpochLog
 from pipeline.training.head_data import HeadTrainingData
 from pipeline.training.head_features import HeadFeatureExtractor, auxiliary_features
 from pipeline.training.label_coverage import LabelCoverage, constant_f1, count_labels
@@ -66,6 +67,7 @@ class HeadTrainingPlan:
         auxiliary_weights: What auxiliary clips and stills count, for tuning mode `classifier`; otherwise the clips are
             not used, and each still is one frame more.
         strict: Whether a clip that cannot be used is an error; otherwise, it is skipped.
+        score_epochs: Whether a fine-tuned head is scored after every epoch, which takes time and changes nothing else.
     """
 
     actor: Actor
@@ -84,6 +86,7 @@ class HeadTrainingPlan:
     stills: Path | None = None
     auxiliary_weights: AuxiliaryWeights = DEFAULT_WEIGHTS
     strict: bool = False
+    score_epochs: bool = False
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -114,6 +117,7 @@ class HeadTrainingReport:
         after: Likewise, after the training.
         skipped: One line for each clip that could not be used.
         warnings: What the training samples cannot teach.
+        epochs: Of a fine-tuning.
     """
 
     manifest: HeadManifest
@@ -121,6 +125,7 @@ class HeadTrainingReport:
     after: Mapping[str, str]
     skipped: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    epochs: Sequence[FinetuningEpoch] = ()
 
     def table(self) -> str:
         """Format which heads changed, and the new head's scores, as text."""
@@ -151,12 +156,14 @@ class _TrainedHead:
         recipe: Description of the training, for the manifest.
         scores: By split.
         coverage: Which labels its training samples show.
+        epochs: Of a fine-tuning.
     """
 
     network: nn.Module
     recipe: dict[str, Any]
     scores: dict[str, Any]
     coverage: LabelCoverage
+    epochs: Sequence[FinetuningEpoch] = ()
 
 
 def retrain_head(
@@ -205,7 +212,8 @@ def retrain_head(
         scores=trained.scores,
     )
     save_head(head_path(plan.out, plan.actor.name), trained.network, manifest)
-    return HeadTrainingReport(manifest, before, hash_heads(plan.out), data.reasons, trained.coverage.warnings())
+    after = hash_heads(plan.out)
+    return HeadTrainingReport(manifest, before, after, data.reasons, trained.coverage.warnings(), trained.epochs)
 
 
 def _sample_data(
@@ -277,35 +285,29 @@ def _finetune(plan: HeadTrainingPlan, data: HeadTrainingData, progress: Progress
         )
         for split, split_frames in data.frames.items()
     }
-    log = _EpochLog(plan.out / f"{plan.actor.name}.jsonl")
+    scored = {split: images for split, images in labelled.items() if len(images)}
+
+    def predict(network: nn.Module) -> dict[str, NDArray[np.float32]]:
+        """Return the probabilities for the frames of every split."""
+        return {
+            split: predict_frames(network, images, plan.preprocessing, plan.device) for split, images in scored.items()
+        }
+
+    def score_epoch(network: nn.Module) -> dict[str, Scores]:
+        predicted = predict(network).items()
+        return {split: score_frames(values, scored[split].targets, LABEL_THRESHOLD) for split, values in predicted}
+
+    log = EpochLog(plan.out / f"{plan.actor.name}.jsonl")
     finetuning = FinetuningPlan(plan.recipe, plan.tuning_mode, plan.seed, plan.device)
-    network = train_head(labelled[plan.split], plan.trunk, finetuning, log, progress)
+    scorer = score_epoch if plan.score_epochs else None
+    network = train_head(labelled[plan.split], plan.trunk, finetuning, log, progress, scorer)
     log.finish()
     coverage = count_labels(plan.actor, data.frames[plan.split])
-    scores = {}
-    for split, images in labelled.items():
-        if len(images):
-            probabilities = predict_frames(network, images, plan.preprocessing, plan.device)
-            scores[split] = _score(plan.actor, coverage, probabilities, images.targets)
-    return _TrainedHead(network, asdict(plan.recipe) | describe(data.auxiliary), scores, coverage)
-
-
-class _EpochLog:
-    """Writes one JSON line per epoch; the log of an earlier training is replaced only once this one is complete."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.partial = path.with_suffix(".jsonl.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.partial.write_text("")
-
-    def __call__(self, report: FinetuningEpoch) -> None:
-        with self.partial.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(report)) + "\n")
-
-    def finish(self) -> None:
-        """Move the complete log to its final path."""
-        self.partial.replace(self.path)
+    scores = {
+        split: _score(plan.actor, coverage, probabilities, scored[split].targets)
+        for split, probabilities in predict(network).items()
+    }
+    return _TrainedHead(network, asdict(plan.recipe) | describe(data.auxiliary), scores, coverage, log.epochs)
 
 
 def _score(

@@ -52,12 +52,14 @@ class OperatingPoint:
         table: Presence ratios of the clips to tune on.
         stable: The gates.
         skipped: The clips that could not be used.
+        fixed: Gates that were kept as they are, NaN for those that were tuned, shape (actors,).
     """
 
     detector: CachedDetector
     table: PresenceTable
     stable: StableGates
     skipped: SkippedSamples
+    fixed: NDArray[np.float64]
 
     @property
     def out_of_fold(self) -> Scores | None:

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from a2d.metrics import Scores
 from pipeline.training.known_gates import describe_evidence
 from pipeline.training.operating_points import OperatingPoint
+from thresholds.fitness import PresenceTable
 from thresholds.gates import Gates, save_gates
 from thresholds.tuning import gates_on_bound
 
@@ -51,6 +52,7 @@ class TuningReport:
         held_out: Name of the held-out split, or None.
         skipped: One line for each clip of either split that could not be used.
         notes: What else should be known about the gates.
+        held_out_table: Presence ratios of the clips of the held-out split, or None.
     """
 
     rows: Sequence[TuningRow]
@@ -59,6 +61,7 @@ class TuningReport:
     held_out: str | None
     skipped: Sequence[str] = ()
     notes: Sequence[str] = ()
+    held_out_table: PresenceTable | None = None
 
     def save(self, path: Path) -> Gates:
         """Write the requested gates, and return them with the file's sha256."""

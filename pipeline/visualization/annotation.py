@@ -3,8 +3,6 @@
 The labels that are said of a moment are lit, and each actor's bar shows its share of the frames up to there.
 """
 
-import os
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,16 +16,17 @@ from numpy.typing import NDArray
 from a2d.taxonomy import Taxonomy
 from actor_detector.detections import ClipDetections
 from common.errors import TruncatedClipError
+from common.file_names import FileNames
 from pipeline.results import ClipResult
 from pipeline.visualization.drawing import box
 from pipeline.visualization.layout import GREY, PAPER, Layout, color_of
 from pipeline.visualization.verdict_strip import VerdictStrip
+from video.audio import open_audio
 from video.clips import decode_frames
 from video.frames import ASSUMED_FPS, Frame
 from video.writer import video_writer
 
 SUFFIX = ".annotated.mp4"
-MAX_NAME_BYTES = 255  # of common file systems
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Annotator:
 
 
 def annotate_clip(clip: Path, result: ClipResult, detections: ClipDetections, taxonomy: Taxonomy, path: Path) -> None:
-    """Write an annotated copy of a clip; frames keep their times.
+    """Write an annotated copy of a clip; frames keep their times, and the audio is in sync with them.
 
     Args:
         clip: A video file, or a folder of PNG frames.
@@ -113,9 +112,11 @@ def annotate_clip(clip: Path, result: ClipResult, detections: ClipDetections, ta
         first = next(frames)
         annotator = Annotator(result, detections, taxonomy, Layout.of(*first.size))
         fps, longest_seconds = detections.fps or ASSUMED_FPS, float(np.diff(times).max())
-        with video_writer(path, annotator.layout.width, annotator.height, fps, longest_seconds) as writer:
+        size = annotator.layout.width, annotator.height
+        with open_audio(clip, first) as audio, video_writer(path, *size, fps, longest_seconds, audio) as writer:
+            others = audio.follow(frames) if audio else frames
             drawn, begin = annotator.draw(first.image(), 0), float(times[0])
-            for frame in _undamaged(islice(frames, detections.frames - 1)):
+            for frame in _undamaged(islice(others, detections.frames - 1)):
                 row = int(np.searchsorted(detections.frame_index, frame.index, side="right")) - 1
                 is_processed = detections.frame_index[row] == frame.index
                 end = float(times[row]) if is_processed else frame.time_seconds
@@ -136,30 +137,9 @@ def annotated_names(clips: Sequence[Path], folder: Path | None = None) -> dict[P
     >>> annotated_names([Path("a/dog.mp4"), Path("b/Dog.avi"), Path("cat.mp4")])[Path("b/Dog.avi")]
     'Dog-2.annotated.mp4'
     """
-    names: dict[Path, str] = {}
-    numbers: dict[str, int] = {}  # the last one, by name
     there = folder.absolute() if folder else None
-    taken = {_folded(clip.name) for clip in clips if clip.absolute().parent == there}
-    for clip in clips:
-        stem = clip.absolute().stem
-        number = numbers.get(_folded(stem), 0)
-        while (name := _name(stem, number := number + 1)) and _folded(name) in taken:
-            pass
-        numbers[_folded(stem)] = number
-        taken.add(_folded(name))
-        names[clip] = name
-    return names
-
-
-def _name(stem: str, number: int) -> str:
-    end = SUFFIX if number == 1 else f"-{number}{SUFFIX}"
-    while len(os.fsencode(stem + end)) > MAX_NAME_BYTES:
-        stem = stem[:-1]
-    return stem + end
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    names = FileNames(SUFFIX, [clip.name for clip in clips if clip.absolute().parent == there])
+    return {clip: names.name(clip.absolute().stem) for clip in clips}
 
 
 def _undamaged(frames: Iterator[Frame]) -> Iterator[Frame]:

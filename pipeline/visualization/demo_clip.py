@@ -1,5 +1,6 @@
 """A clip for the demo: pan and zoom over photographs that installed packages ship."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,14 +75,26 @@ def write_demo(path: Path) -> None:
         ClipError: If a package or its photograph is not installed.
     """
     with video_writer(path, WIDTH, HEIGHT, FPS) as writer:
-        shown = 0
-        for scene in SCENES:
-            photograph = _read(scene)
-            for frame in range(SCENE_FRAMES):
-                share = frame / (SCENE_FRAMES - 1)
-                view = scene.begin.towards(scene.end, share * share * (3 - 2 * share))  # starts and ends gently
-                writer.add(crop_view(photograph, view), shown / FPS, 1 / FPS)
-                shown += 1
+        images = (image for scene in SCENES for image in render_scene(scene, SCENE_FRAMES))
+        for shown, image in enumerate(images):
+            writer.add(image, shown / FPS, 1 / FPS)
+
+
+def render_scene(scene: Scene, frames: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames of a scene, each of shape (HEIGHT, WIDTH, 3).
+
+    Args:
+        scene: The photograph, and the camera's path over it.
+        frames: Number of frames, at least 2.
+
+    Raises:
+        ClipError: If the package or its photograph is not installed.
+    """
+    photograph = _read(scene)
+    for frame in range(frames):
+        share = frame / (frames - 1)
+        view = scene.begin.towards(scene.end, share * share * (3 - 2 * share))  # starts and ends gently
+        yield crop_view(photograph, view)
 
 
 def crop_view(photograph: NDArray[np.uint8], view: CameraView) -> NDArray[np.uint8]:

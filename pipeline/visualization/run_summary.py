@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.styles import Paint, no_paint
 from common.units import format_seconds
 from pipeline.results import ClipResult
 
@@ -55,23 +56,24 @@ class RunSummary:
             )
         return line
 
-    def overview(self, seconds: float, out: Path | None) -> list[str]:
+    def overview(self, seconds: float, out: Path | None, paint: Paint = no_paint) -> list[str]:
         """Return some lines about the run.
 
         Args:
             seconds: How long it took.
             out: Folder of its results; None if they were only printed.
+            paint: How the lines look.
         """
         took, length = format_seconds(seconds), format_seconds(self.video_seconds)
         speed = f" ({self.video_seconds / seconds:.1f} times as fast as they play)" if seconds > 0 else ""
-        lines = [f"{self.clips} clips, {length} of video, in {took}{speed}"]
+        lines = [paint(f"{self.clips} clips, {length} of video, in {took}{speed}", "heading")]
         if self.labels:
-            lines.append(f"labels: {_list(self.labels, SHOWN_LABELS)}")
+            lines.append(paint(f"labels: {_list(self.labels, SHOWN_LABELS)}"))
         if self.reasons:
-            lines.append(f"not as they should be: {_list(self.reasons, SHOWN_REASONS)}")
+            lines.append(paint(f"not as they should be: {_list(self.reasons, SHOWN_REASONS)}", "warning"))
         if out:
-            lines.append(f"results: {out / 'results.csv'}, {out / 'results.jsonl'}")
-            lines.append(f"next: actor-action report {out}")
+            lines.append(paint(f"results: {out / 'results.csv'}, {out / 'results.jsonl'}"))
+            lines.append(paint(f"next: actor-action report {out}"))
         return lines
 
 

@@ -1,8 +1,10 @@
 """Confidence intervals by the cluster bootstrap."""
 
 import numpy as np
+import pytest
+from scipy.stats import binomtest
 
-from a2d.confidence_intervals import bootstrap_f1, bootstrap_mean, f1_by_sample
+from a2d.confidence_intervals import bootstrap_f1, bootstrap_mean, f1_by_sample, wilson_interval
 
 
 def test_sources_are_resampled_as_a_whole():
@@ -33,3 +35,9 @@ def test_f1_by_sample_is_that_of_each_row():
     predicted = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1]], bool)
     actual = np.array([[1, 0, 1], [1, 0, 0], [0, 0, 1]], bool)
     np.testing.assert_allclose(f1_by_sample(predicted, actual), [0.5, 0, 1])
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 1), (1, 1), (3, 7), (50, 929)])
+def test_wilson_interval_is_that_of_scipy(hits, trials):
+    expected = binomtest(hits, trials).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(np.array([hits]), np.array([trials]))[:, 0] == pytest.approx([expected.low, expected.high])

@@ -8,7 +8,7 @@ import pytest
 
 from common import files
 from common.errors import GatesError, UserError
-from common.files import check_keys, nearest, read_yaml, sha256_file, write_atomically
+from common.files import check_keys, nearest, open_atomically, read_yaml, sha256_file, write_atomically
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", bytes(1_000_000)], ids=["empty", "short", "long"])
@@ -33,6 +33,25 @@ def test_write_atomically_creates_folders_and_leaves_no_other_file(
     write_atomically(path, content)
     assert path.read_bytes() == written
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_open_atomically_replaces_a_file_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    for content in (b"one", b"two"):
+        with open_atomically(path) as file:
+            file.write(content[:1])
+            assert not path.exists() or path.read_bytes() == b"one"
+            file.write(content[1:])
+        assert path.read_bytes() == content
+
+
+def test_open_atomically_keeps_the_old_file_after_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(FileNotFoundError, match="another"), open_atomically(tmp_path / "file") as file:  # noqa: PT012
+        file.write(b"new")
+        (tmp_path / "another").read_bytes()
+    assert (tmp_path / "file").read_text() == "old"
+    assert [other.name for other in tmp_path.iterdir()] == ["file"]
 
 
 def test_write_atomically_replaces_a_file(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ Without Chromium or Playwright, the tests are skipped.
 """
 
 import base64
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import result_rows
+from page_checks import check_accessible
 
 from a2d.metrics import Scores
 from a2d.taxonomy import Taxonomy
@@ -29,21 +29,6 @@ from video.clips import clip_sha256
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-SERIOUS = ("serious", "critical")
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        pytest.skip("needs Chromium (on Debian: apt install chromium)")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -80,16 +65,6 @@ def example_results(clip: Path) -> list[ClipResult]:
 def open_report(page: "Page", folder: Path, results: list[ClipResult], taxonomy: Taxonomy) -> None:
     write_report(folder / "report.html", results, taxonomy, 0.3)
     page.goto((folder / "report.html").as_uri())
-
-
-def check_accessible(page: "Page", scheme: str, width: int) -> None:
-    """Check that a page fits into a width in pixels, and that axe-core finds nothing serious in a colour scheme."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-    page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size({"width": width, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    found = axe.Axe().run(page).response["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == []
 
 
 def visible(page: "Page") -> list[str]:

@@ -1,0 +1,1 @@
+"""Results in the formats of other tools, one module each; `pipeline.exports.formats` lists them."""

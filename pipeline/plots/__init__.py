@@ -1,0 +1,1 @@
+"""Plots of what the commands measure, as SVG and PNG files."""
