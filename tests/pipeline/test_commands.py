@@ -313,7 +313,7 @@ def test_help_states_the_defaults_of_each_detector(capsys):
         main(["tag", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "default: 320 of the embedded one, 320 of others" in text
-    assert "0.25 of the embedded one, 0.3 of others" in text
+    assert "0.4 of the embedded one, 0.3 of others" in text
     assert "embedded: default.yaml, yolo26n: yolo26n.yaml" in text
 
 

@@ -232,7 +232,7 @@ def test_gates_of_another_detector_are_refused_unless_forced(config):
 
 @pytest.mark.parametrize("change", [{"image_size": 224}, {"confidence": 0.5}], ids=str)
 def test_gates_of_other_settings_are_refused(config, change):
-    with pytest.raises(GatesError, match="at image size 320, confidence 0.25"):
+    with pytest.raises(GatesError, match="at image size 320, confidence 0.4"):
         ActorActionTagger.from_config(replace(config, **change))
 
 
