@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from actor_detector.training.augmentation import TrainingView
 from actor_detector.training.frozen_features import Features, FeatureStore, Targets, to_inputs
@@ -75,28 +76,48 @@ class FreshViews:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Make the views of an epoch."""
-        first = (epoch - 1) * self.views
-        numbers = range(first, first + self.views)
-        loader: Any = DataLoader(
-            _NumberedViews(self.make_view, numbers),
+        self._numbers.first = (epoch - 1) * self.views
+        for images, targets in self._loader:
+            yield {-1: to_inputs(images, self.device)}, targets
+
+    @cached_property
+    def _numbers(self) -> "_NumbersOfEpoch":
+        return _NumbersOfEpoch(self.views)
+
+    @cached_property
+    def _loader(self) -> Any:
+        """The workers are started anew: one that is forked where threads have run may wait for ever."""
+        return DataLoader(
+            _NumberedViews(self.make_view),
             self.batch_size,
+            sampler=self._numbers,
             num_workers=self.workers,
             collate_fn=_collate,
             worker_init_fn=_use_one_thread,
+            multiprocessing_context="spawn" if self.workers else None,
+            persistent_workers=self.workers > 0,
         )
-        for images, targets in loader:
-            yield {-1: to_inputs(images, self.device)}, targets
 
 
 class _NumberedViews(Dataset[TrainingView]):
-    def __init__(self, make_view: Callable[[int], TrainingView], numbers: range) -> None:
-        self.make_view, self.numbers = make_view, numbers
+    def __init__(self, make_view: Callable[[int], TrainingView]) -> None:
+        self.make_view = make_view
+
+    def __getitem__(self, number: int) -> TrainingView:
+        return self.make_view(number)
+
+
+class _NumbersOfEpoch(Sampler[int]):
+    """The numbers of an epoch's views, which begin at `first`."""
+
+    def __init__(self, views: int) -> None:
+        self.views, self.first = views, 0
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.first + self.views))
 
     def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> TrainingView:
-        return self.make_view(self.numbers[index])
+        return self.views
 
 
 def _use_one_thread(worker: int) -> None:
