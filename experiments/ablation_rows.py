@@ -66,7 +66,7 @@ def make_rows(seed: int, all_rows: bool = False) -> list[AblationRow]:
     trunk = load_trunk("embedded", find_backbone(BACKBONE), seed)
     steps = [AblationRow(STEPS, name, variant, confirmed=False) for name, variant in _make_steps(trunk).items()]
     shipped = steps[-1].variant
-    alternatives = _make_alternatives(shipped) | (_make_dropped_alternatives(shipped) if all_rows else {})
+    alternatives = _make_alternatives(shipped) if all_rows else {}
     shares = TRAIN_SHARES if all_rows else ()
     published = [
         steps[0],
@@ -103,13 +103,9 @@ def _make_steps(trunk: Trunk) -> dict[str, HeadVariant]:
 
 
 def _make_alternatives(shipped: HeadVariant) -> dict[str, HeadVariant]:
-    resnet34 = load_trunk("embedded", find_backbone("resnet34"))
-    return {"ResNet-34 (--heads resnet34)": replace(shipped, trunk=resnet34)}
-
-
-def _make_dropped_alternatives(shipped: HeadVariant) -> dict[str, HeadVariant]:
     return {
         **{f"stills count {weight:g}": replace(shipped, stills_weight=weight) for weight in STILLS_WEIGHTS},
+        "ResNet-34 (--heads resnet34)": replace(shipped, trunk=load_trunk("embedded", find_backbone("resnet34"))),
         "and motion of one track, without the camera's": replace(shipped, input_kind=MOVING),
         "and motion of the most confident boxes": replace(shipped, input_kind=MOVING, track=False, camera=False),
         "and changes of the crop's features": replace(shipped, feature_changes=True),
