@@ -3,30 +3,11 @@
 from pathlib import Path
 
 import pytest
+from labelled_exports import labels_of, samples_of
 
-from a2d.dataset import read_samples, split_names
+from a2d.dataset import split_names
 from a2d.formats.base import Sample
-from a2d.taxonomy import load_taxonomy
 from common.errors import DatasetError
-
-TAXONOMY = load_taxonomy()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with clips; that they are no videos does not matter here."""
-    for name in ("a b.mp4", "b.mp4", "demo.mp4"):
-        (tmp_path / name).write_text("")
-    return tmp_path
-
-
-def samples_of(data: Path, split: str = "train") -> list[Sample]:
-    return read_samples(data, split, TAXONOMY)
-
-
-def labels_of(data: Path, split: str = "train") -> dict[str, tuple[str, ...]]:
-    return {sample.clip.name: sample.labels for sample in samples_of(data, split)}
-
 
 TRACK = (
     '<track id="0" label="{label}" source="manual"{more}><box frame="3" keyframe="1" outside="0" occluded="0" '

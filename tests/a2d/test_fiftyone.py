@@ -7,32 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from labelled_exports import labels_of, samples_of
 
-from a2d.dataset import read_samples, split_names
-from a2d.formats.base import Sample
-from a2d.taxonomy import load_taxonomy
+from a2d.dataset import split_names
 from common.errors import DatasetError
 
-TAXONOMY = load_taxonomy()
 GENUINE = Path(__file__).parent / "fiftyone_exports"
 """What FiftyOne 1.22.1 exported, in its two formats, of a dataset of the demo clip and our labels for it."""
 DEMO_LABELS = ("adult-walking", "adult-none", "cat-none")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with clips; that they are no videos does not matter here."""
-    for name in ("a b.mp4", "b.mp4", "demo.mp4"):
-        (tmp_path / name).write_text("")
-    return tmp_path
-
-
-def samples_of(data: Path, split: str = "train") -> list[Sample]:
-    return read_samples(data, split, TAXONOMY)
-
-
-def labels_of(data: Path, split: str = "train") -> dict[str, tuple[str, ...]]:
-    return {sample.clip.name: sample.labels for sample in samples_of(data, split)}
 
 
 def field(kind: str, *labels: str) -> dict[str, Any]:

@@ -5,31 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from labelled_exports import TAXONOMY, labels_of, samples_of
 
 from a2d.dataset import read_samples, split_names
 from a2d.formats import json_files
 from a2d.formats.base import Sample
 from a2d.skipped_samples import SkippedSamples
-from a2d.taxonomy import load_taxonomy
 from common.errors import DatasetError
-
-TAXONOMY = load_taxonomy()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with clips; that they are no videos does not matter here."""
-    for name in ("a b.mp4", "b.mp4", "demo.mp4"):
-        (tmp_path / name).write_text("")
-    return tmp_path
-
-
-def samples_of(data: Path, split: str = "train") -> list[Sample]:
-    return read_samples(data, split, TAXONOMY)
-
-
-def labels_of(data: Path, split: str = "train") -> dict[str, tuple[str, ...]]:
-    return {sample.clip.name: sample.labels for sample in samples_of(data, split)}
 
 
 def region(kind: str, *labels: str) -> dict[str, Any]:
