@@ -95,7 +95,7 @@ def detector_with_architecture(folder: Path, change: dict[str, str]) -> Path:
         ({"Conv, [192, 1, 1]": "torch_safe_load, [evil.pt]"}, "'torch_safe_load' is no layer"),
         ({"Conv, [192, 1, 1]": "DetectionModel, [evil.yaml]"}, "'DetectionModel' is no layer"),
         ({"mobilenet_v2, null": "mobilenet_v2, DEFAULT"}, "TorchVision downloads weights"),
-        ({"[1280, mobilenet_v2, null, True, 1, True]": "[1280, mobilenet_v2]"}, "TorchVision downloads weights"),
+        ({"[1280, mobilenet_v2, null, True, 3, True]": "[1280, mobilenet_v2]"}, "TorchVision downloads weights"),
         ({"Conv, [192, 1, 1]": "Conv, [1000000000, 1, 1]"}, "layer 4: a number up to 4096 was expected"),
         ({"Conv, [192, 1, 1]": "Conv, [4096, 4095, 1]"}, "it has .* parameters, at most"),
         ({"1, Conv, [192, 1, 1]": "1000000, Conv, [192, 1, 1]"}, "1 to 100"),
