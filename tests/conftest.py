@@ -123,6 +123,14 @@ def yolo(kit: Path) -> Path:
     return kit / "weights" / "yolo26n.pt"
 
 
+@pytest.fixture
+def named_clips(tmp_path: Path) -> Path:
+    """A folder of files named like clips, for readers of labels, which do not open them."""
+    for name in ("a b.mp4", "b.mp4", "demo.mp4"):
+        (tmp_path / name).write_text("")
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def people_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of 2 seconds and 8 frames; the embedded detector finds people, and nothing else, in all of them."""

@@ -64,27 +64,27 @@ def write_cvat(folder: Path, body: str, meta: str | None = None, name: str = "an
         pytest.param("", (), id="nothing is in the clip"),
     ],
 )
-def test_cvat_labels(folder, body, expected):
-    path = write_cvat(folder, body)
-    expected_sample = Sample(folder / "b.mp4", None, expected, "train", "b.mp4")
-    assert samples_of(path) == samples_of(folder) == [expected_sample]
+def test_cvat_labels(named_clips, body, expected):
+    path = write_cvat(named_clips, body)
+    expected_sample = Sample(named_clips / "b.mp4", None, expected, "train", "b.mp4")
+    assert samples_of(path) == samples_of(named_clips) == [expected_sample]
 
 
-def test_cvat_projects_have_several_tasks(folder):
+def test_cvat_projects_have_several_tasks(named_clips):
     tasks = cvat_task("b.mp4", 5, "Train") + cvat_task("a b.mp4", 6, "Validation") + cvat_task("demo.mp4", 7, "Train")
     meta = f"<project><id>1</id><name>all</name><tasks>{tasks}</tasks></project>"
     body = track("dog-running", ' task_id="6"') + track("cat-none", ' task_id="5"')
-    path = write_cvat(folder, body, meta)
+    path = write_cvat(named_clips, body, meta)
     assert split_names(path) == ("train", "val")
     assert labels_of(path) == {"b.mp4": ("cat-none",), "demo.mp4": ()}
     assert labels_of(path, "val") == {"a b.mp4": ("dog-running",)}
 
 
-def test_a_folder_of_cvat_files_is_one_data_set(folder):
-    write_cvat(folder, track("dog-running"), name="1.xml")
-    write_cvat(folder, track("cat-none"), cvat_task("a b.mp4"), name="2.xml")
-    (folder / "other.xml").write_text("<report/>")
-    assert labels_of(folder) == {"b.mp4": ("dog-running",), "a b.mp4": ("cat-none",)}
+def test_a_folder_of_cvat_files_is_one_data_set(named_clips):
+    write_cvat(named_clips, track("dog-running"), name="1.xml")
+    write_cvat(named_clips, track("cat-none"), cvat_task("a b.mp4"), name="2.xml")
+    (named_clips / "other.xml").write_text("<report/>")
+    assert labels_of(named_clips) == {"b.mp4": ("dog-running",), "a b.mp4": ("cat-none",)}
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_a_folder_of_cvat_files_is_one_data_set(folder):
         pytest.param("<a>" * 100, "nested more than 32 deep", id="deep"),
     ],
 )
-def test_mistakes_in_cvat_files_are_named(folder, text, message):
-    path = write_cvat(folder, text)
+def test_mistakes_in_cvat_files_are_named(named_clips, text, message):
+    path = write_cvat(named_clips, text)
     with pytest.raises(DatasetError, match=message):
         samples_of(path)
 
 
-def test_the_line_of_an_unknown_label_is_that_of_its_track(folder):
-    path = write_cvat(folder, track("dog-running") + "\n\n" + track("horse-none"))
+def test_the_line_of_an_unknown_label_is_that_of_its_track(named_clips):
+    path = write_cvat(named_clips, track("dog-running") + "\n\n" + track("horse-none"))
     line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "horse-none" in text)
     with pytest.raises(DatasetError, match=rf"annotations\.xml:{line}: unknown label 'horse-none'"):
         samples_of(path)
@@ -121,23 +121,23 @@ def test_the_line_of_an_unknown_label_is_that_of_its_track(folder):
         pytest.param(cvat_task("b.mp4", 5) + cvat_task("./b.mp4", 6), "is listed twice", id="twice"),
     ],
 )
-def test_mistakes_in_the_tasks_of_cvat_are_named(folder, meta, message):
+def test_mistakes_in_the_tasks_of_cvat_are_named(named_clips, meta, message):
     body = "" if message == "is listed twice" else track("dog-running")
     with pytest.raises(DatasetError, match=message):
-        samples_of(write_cvat(folder, body, meta))
+        samples_of(write_cvat(named_clips, body, meta))
 
 
-def test_another_xml_is_no_data_set(folder):
-    (folder / "x.xml").write_text("<annotation><filename>a.jpg</filename></annotation>")
+def test_another_xml_is_no_data_set(named_clips):
+    (named_clips / "x.xml").write_text("<annotation><filename>a.jpg</filename></annotation>")
     with pytest.raises(DatasetError, match=r"x\.xml:1: <annotations> of CVAT was expected, found <annotation>"):
-        split_names(folder / "x.xml")
+        split_names(named_clips / "x.xml")
     with pytest.raises(DatasetError, match=r"no labelled data found; .*\(FiftyOne\), tasks\.json \(Label Studio\)"):
-        split_names(folder)
+        split_names(named_clips)
 
 
-def test_entities_that_expand_are_refused(folder):
+def test_entities_that_expand_are_refused(named_clips):
     """A billion laughs: a document type is refused before any of its entities is used."""
     entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in range(9))
-    (folder / "bomb.xml").write_text(f"<!DOCTYPE annotations [{entities}]><annotations>&e8;</annotations>")
+    (named_clips / "bomb.xml").write_text(f"<!DOCTYPE annotations [{entities}]><annotations>&e8;</annotations>")
     with pytest.raises(DatasetError, match="a document type was found"):
-        split_names(folder / "bomb.xml")
+        split_names(named_clips / "bomb.xml")

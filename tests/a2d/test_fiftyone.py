@@ -58,15 +58,15 @@ def test_what_fiftyone_itself_has_exported_is_read(tmp_path, name):
     ],
     ids=["ground truth", "labels", "the only field", "empty", "no field"],
 )
-def test_fiftyone_fields(folder, fields, expected):
-    assert labels_of(write_samples(folder, fields)) == {"b.mp4": tuple(filter(None, [expected]))}
+def test_fiftyone_fields(named_clips, fields, expected):
+    assert labels_of(write_samples(named_clips, fields)) == {"b.mp4": tuple(filter(None, [expected]))}
 
 
-def test_fiftyone_tags_are_splits(folder):
+def test_fiftyone_tags_are_splits(named_clips):
     data = write_samples(
-        folder,
+        named_clips,
         {"tags": ["Validation", "night"]},
-        {"filepath": str(folder / "a b.mp4")},
+        {"filepath": str(named_clips / "a b.mp4")},
         {"filepath": "demo.mp4", "tags": ["todo"]},
     )
     assert split_names(data) == ("val", "train", "todo")
@@ -89,9 +89,9 @@ def test_fiftyone_tags_are_splits(folder):
     ],
     ids=["fields", "label", "splits", "twice", "type", "empty"],
 )
-def test_mistakes_in_fiftyone_datasets_are_named(folder, samples, message):
+def test_mistakes_in_fiftyone_datasets_are_named(named_clips, samples, message):
     with pytest.raises(DatasetError, match=message):
-        samples_of(write_samples(folder, *samples))
+        samples_of(write_samples(named_clips, *samples))
 
 
 def test_mistakes_in_video_labels_are_named(tmp_path):
@@ -125,16 +125,16 @@ def test_mistakes_in_video_labels_are_named(tmp_path):
     ],
     ids=["objects", "attributes", "nothing"],
 )
-def test_video_labels_of_each_kind(folder, labels, expected):
-    (folder / "labels.json").write_text(json.dumps(labels))
+def test_video_labels_of_each_kind(named_clips, labels, expected):
+    (named_clips / "labels.json").write_text(json.dumps(labels))
     manifest = {"type": "eta.core.datasets.LabeledVideoDataset", "index": [{"data": "b.mp4", "labels": "labels.json"}]}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert labels_of(folder) == {"b.mp4": expected}
+    (named_clips / "manifest.json").write_text(json.dumps(manifest))
+    assert labels_of(named_clips) == {"b.mp4": expected}
 
 
-def test_the_manifest_of_another_tool_is_no_data_set(folder):
-    (folder / "manifest.json").write_text('{"name": "app", "icons": []}')
+def test_the_manifest_of_another_tool_is_no_data_set(named_clips):
+    (named_clips / "manifest.json").write_text('{"name": "app", "icons": []}')
     with pytest.raises(DatasetError, match="no labelled data found"):
-        split_names(folder)
-    (folder / "clips.csv").write_text("file,labels,split\nb.mp4,dog-none,train\n")
-    assert labels_of(folder) == {"b.mp4": ("dog-none",)}, "a list of clips counts before other files"
+        split_names(named_clips)
+    (named_clips / "clips.csv").write_text("file,labels,split\nb.mp4,dog-none,train\n")
+    assert labels_of(named_clips) == {"b.mp4": ("dog-none",)}, "a list of clips counts before other files"

@@ -68,17 +68,17 @@ def write_tasks(folder: Path, *tasks: object) -> Path:
         ),
     ],
 )
-def test_label_studio_annotations(folder, annotations, expected):
-    assert labels_of(write_tasks(folder, task("b.mp4", *annotations))) == {"b.mp4": expected}
+def test_label_studio_annotations(named_clips, annotations, expected):
+    assert labels_of(write_tasks(named_clips, task("b.mp4", *annotations))) == {"b.mp4": expected}
 
 
 @pytest.mark.parametrize(
     "name",
     [
         "a b.mp4",
-        "{folder}/a b.mp4",
-        "file://{folder}/a%20b.mp4",
-        "/data/local-files/?d={folder}/a%20b.mp4",
+        "{named_clips}/a b.mp4",
+        "file://{named_clips}/a%20b.mp4",
+        "/data/local-files/?d={named_clips}/a%20b.mp4",
         "/data/local-files/?d=a%20b.mp4",
         "/data/upload/3/a%20b.mp4",
         "/data/upload/3/0f3c9a1b-a%20b.mp4",
@@ -86,22 +86,22 @@ def test_label_studio_annotations(folder, annotations, expected):
         "s3://bucket/videos/a%20b.mp4",
     ],
 )
-def test_label_studio_addresses(folder, name):
-    path = write_tasks(folder, task(name.format(folder=folder), annotation(region("choices", "dog-none"))))
-    assert [sample.clip for sample in samples_of(path)] == [folder / "a b.mp4"]
+def test_label_studio_addresses(named_clips, name):
+    path = write_tasks(named_clips, task(name.format(named_clips=named_clips), annotation(region("choices", "dog-none"))))
+    assert [sample.clip for sample in samples_of(path)] == [named_clips / "a b.mp4"]
 
 
-def test_label_studio_splits_and_groups(folder):
+def test_label_studio_splits_and_groups(named_clips):
     done = annotation(region("choices", "dog-none"))
     path = write_tasks(
-        folder,
+        named_clips,
         task("x", done, data={"file": "a b.mp4", "split": "Validation", "source": "someone"}),
         task("b.mp4", predictions=[annotation(region("choices", "cat-none")), 12]),
         task("x", done, data={"video": "demo.mp4", "split": "todo"}),
     )
     assert split_names(path) == ("val", "todo", "train")
-    assert samples_of(path, "val") == [Sample(folder / "a b.mp4", None, ("dog-none",), "val", "someone")]
-    assert samples_of(path, "todo") == [Sample(folder / "b.mp4", None, ("cat-none",), "todo", "b.mp4")]
+    assert samples_of(path, "val") == [Sample(named_clips / "a b.mp4", None, ("dog-none",), "val", "someone")]
+    assert samples_of(path, "todo") == [Sample(named_clips / "b.mp4", None, ("cat-none",), "todo", "b.mp4")]
     assert labels_of(path, "train") == {"demo.mp4": ("dog-none",)}
     assert [sample.where for sample in samples_of(path, "train")] == [f"{path}: task 3"]
 
@@ -128,8 +128,8 @@ def test_label_studio_splits_and_groups(folder):
         ),
     ],
 )
-def test_mistakes_in_label_studio_are_named(folder, content, message):
-    path = folder / "project.json"
+def test_mistakes_in_label_studio_are_named(named_clips, content, message):
+    path = named_clips / "project.json"
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=message) as caught:
         samples_of(path)
@@ -139,21 +139,21 @@ def test_mistakes_in_label_studio_are_named(folder, content, message):
 @pytest.mark.parametrize(
     "content", [b"", b"[", b"\xff\xfe", b"[" * 100_000, b'[{"data": {"video": "\xff"}}]'], ids=ascii
 )
-def test_what_is_no_json_is_said(folder, content):
-    (folder / "broken.json").write_bytes(content)
+def test_what_is_no_json_is_said(named_clips, content):
+    (named_clips / "broken.json").write_bytes(content)
     with pytest.raises(DatasetError, match=r"broken\.json: not the JSON export"):
-        split_names(folder / "broken.json")
+        split_names(named_clips / "broken.json")
 
 
-def test_large_json_files_are_refused(folder, monkeypatch):
+def test_large_json_files_are_refused(named_clips, monkeypatch):
     monkeypatch.setattr(json_files, "MAX_BYTES", 100)
     with pytest.raises(DatasetError, match=r"project-1\.json: not a readable file \(larger than 100 bytes\)"):
-        split_names(write_tasks(folder, task(), task("a b.mp4")))
+        split_names(write_tasks(named_clips, task(), task("a b.mp4")))
 
 
-def test_a_missing_clip_of_a_task_is_skipped(folder):
+def test_a_missing_clip_of_a_task_is_skipped(named_clips):
     done = annotation(region("choices", "dog-none"))
     skipped = SkippedSamples()
-    path = write_tasks(folder, task("b.mp4", done), task("none.mp4", done))
+    path = write_tasks(named_clips, task("b.mp4", done), task("none.mp4", done))
     assert len(read_samples(path, "train", TAXONOMY, skipped)) == 1
-    assert skipped.reasons == [f"{path}: task 2: no such file: {folder}/none.mp4"]
+    assert skipped.reasons == [f"{path}: task 2: no such file: {named_clips}/none.mp4"]
