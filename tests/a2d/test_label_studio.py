@@ -87,7 +87,9 @@ def test_label_studio_annotations(named_clips, annotations, expected):
     ],
 )
 def test_label_studio_addresses(named_clips, name):
-    path = write_tasks(named_clips, task(name.format(named_clips=named_clips), annotation(region("choices", "dog-none"))))
+    path = write_tasks(
+        named_clips, task(name.format(named_clips=named_clips), annotation(region("choices", "dog-none")))
+    )
     assert [sample.clip for sample in samples_of(path)] == [named_clips / "a b.mp4"]
 
 
