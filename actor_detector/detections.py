@@ -108,6 +108,10 @@ class ClipDetections:
         decoded: Number of decoded frames; None if all were processed.
         camera: How far the image content has shifted to the right and down since the first frame, in pixels, at each
             processed frame, shape (F, 2), float32; see `actor_detector.motion.camera`. None if it was not estimated.
+        represented: Number of decoded frames that each processed one stands for, shape (F,), int64; None if that is the
+            stride for all.
+        look_round: In which round each frame was processed, from 0, shape (F,), int64, see `actor_detector.looks`; None
+            if there was one round only.
     """
 
     frame_index: NDArray[np.int64]
@@ -121,6 +125,8 @@ class ClipDetections:
     stride: int = 1
     decoded: int | None = None
     camera: NDArray[np.float32] | None = None
+    represented: NDArray[np.int64] | None = None
+    look_round: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays are parallel."""
@@ -130,12 +136,16 @@ class ClipDetections:
             raise ValueError(f"{frames = } and {count = } boxes do not fit the arrays' shapes {shapes}")
         if self.camera is not None and self.camera.shape != (frames, 2):
             raise ValueError(f"{self.camera.shape = } does not fit {frames = }")
-        if self.decoded is not None and -(-self.decoded // self.stride) != frames:
+        if any(extra is not None and extra.shape != (frames,) for extra in (self.represented, self.look_round)):
+            raise ValueError(f"{self.represented = } and {self.look_round = } do not fit {frames = }")
+        if self.represented is None and self.decoded is not None and -(-self.decoded // self.stride) != frames:
             raise ValueError(f"{frames = } were processed, which does not fit {self.decoded = } and {self.stride = }")
 
     @property
     def frames(self) -> int:
         """Number of decoded frames."""
+        if self.represented is not None:
+            return int(self.represented.sum())
         return len(self.frame_index) if self.decoded is None else self.decoded
 
     @property
@@ -173,14 +183,21 @@ class ClipDetections:
             Shape (W, actors), in [0, 1].
         """
         pairs = np.unique(np.stack([self.frame_row, self.actor_index]), axis=1)
-        represented = np.full(len(self.frame_index), self.stride)
-        represented[-1:] = self.frames - self.stride * (len(self.frame_index) - 1)
+        represented = self.frames_represented()
         part = np.searchsorted(first_row, np.arange(len(represented)), side="right") - 1
         cells = part[pairs[0]] * actors + pairs[1]
         shown = np.bincount(cells, represented[pairs[0]], minlength=len(first_row) * actors)
         frames = np.bincount(part, represented, minlength=len(first_row))
         ratios: NDArray[np.float64] = shown.reshape(-1, actors) / np.maximum(frames, 1)[:, None]
         return ratios
+
+    def frames_represented(self) -> NDArray[np.int64]:
+        """Return how many decoded frames each processed frame stands for, shape (F,)."""
+        if self.represented is not None:
+            return self.represented
+        represented = np.full(len(self.frame_index), self.stride)
+        represented[-1:] = self.frames - self.stride * (len(self.frame_index) - 1)
+        return represented
 
     def frames_with(self, actor_index: int) -> NDArray[np.int64]:
         """Return the indices of the frames in which an actor is present, ascending, from 0, shape (K,)."""
@@ -215,8 +232,12 @@ class ClipDetections:
             actor_index=self.actor_index[boxes],
             duration_seconds=float(self.duration_seconds if is_last else self.time_seconds[end_row])
             - float(self.time_seconds[first_row]),
-            decoded=(self.frames if is_last else end_row * self.stride) - first_row * self.stride,
+            decoded=(self.frames if is_last else end_row * self.stride) - first_row * self.stride
+            if self.represented is None
+            else None,
             camera=None if self.camera is None else self.camera[frames],
+            represented=None if self.represented is None else self.represented[frames],
+            look_round=None if self.look_round is None else self.look_round[frames],
         )
 
     def stabilized_boxes(self) -> NDArray[np.float32]:

@@ -39,6 +39,10 @@ class BoxJudgements:
         """Return whether all frames are those of a clip."""
         return bool(np.isin(self.frame_index, detections.frame_index).all())
 
+    def doubtful_frames(self, part: int = 0) -> NDArray[np.int64]:
+        """Return the indices of the frames whose box one of the layers does not confirm."""
+        return self.frame_index[self.logits[:, part] <= 0]
+
 
 def drop_unconfirmed(
     detections: ClipDetections, judgements: Mapping[int, BoxJudgements], part: int, every_seconds: float
@@ -57,7 +61,7 @@ def drop_unconfirmed(
     interval_of_box = interval_indices(detections.time_seconds, every_seconds)[detections.frame_row]
     selected = np.ones(len(detections.boxes), bool)
     for actor_index, judged in judgements.items():
-        doubtful = judged.frame_index[judged.logits[:, part] <= 0]
+        doubtful = judged.doubtful_frames(part)
         times = detections.time_seconds[np.searchsorted(detections.frame_index, doubtful)]
         is_doubtful = np.isin(interval_of_box, interval_indices(times, every_seconds))
         selected &= ~(is_doubtful & (detections.actor_index == actor_index))

@@ -9,12 +9,14 @@ from threading import RLock
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from a2d.taxonomy import Taxonomy
 from action_heads.confirmation import Confirmer
-from actor_detector.clip_detection import ClipJob, detect_clips
+from actor_detector.clip_detection import detect_clips
 from actor_detector.detections import ClipDetections
 from actor_detector.detector_settings import DetectorSettings
+from actor_detector.looks.selective_detection import LookJob, detect_selected
 from actor_detector.speed_options import SpeedOptions
 from common.errors import ClipError
 from common.files import sha256_file
@@ -27,6 +29,7 @@ from pipeline.detection_cache import DetectionCache, DetectionSettings
 from pipeline.frame_sampling import sample_frames
 from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
 from pipeline.streaming_heads import StreamingHeads
+from pipeline.until_sure import UntilSure
 from thresholds.gates import DetectorIdentity
 from video.clips import clip_sha256
 
@@ -46,6 +49,8 @@ class DetectedClip:
         sha256: Of the clip's contents.
         from_cache: Whether the detections came from the cache.
         unconfirmed: The same detections with those boxes; None if boxes count as they are.
+        presence_intervals: Within what the presence ratio of each actor lies, shape (A, 2), see
+            `pipeline.until_sure`; None if every frame was looked at.
     """
 
     clip: Path
@@ -53,6 +58,7 @@ class DetectedClip:
     sha256: str
     from_cache: bool
     unconfirmed: ClipDetections | None = None
+    presence_intervals: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class UnreadableClip:
 
 
 @dataclass
-class _CachedJob(ClipJob):
+class _CachedJob(LookJob):
     """A clip in progress.
 
     Attributes:
@@ -72,12 +78,14 @@ class _CachedJob(ClipJob):
         key: Under which its detections are cached.
         is_cached: Whether they came from the cache.
         streamed: What is given its frames while it is decoded.
+        knows_all: Whether every frame was looked at earlier.
     """
 
     sha256: str = ""
     key: str = ""
     is_cached: bool = False
     streamed: StreamingHeads | None = None
+    knows_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,7 @@ class CachedDetector:
         cross_fitted: Whether a clip that the confirmer was fitted to is judged by the layers that have not seen it, as
             whatever is tuned or trained on such clips needs. A tagger judges all clips alike, so that a copy of a clip
             gets the same answer.
+        until_sure: Which frames are looked at; None if every frame is.
     """
 
     name: str
@@ -117,6 +126,7 @@ class CachedDetector:
     confirmer: Confirmer | None = None
     every_seconds: float = TaggerConfig.sample_every_seconds
     cross_fitted: bool = True
+    until_sure: UntilSure | None = None
     _lock: RLock = field(default_factory=RLock, compare=False, repr=False)
 
     @classmethod
@@ -205,18 +215,35 @@ class CachedDetector:
             if first.is_done:
                 yield self._finish(first)
                 continue
-            for job in detect_clips(self.model, chain([first], jobs), self.speed_options):  # consumes all that remain
+            remaining = chain([first], jobs)  # all are consumed
+            if self.until_sure:
+                running = detect_selected(self.model, remaining, self.speed_options.loop_filter)
+            else:
+                running = detect_clips(self.model, remaining, self.speed_options)
+            for job in running:
                 yield self._finish(job)
 
     @cached_property
-    def _detection_settings(self) -> DetectionSettings:
+    def _settings_of_every_frame(self) -> DetectionSettings:
         return DetectionSettings(
             self.sha256, self.cached_settings, self.taxonomy, self.runtime.name, self.speed_options
         )
 
+    @cached_property
+    def _settings_of_looks(self) -> DetectionSettings:
+        """Those of the entry with all frames of a clip that were ever looked at, whatever for."""
+        return replace(self._settings_of_every_frame, looks="all looks")
+
+    @cached_property
+    def _detection_settings(self) -> DetectionSettings:
+        if not self.until_sure:
+            return self._settings_of_every_frame
+        return replace(self._settings_of_every_frame, looks=self.until_sure.key)
+
     def _start(self, clip: Path, start_clip: Callable[[], StreamingHeads] | None) -> _CachedJob:
         """Create a clip's job, which is done already if its detections are cached or it cannot be read."""
-        streamed = start_clip() if start_clip else self._new_streaming() if self.confirmer else None
+        is_watched = bool(self.confirmer or self.until_sure)
+        streamed = start_clip() if start_clip else self._new_streaming() if is_watched else None
         try:
             digest = clip_sha256(clip)
         except ClipError as reason:
@@ -228,7 +255,13 @@ class CachedDetector:
         if cached is not None:
             return _CachedJob(clip, detections=cached, sha256=digest, key=key, is_cached=True)
         on_frames = streamed.on_frames if streamed else None
-        return _CachedJob(clip, on_frames, sha256=digest, key=key, streamed=streamed)
+        job = _CachedJob(clip, on_frames, sha256=digest, key=key, streamed=streamed)
+        if self.until_sure and streamed:
+            job.plan = self.until_sure.plan(digest, streamed)
+            job.known = self.cache.load(self._settings_of_every_frame.key(digest))
+            job.knows_all = job.known is not None
+            job.known = job.known or self.cache.load(self._settings_of_looks.key(digest))
+        return job
 
     def _new_streaming(self) -> StreamingHeads:
         """Return what is given frames in order to confirm boxes, without heads."""
@@ -241,17 +274,22 @@ class CachedDetector:
         assert job.detections
         if not job.is_cached:
             self.cache.save(job.key, job.detections)
+            if job.looked and not job.knows_all:
+                self.cache.save(self._settings_of_looks.key(job.sha256), job.looked)
             return_free_memory()
         detections = job.detections.at_confidence(self.settings.confidence)
+        until_sure = self.until_sure
         if not self.confirmer:
-            return DetectedClip(job.clip, detections, job.sha256, job.is_cached)
+            intervals = until_sure.intervals(job.detections, None) if until_sure else None
+            return DetectedClip(job.clip, detections, job.sha256, job.is_cached, presence_intervals=intervals)
         try:
             judgements = self._judge(job, detections, self.confirmer)
         except ClipError as reason:
             return UnreadableClip(job.clip, reason)
         part = self.confirmer.part_of(job.sha256) if self.cross_fitted else 0
         confirmed = drop_unconfirmed(detections, judgements, part, self.every_seconds)
-        return DetectedClip(job.clip, confirmed, job.sha256, job.is_cached, unconfirmed=detections)
+        intervals = until_sure.intervals(job.detections, judgements) if until_sure else None
+        return DetectedClip(job.clip, confirmed, job.sha256, job.is_cached, detections, intervals)
 
     def _judge(self, job: _CachedJob, detections: ClipDetections, confirmer: Confirmer) -> dict[int, BoxJudgements]:
         """Return the judgements of a clip's boxes: made while it was decoded, or cached, or made now.

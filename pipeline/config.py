@@ -42,6 +42,9 @@ class TaggerConfig:
         reuse_below: A frame reuses the boxes of the last processed one if they differ by less than so many grey levels
             on average; 0 processes all frames.
         loop_filter: Whether the decoder applies the codec's deblocking filter.
+        until_sure: The detector looks at few frames, and at more only until every gate's decision is sure: the share of
+            decisions that may differ from those of every frame, in (0, 1); None looks at every frame.
+        seed: Of the random choice of those frames.
         sample_every_seconds: How often a head is given a frame while its actor is visible, in seconds.
         label_threshold: Minimum probability of a predicted action, in [0, 1].
         cache: Folder of cached detections; None caches none.
@@ -65,6 +68,8 @@ class TaggerConfig:
     stride: int = 1
     reuse_below: float = 0.0
     loop_filter: bool = True
+    until_sure: float | None = None
+    seed: int = 0
     sample_every_seconds: float = 0.5
     label_threshold: float = LABEL_THRESHOLD
     cache: Path | None = None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from a2d.taxonomy import Taxonomy
 from actor_detector.detections import ClipDetections
@@ -25,6 +26,7 @@ from common.trusted_files import CacheFolder, parse_array
 FORMAT = 6  # increase it when the contents of an entry, or how they are computed, change
 ARRAYS = ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index")
 FLOATS = ("time_seconds", "boxes", "confidence")
+LOOK_ARRAYS = ("represented", "look_round")  # of entries that were looked at in part
 MAX_ENTRY_BYTES, MAX_ARRAY_BYTES = 1 << 28, 1 << 30  # a day of video with some boxes in each frame
 MAX_ACTORS = 1000
 _DAMAGED = (
@@ -61,6 +63,7 @@ class DetectionCache:
                 stride=int(entry["stride"]),
                 decoded=int(entry["decoded"]),
                 camera=entry["camera"] if len(entry["camera"]) else None,
+                **{name: entry[name] for name in LOOK_ARRAYS if name in entry},
             )
         except _DAMAGED:
             return None
@@ -72,6 +75,7 @@ class DetectionCache:
         content |= {"key": key, "decoded": detections.frames, "camera": NO_CAMERA}
         if detections.camera is not None:
             content["camera"] = detections.camera
+        content |= {name: array for name in LOOK_ARRAYS if (array := getattr(detections, name)) is not None}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **content)
         self._files.write(_file_name(key), buffer.getvalue())
@@ -103,11 +107,16 @@ def _is_plausible(detections: ClipDetections) -> bool:
         all(kind == ("f" if name in FLOATS else "i") for name, kind in kinds.items())
         and all(np.isfinite(getattr(detections, name)).all() for name in FLOATS)
         and (camera is None or (camera.dtype.kind == "f" and bool(np.isfinite(camera).all())))
+        and all(_are_counts(getattr(detections, name)) for name in LOOK_ARRAYS)
         and bool((np.diff(detections.frame_index) > 0).all() and (detections.frame_index >= 0).all())
         and bool((np.diff(row) >= 0).all() and (row >= 0).all() and (row < len(detections.frame_index)).all())
         and bool((detections.actor_index >= 0).all() and (detections.actor_index < MAX_ACTORS).all())
         and bool(np.isfinite(detections.duration_seconds) and detections.stride > 0)
     )
+
+
+def _are_counts(array: NDArray[np.int64] | None) -> bool:
+    return array is None or (array.dtype.kind == "i" and bool((array >= 0).all()))
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,7 @@ class DetectionSettings:
         taxonomy: Its detector classes.
         runtime: `inference.runtime.Runtime.name`.
         speed_options: What is skipped.
+        looks: What determines which frames are looked at, see `pipeline.until_sure`; empty for every frame.
     """
 
     detector_sha256: str
@@ -127,10 +137,12 @@ class DetectionSettings:
     taxonomy: Taxonomy
     runtime: str
     speed_options: SpeedOptions
+    looks: str = ""
 
     def key(self, clip_sha256: str) -> str:
         """Return the cache key of a clip's detections, 64 hexadecimal digits."""
         classes = [[actor.name, *actor.detector_classes] for actor in self.taxonomy.actors]
         detector = [self.detector_sha256, self.detector.image_size, self.detector.confidence]
         content = [FORMAT, clip_sha256, *detector, classes, self.runtime, self.speed_options.to_dict()]
+        content += [self.looks] if self.looks else []
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

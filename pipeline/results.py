@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 COLUMNS = (
     *("video", "path", "sha256", "status", "error", "frames", "fps", "duration_seconds"),
-    *("actors", "labels", "scores", "timeline", "weights", "timing"),
+    *("actors", "labels", "scores", "timeline", "weights", "timing", "looks"),
 )
 
 
@@ -36,6 +36,7 @@ class ActorEvidence:
             they are, or the row is an earlier version's.
         boxes: The most confident box in each of `frames`: corners x1 y1 x2 y2 in pixels of the frame as it is shown;
             empty for a frame without one, and altogether in the rows of earlier versions.
+        interval: Within what the share of all frames lies, if not all were looked at, see `pipeline.until_sure`.
     """
 
     presence: float
@@ -46,6 +47,7 @@ class ActorEvidence:
     windows: tuple[tuple[float, float], ...] = ()
     detected: float | None = None
     boxes: tuple[tuple[float, ...], ...] = ()
+    interval: tuple[float, float] | None = None
 
     @classmethod
     def from_decision(
@@ -56,6 +58,7 @@ class ActorEvidence:
         windows: tuple[tuple[float, float], ...] = (),
         detected: float | None = None,
         boxes: NDArray[np.float32] | None = None,
+        interval: NDArray[np.float64] | None = None,
     ) -> Self:
         """Collect the evidence for one actor; predictions are None for an absent one.
 
@@ -66,6 +69,7 @@ class ActorEvidence:
             windows: As in the attributes.
             detected: Likewise.
             boxes: Of the frames that the head was given, shape (K, 4); NaN where there is none.
+            interval: As in the attributes, shape (2,).
         """
         return cls(
             presence=round(float(decision.ratios[actor_index]), 4),
@@ -76,6 +80,7 @@ class ActorEvidence:
             windows=windows,
             detected=None if detected is None else round(detected, 4),
             boxes=() if boxes is None else tuple(map(_rounded_box, boxes)),
+            interval=None if interval is None else (round(float(interval[0]), 4), round(float(interval[1]), 4)),
         )
 
 
@@ -117,6 +122,19 @@ class Timeline:
 
 
 @dataclass(frozen=True)
+class Looks:
+    """How much of a clip the detector looked at, see `pipeline.until_sure`.
+
+    Attributes:
+        frames: Number of frames.
+        error: The share of decisions that may differ from those of every frame, in (0, 1).
+    """
+
+    frames: int
+    error: float
+
+
+@dataclass(frozen=True)
 class Weights:
     """SHA-256 of every file that determined a result.
 
@@ -150,6 +168,7 @@ class ClipResult:
         scores: Probability of every label of the heads that ran, in [0, 1].
         timeline: What each head predicts when, by present actor.
         timing: Seconds by stage, and whether the detections came from the cache.
+        looks: At which frames the detector looked; None if at all, or if the row is an earlier version's.
     """
 
     video: str
@@ -166,6 +185,7 @@ class ClipResult:
     scores: Mapping[str, float] = field(default_factory=dict)
     timeline: Mapping[str, Timeline] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
+    looks: Looks | None = None
 
     def __post_init__(self) -> None:
         """Find the path that `video` stands for in the current folder."""
@@ -215,6 +235,7 @@ class ClipResult:
                         "frames": tuple(evidence["frames"]),
                         "windows": _spans(evidence.get("windows", ())),
                         "boxes": tuple(tuple(box) for box in evidence.get("boxes", ())),
+                        "interval": tuple(evidence["interval"]) if evidence.get("interval") else None,
                     }
                 )
                 for name, evidence in row["actors"].items()
@@ -224,10 +245,11 @@ class ClipResult:
                 name: Timeline(tuple(part["seconds"]), {label: tuple(line) for label, line in part["scores"].items()})
                 for name, part in row["timeline"].items()
             }
-            parsed = ("schema", "path", "actors", "labels", "timeline", "weights")
+            parsed = ("schema", "path", "actors", "labels", "timeline", "weights", "looks")
+            looks = Looks(**row["looks"]) if row.get("looks") else None
             rest = {key: value for key, value in row.items() if key not in parsed}
             weights = Weights(**row["weights"])
-            result = cls(actors=actors, labels=labels, timeline=timeline, weights=weights, **rest)
+            result = cls(actors=actors, labels=labels, timeline=timeline, weights=weights, looks=looks, **rest)
             object.__setattr__(result, "path", recorded_path(result.video, row.get("path")) or result.path)
             return result
         except (KeyError, TypeError, AttributeError) as reason:

@@ -6,6 +6,7 @@ For each actor, they are given one frame per interval that shows it; no frame is
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ class StreamingHeads:
         """Submit those frames that show an actor for the first time in an interval.
 
         Args:
-            frames: The next frames of the clip, in order.
+            frames: The next frames of the clip, in order; or the next ones that were looked at.
             found: The boxes in them.
         """
         confident = found.confidence >= self.confidence
@@ -131,24 +132,26 @@ class StreamingHeads:
     def predictions(self) -> dict[str, ActorPredictions]:
         """Wait for all submitted frames and return the predictions by actor, motion not yet added to the logits."""
         self._collect(0)
+        by_actor = {name: sorted(rows, key=itemgetter(0)) for name, rows in self._logits.items()}
         return {
             name: ActorPredictions(
                 np.array([frame_index for frame_index, _, _ in rows], dtype=np.int64),
                 np.array([time_seconds for _, time_seconds, _ in rows], dtype=np.float64),
                 np.stack([logits for _, _, logits in rows]),
             )
-            for name, rows in self._logits.items()
+            for name, rows in by_actor.items()
         }
 
     def judgements(self) -> dict[str, BoxJudgements]:
         """Wait for all submitted frames and return what was made of the boxes in them, by actor."""
         self._collect(0)
+        by_actor = {name: sorted(rows, key=itemgetter(0)) for name, rows in self._judgements.items()}
         return {
             name: BoxJudgements(
                 np.array([frame_index for frame_index, _ in rows], dtype=np.int64),
                 np.stack([logits for _, logits in rows]),
             )
-            for name, rows in self._judgements.items()
+            for name, rows in by_actor.items()
         }
 
     def _collect(self, max_pending: int) -> None:

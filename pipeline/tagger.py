@@ -32,9 +32,10 @@ from pipeline.frame_sampling import sample_frames
 from pipeline.known_detectors import EMBEDDED, RECOMMENDED
 from pipeline.known_heads import EMBEDDED_HEADS
 from pipeline.manifest import MANIFEST_FILE, load_manifest
-from pipeline.results import ActorEvidence, ClipResult, TaggedLabel, Timeline, Weights
+from pipeline.results import ActorEvidence, ClipResult, Looks, TaggedLabel, Timeline, Weights
 from pipeline.segments import find_segments
 from pipeline.streaming_heads import StreamingHeads
+from pipeline.until_sure import CALIBRATION_FILE, UntilSure
 from thresholds.gates import Gates, PresenceDecision, check_gates, load_gates
 from video.clip_paths import require_local
 
@@ -96,6 +97,11 @@ class ActorActionTagger:
             force=config.force,
             published=find_weights(config.detector) is not None,
         )
+        if config.until_sure is not None:
+            detector = replace(
+                detector, until_sure=UntilSure.from_config(config, taxonomy, detector.identity, gates.values)
+            )
+            manifest.verify(CALIBRATION_FILE)
         for pattern in ("models/heads*", "models/trunk_*"):
             manifest.verify_matching(pattern)
         heads = ActionHeads(config.heads, taxonomy, detector.runtime, EMBEDDED_HEADS)
@@ -124,7 +130,7 @@ class ActorActionTagger:
             "shortcuts": self.config.speed_options.to_dict(),
             "runtime": self.detector.runtime.name,
             "taxonomy": self.taxonomy_sha256,
-        }
+        } | ({"until_sure": until_sure.key} if (until_sure := self.detector.until_sure) else {})
 
     def describe_weights(self) -> str:
         """Describe in one line what is used."""
@@ -135,6 +141,8 @@ class ActorActionTagger:
             f"{self.detector.settings.image_size}, confidence {self.detector.settings.confidence:g}, {confirmed}gates "
             f"{self.config.gates_file} ({self.weights.thresholds[:8]}), {self.heads.describe()}"
         )
+        if until_sure := self.detector.until_sure:
+            line += f"; {until_sure.describe()}"
         if self.config.detector == EMBEDDED:
             line += f"; --detector {RECOMMENDED} is recommended where it can be downloaded"
         return line
@@ -282,6 +290,7 @@ class ActorActionTagger:
         detected_ratios: list[float] | list[None] = [None] * len(self.taxonomy.actors)
         if detected.unconfirmed is not None:
             detected_ratios = clip_presence_ratios(detected.unconfirmed, len(self.taxonomy.actors)).tolist()
+        intervals = detected.presence_intervals
         total_seconds = stopwatch.seconds()
         return ClipResult(
             video=str(detected.clip),
@@ -300,6 +309,7 @@ class ActorActionTagger:
                     present_windows[actor.index],
                     detected_ratios[actor.index],
                     self._boxes_seen_by_head(detections, actor.index, predictions.get(actor.name)),
+                    None if intervals is None else intervals[actor.index],
                 )
                 for actor in self.taxonomy.actors
             },
@@ -309,6 +319,7 @@ class ActorActionTagger:
                 name: Timeline.from_predictions(prediction, self.taxonomy.actor(name).label_names)
                 for name, prediction in predictions.items()
             },
+            looks=None if intervals is None else Looks(len(detections.frame_index), self.config.until_sure or 0.0),
             timing={
                 "detect_seconds": round(detect_seconds, 3),
                 "heads_seconds": round(total_seconds - detect_seconds, 3),

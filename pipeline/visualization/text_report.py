@@ -26,6 +26,10 @@ def format_result(result: ClipResult, taxonomy: Taxonomy, label_threshold: float
         return f"{paint(result.video, 'heading')}\n  {paint(f'not tagged: {result.error}', 'bad')}"
     head = paint(result.video, "heading")
     head += f"\n  {result.frames} frames, {result.duration_seconds:.1f} s, {result.fps:.4g} frames/s"
+    if result.looks:
+        head += (
+            f"; {result.looks.frames} looked at, until sure ({100 * result.looks.error:g} % of decisions may differ)"
+        )
     if any(evidence.windows for evidence in result.actors.values()):
         head += f"; shares are those in the windows of at most {MAX_WINDOW_SECONDS:g} s that show each actor most"
     if result.error:
@@ -59,7 +63,10 @@ def _row(actor: Actor, result: ClipResult, paint: Paint) -> list[str]:
     evidence = result.actors[actor.name]
     gate = f"{'≥' if evidence.present else '<'} {_share(evidence.gate)}"
     verdict = f"{'present' if evidence.present else 'absent'} ({100 * evidence.margin:+.1f})"
-    row = [actor.name, _share(evidence.presence), gate, verdict]
+    share = _share(evidence.presence)
+    if evidence.interval:
+        share += " ({:.0f}–{:.0f})".format(*(100 * end for end in evidence.interval))
+    row = [actor.name, share, gate, verdict]
     if not evidence.present:
         return [*(paint(cell, "faint") for cell in row), "", ""]
     labels = [label for label in result.labels if label.label in actor.label_names]

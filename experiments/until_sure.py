@@ -1,0 +1,233 @@
+"""What `--until-sure` needs to know of a detector, measured on clips of which every frame is known.
+
+    python -m experiments.until_sure --data $KIT/clips.csv --detector embedded --out models/until_sure.yaml
+
+The looks of `pipeline.until_sure` are replayed on cached detections of every frame. On the train split, the probability
+that a frame in between shows an actor is fitted, and the deviations are chosen from which an estimate counts as sure:
+by conformal risk control (Angelopoulos et al., 2022), the smallest ones with (n R + 1) / (n + 1) at most the error,
+where R is the mean share of the n clips' decisions that differ. The intervals' deviations are chosen likewise, with R
+the share of ratios that lie outside. The other split only reports.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from tabulate import tabulate
+
+from a2d.dataset import read_samples
+from a2d.taxonomy import load_taxonomy
+from actor_detector.looks.certainty import Certainty, Looks, first_looks, represented_frames
+from actor_detector.looks.chance import FEATURES, PresenceChance, chance_features
+from common.files import read_yaml, write_atomically
+from common.paths import cache_folder
+from pipeline.cached_detector import CACHED_CONFIDENCE, CachedDetector
+from pipeline.config import TaggerConfig
+from pipeline.frame_sampling import interval_indices
+from thresholds.gates import load_gates
+
+ERRORS = (0.005, 0.01, 0.02, 0.05, 0.1)
+STOP_DEVIATIONS = np.geomspace(0.2, 4, 22)
+FITTED_INTERVALS = (1.0, 0.5, 0.25, 0.12)  # seconds between looks, among which the probability is fitted
+FITTED_FRAMES = 40  # of a clip, at each of them
+
+
+@dataclass(frozen=True)
+class KnownClip:
+    """A clip of which every frame was looked at.
+
+    Attributes:
+        time_seconds: Of its frames, shape (F,).
+        confidence: The highest of each actor's boxes, in units of the confidence from which a box counts, (A, F).
+        confirmed: Whether the frame counts as showing the actor, shape (A, F).
+    """
+
+    time_seconds: NDArray[np.float64]
+    confidence: NDArray[np.float32]
+    confirmed: NDArray[np.bool_]
+
+    @property
+    def ratios(self) -> NDArray[np.float64]:
+        """The presence ratios, shape (A,)."""
+        ratios: NDArray[np.float64] = self.confirmed.mean(axis=1)
+        return ratios
+
+    def look(self, rows: NDArray[np.int64], every_seconds: float) -> Looks:
+        """Return what some frames show."""
+        intervals = interval_indices(self.time_seconds, every_seconds)
+        shown = self.confidence >= 1
+        ruled_out = np.zeros_like(shown)
+        for actor, row in enumerate(shown):
+            judged = np.unique(intervals[rows[row[rows]]])
+            ruled_out[actor] = np.isin(intervals, np.setdiff1d(judged, intervals[self.confirmed[actor]]))
+        represented = represented_frames(self.time_seconds, rows)
+        return Looks(self.time_seconds, rows, self.confidence[:, rows], self.confirmed[:, rows], represented, ruled_out)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The looks at some clips.
+
+    Attributes:
+        frames: Share of all frames that were looked at.
+        differing: Share of each clip's decisions that differ from those of every frame, shape (N,).
+        scores: By how many deviations each ratio differs, shape (N, A).
+    """
+
+    frames: float
+    differing: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+def main() -> None:
+    """Fit, choose, report, and write the file's entry."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a table of labelled clips, for its clips alone")
+    parser.add_argument("--detector", default="embedded")
+    parser.add_argument("--cache", type=Path, default=cache_folder())
+    parser.add_argument("--seeds", type=int, default=5, help="draws from which the deviations are chosen (default: 5)")
+    parser.add_argument("--report-seeds", type=int, default=20, help="draws of the report (default: 20)")
+    parser.add_argument("--out", type=Path, help="the file in which the detector's entry is replaced")
+    arguments = parser.parse_args()
+    config = TaggerConfig(detector=arguments.detector, cache=arguments.cache)
+    detector = CachedDetector.from_config(config, load_taxonomy())
+    gates, every_seconds = load_gates(config.gates_file).values, config.sample_every_seconds
+    train, test = (known_clips(detector, arguments.data, split) for split in ("train", "test"))
+    chance = fit_chance(train)
+    look = partial(replay, gates=gates, every_seconds=every_seconds, chance=chance)
+    candidates = [look(train, deviations=float(stop), seeds=range(arguments.seeds)) for stop in STOP_DEVIATIONS]
+    entries: list[dict[str, Any]] = []
+    table = []
+    for error in ERRORS:
+        stop = smallest_sure([float(found.differing.mean()) for found in candidates], len(train), error)
+        if stop is None:
+            continue
+        found, deviations = candidates[stop], float(STOP_DEVIATIONS[stop])
+        interval = float(np.quantile(found.scores, 1 - allowed_share(len(train), error), method="higher"))
+        entries.append({"error": error, "stop": round(deviations, 4), "interval": round(interval, 4)})
+        reported = look(test, deviations=deviations, seeds=range(arguments.report_seeds))
+        for name, part in (("train", found), ("test", reported)):
+            outside = float((part.scores > interval).mean())
+            table.append([error, name, part.frames, float(part.differing.mean()), 1 - outside, deviations, interval])
+    header = ["error", "clips", "frames seen", "decisions differ", "intervals hold", "stop", "interval"]
+    print(tabulate(table, header, tablefmt="github", floatfmt=".4g"))
+    if arguments.out:
+        entry = {
+            "detector": detector.name,
+            "sha256": detector.sha256,
+            "clips": len(train),
+            "bias": round(chance.bias, 5),
+            "weights": {name: round(float(weight), 5) for name, weight in zip(FEATURES, chance.weights, strict=True)},
+            "deviations": entries,
+        }
+        _write_entry(arguments.out, entry)
+
+
+def known_clips(detector: CachedDetector, data: Path, split: str) -> list[KnownClip]:
+    """Detect the actors in every frame of a split's clips, or load what was detected."""
+    settings = replace(detector.settings, confidence=CACHED_CONFIDENCE)
+    unsure = replace(detector, settings=settings, confirmer=None)
+    clips = []
+    for sample in read_samples(data, split, detector.taxonomy):
+        confirmed, boxes = detector.detect(sample.clip).detections, unsure.detect(sample.clip).detections
+        shape = len(detector.taxonomy.actors), len(boxes.frame_index)
+        confidence, counts = np.zeros(shape, np.float32), np.zeros(shape, bool)
+        np.maximum.at(confidence, (boxes.actor_index, boxes.frame_row), boxes.confidence)
+        counts[confirmed.actor_index, confirmed.frame_row] = True
+        clips.append(KnownClip(boxes.time_seconds, confidence / np.float32(detector.settings.confidence), counts))
+    return clips
+
+
+def fit_chance(clips: Sequence[KnownClip], seed: int = 0) -> PresenceChance:
+    """Fit the probability that a frame between two looks shows an actor."""
+    from sklearn.linear_model import LogisticRegression
+
+    random = np.random.default_rng(seed)
+    features, shown = [], []
+    for clip in clips:
+        for every_seconds in FITTED_INTERVALS:
+            rows = first_looks(clip.time_seconds, every_seconds, random)
+            between = np.setdiff1d(np.arange(len(clip.time_seconds)), rows)
+            between = random.permutation(between)[:FITTED_FRAMES]
+            found = chance_features(clip.time_seconds, rows, clip.confidence[:, rows])[:, between]
+            features.append(found.reshape(-1, len(FEATURES)))
+            shown.append((clip.confidence[:, between] >= 1).ravel())
+    model = LogisticRegression(C=10, max_iter=3000).fit(np.concatenate(features), np.concatenate(shown))
+    return PresenceChance(model.coef_[0], float(model.intercept_[0]))
+
+
+def replay(
+    clips: Sequence[KnownClip],
+    deviations: float,
+    seeds: Sequence[int],
+    gates: NDArray[np.float64],
+    every_seconds: float,
+    chance: PresenceChance,
+) -> Replay:
+    """Look at clips until every decision is sure, once for each seed."""
+    seen, total = 0, 0
+    differing, scores = [], []
+    for seed in seeds:
+        for number, clip in enumerate(clips):
+            random = np.random.default_rng([seed, number])
+            certainty = _look_until_sure(clip, deviations, gates, every_seconds, chance, random)
+            looks = certainty.looks
+            estimate = looks.counts @ looks.represented / looks.frames
+            differing.append(((estimate >= gates) != (clip.ratios >= gates)).mean())
+            deviation = np.sqrt(np.maximum(certainty.variance.sum(axis=1), 1e-12)) / looks.frames
+            scores.append(np.abs(estimate - clip.ratios) / deviation)
+            seen, total = seen + len(looks.rows), total + looks.frames
+    return Replay(seen / total, np.array(differing), np.stack(scores))
+
+
+def _look_until_sure(
+    clip: KnownClip,
+    deviations: float,
+    gates: NDArray[np.float64],
+    every_seconds: float,
+    chance: PresenceChance,
+    random: np.random.Generator,
+) -> Certainty:
+    rows = first_looks(clip.time_seconds, every_seconds, random)
+    while True:
+        certainty = Certainty.of_looks(clip.look(rows, every_seconds), chance)
+        more = certainty.next_looks(gates, deviations)
+        if not len(more):
+            return certainty
+        rows = np.sort(np.concatenate([rows, more]))
+
+
+def allowed_share(clips: int, error: float) -> float:
+    """Return the largest share of losses on so many clips from which the error follows for further ones."""
+    return max(error - (1 - error) / clips, 0.0)
+
+
+def smallest_sure(shares: Sequence[float], clips: int, error: float) -> int | None:
+    """Return the first candidate from which on all have an allowed share of losses; None if not even the last has."""
+    too_many = [index for index, share in enumerate(shares) if share > allowed_share(clips, error)]
+    first = max(too_many, default=-1) + 1
+    return first if first < len(shares) else None
+
+
+def _write_entry(path: Path, entry: dict[str, Any]) -> None:
+    """Replace the detector's entry in the file, or add it."""
+    from common.errors import UserError
+
+    entries = read_yaml(path, UserError)["detectors"] if path.is_file() else []
+    names = [known["detector"] for known in entries]
+    if entry["detector"] in names:
+        entries[names.index(entry["detector"])] = entry
+    else:
+        entries.append(entry)
+    head = "# When --until-sure is sure, by detector, see pipeline.until_sure. Written by experiments.until_sure.\n"
+    write_atomically(path, head + yaml.safe_dump({"detectors": entries}, sort_keys=False))
+
+
+if __name__ == "__main__":
+    main()
