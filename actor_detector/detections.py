@@ -109,9 +109,7 @@ class ClipDetections:
         camera: How far the image content has shifted to the right and down since the first frame, in pixels, at each
             processed frame, shape (F, 2), float32; see `actor_detector.motion.camera`. None if it was not estimated.
         represented: Number of decoded frames that each processed one stands for, shape (F,), int64; None if that is the
-            stride for all.
-        look_round: In which round each frame was processed, from 0, shape (F,), int64, see `actor_detector.looks`; None
-            if there was one round only.
+            stride for all. See `actor_detector.looks`.
     """
 
     frame_index: NDArray[np.int64]
@@ -126,7 +124,6 @@ class ClipDetections:
     decoded: int | None = None
     camera: NDArray[np.float32] | None = None
     represented: NDArray[np.int64] | None = None
-    look_round: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays are parallel."""
@@ -136,8 +133,8 @@ class ClipDetections:
             raise ValueError(f"{frames = } and {count = } boxes do not fit the arrays' shapes {shapes}")
         if self.camera is not None and self.camera.shape != (frames, 2):
             raise ValueError(f"{self.camera.shape = } does not fit {frames = }")
-        if any(extra is not None and extra.shape != (frames,) for extra in (self.represented, self.look_round)):
-            raise ValueError(f"{self.represented = } and {self.look_round = } do not fit {frames = }")
+        if self.represented is not None and self.represented.shape != (frames,):
+            raise ValueError(f"{self.represented.shape = } does not fit {frames = }")
         if self.represented is None and self.decoded is not None and -(-self.decoded // self.stride) != frames:
             raise ValueError(f"{frames = } were processed, which does not fit {self.decoded = } and {self.stride = }")
 
@@ -237,7 +234,6 @@ class ClipDetections:
             else None,
             camera=None if self.camera is None else self.camera[frames],
             represented=None if self.represented is None else self.represented[frames],
-            look_round=None if self.look_round is None else self.look_round[frames],
         )
 
     def stabilized_boxes(self) -> NDArray[np.float32]:

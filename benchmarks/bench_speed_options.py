@@ -20,9 +20,10 @@ from a2d.metrics import count
 from a2d.taxonomy import Taxonomy, load_taxonomy
 from benchmarks.interleaved import Candidate, time_interleaved
 from benchmarks.report import make_parser, publish
-from pipeline.cached_detector import CachedDetector, UnreadableClip
+from pipeline.cached_detector import UnreadableClip
 from pipeline.clip_windows import clip_presence_ratios
 from pipeline.config import TaggerConfig
+from pipeline.tagger import ActorActionTagger
 from thresholds.gates import load_gates
 
 BASELINE = "every frame, f32"
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", default="test")
     parser.add_argument("--calibrate-on", default="train", metavar="SPLIT", help="clips from which int8 is calibrated")
     parser.add_argument("--detector", default=TaggerConfig.detector)
+    parser.add_argument(
+        "--cache", type=Path, help="detections of every frame, for the changes; the timed runs use none (default: none)"
+    )
     parser.add_argument("--every", type=int, default=6, help="time every Nth clip only (default: %(default)s)")
     arguments = parser.parse_args(argv)
     taxonomy = load_taxonomy()
@@ -47,12 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     gates = load_gates(configs[BASELINE].gates_file).values
     timed_clips = clips[:: arguments.every]
     rates = _measure_rates(configs, timed_clips, arguments.repeats)
-    ratios_by_name = {name: presence_ratios(config, clips, taxonomy) for name, config in configs.items()}
+    found = {
+        name: presence_ratios(replace(config, cache=arguments.cache), clips, taxonomy)
+        for name, config in configs.items()
+    }
+    ratios_by_name = {name: ratios for name, (ratios, _) in found.items()}
     rows = {}
-    for name, ratios in ratios_by_name.items():
+    for name, (ratios, processed) in found.items():
         rows[name] = {
             "frames_per_second": round(rates[name], 1),
             "speedup": round(rates[name] / rates[BASELINE], 2),
+            "frames_processed": round(processed, 3),
             **measure_changes(ratios, ratios_by_name[BASELINE], gates),
             "gates_f1": round(count(ratios >= gates, truth).sample_averaged.f1, 4),
         }
@@ -66,7 +75,9 @@ def make_configs(baseline: TaggerConfig, calibration: Sequence[Path]) -> dict[st
     int8 = replace(baseline, precision="int8", calibration=tuple(map(str, calibration)))
     return {
         BASELINE: baseline,
-        "--precision bf16": replace(baseline, precision="bf16"),
+        "--until-sure 0.02": replace(baseline, until_sure=0.02),
+        "--until-sure 0.01": replace(baseline, until_sure=0.01),
+        "--until-sure 0.005": replace(baseline, until_sure=0.005),
         "--precision int8": int8,
         "--skip-loop-filter": replace(baseline, loop_filter=False),
         "--reuse-below 1": replace(baseline, reuse_below=1.0),
@@ -74,7 +85,8 @@ def make_configs(baseline: TaggerConfig, calibration: Sequence[Path]) -> dict[st
         "--stride 2": replace(baseline, stride=2),
         "--stride 3": replace(baseline, stride=3),
         "--stride 5": replace(baseline, stride=5),
-        "--precision int8 --skip-loop-filter --stride 2": replace(int8, loop_filter=False, stride=2),
+        "--stride 8": replace(baseline, stride=8),
+        "--stride 10": replace(baseline, stride=10),
     }
 
 
@@ -89,29 +101,36 @@ def measure_changes(
         gates: Shape (actors,).
 
     Returns:
-        Statistics of the absolute differences, and the number of gate decisions that differ.
+        Statistics of the absolute differences, and the number and the share of gate decisions that differ.
     """
     changes = np.abs(ratios - baseline)
+    differing = (ratios >= gates) != (baseline >= gates)
     return {
         "mean_change": round(float(changes.mean()), 4),
         "max_change": round(float(changes.max()), 4),
         "share_within_0.01": round(float((changes <= TOLERANCE).mean()), 4),
-        "gate_decisions_changed": int(((ratios >= gates) != (baseline >= gates)).sum()),
+        "gate_decisions_changed": int(differing.sum()),
+        "share_changed": round(float(differing.mean()), 4),
     }
 
 
-def presence_ratios(config: TaggerConfig, clips: Sequence[Path], taxonomy: Taxonomy) -> NDArray[np.float64]:
-    """Compute the presence ratios of clips, shape (clips, actors).
+def presence_ratios(
+    config: TaggerConfig, clips: Sequence[Path], taxonomy: Taxonomy
+) -> tuple[NDArray[np.float64], float]:
+    """Compute the presence ratios of clips, shape (clips, actors), and the share of frames that were processed.
 
     Raises:
         ClipError: If a clip cannot be read.
     """
     rows = []
-    for detected in CachedDetector.from_config(config, taxonomy).detect_all(clips):
+    processed, frames = 0, 0
+    for detected in ActorActionTagger.from_config(config).detector.detect_all(clips):
         if isinstance(detected, UnreadableClip):
             raise detected.error
         rows.append(clip_presence_ratios(detected.detections, len(taxonomy.actors)))
-    return np.stack(rows)
+        processed += len(detected.detections.frame_index)
+        frames += detected.detections.frames
+    return np.stack(rows), processed / frames
 
 
 def _measure_rates(configs: Mapping[str, TaggerConfig], clips: list[Path], repeats: int) -> dict[str, float]:
@@ -122,14 +141,14 @@ def _measure_rates(configs: Mapping[str, TaggerConfig], clips: list[Path], repea
     timings = time_interleaved(candidates, repeats)
     frames = sum(
         detected.detections.frames
-        for detected in CachedDetector.from_config(configs[BASELINE], load_taxonomy()).detect_all(clips)
+        for detected in ActorActionTagger.from_config(configs[BASELINE]).detector.detect_all(clips)
         if not isinstance(detected, UnreadableClip)
     )
     return {name: frames / timing.median for name, timing in timings.items()}
 
 
 def _prepare_stage1(config: TaggerConfig, clips: list[Path]) -> Callable[[], Any]:
-    detector = CachedDetector.from_config(config, load_taxonomy())
+    detector = ActorActionTagger.from_config(config).detector
     return lambda: list(detector.detect_all(clips))
 
 

@@ -12,7 +12,7 @@ the share of ratios that lie outside. The other split only reports.
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,40 +34,45 @@ from thresholds.gates import load_gates
 
 ERRORS = (0.005, 0.01, 0.02, 0.05, 0.1)
 STOP_DEVIATIONS = np.geomspace(0.2, 4, 22)
+JUDGED_SECONDS = 0.001  # so that every frame is an interval of its own
 FITTED_INTERVALS = (1.0, 0.5, 0.25, 0.12)  # seconds between looks, among which the probability is fitted
 FITTED_FRAMES = 40  # of a clip, at each of them
 
 
 @dataclass(frozen=True)
 class KnownClip:
-    """A clip of which every frame was looked at.
+    """A clip of which every frame was looked at, and every box judged.
 
     Attributes:
         time_seconds: Of its frames, shape (F,).
         confidence: The highest of each actor's boxes, in units of the confidence from which a box counts, (A, F).
-        confirmed: Whether the frame counts as showing the actor, shape (A, F).
+        confirmed: Whether the actor's best box in a frame would be confirmed, shape (A, F).
+        every_seconds: Length of the intervals, in each of which the first frame that shows an actor decides.
     """
 
     time_seconds: NDArray[np.float64]
     confidence: NDArray[np.float32]
     confirmed: NDArray[np.bool_]
+    every_seconds: float
 
-    @property
+    @cached_property
     def ratios(self) -> NDArray[np.float64]:
-        """The presence ratios, shape (A,)."""
-        ratios: NDArray[np.float64] = self.confirmed.mean(axis=1)
+        """The presence ratios of every frame, shape (A,)."""
+        ratios: NDArray[np.float64] = self.look(np.arange(len(self.time_seconds))).counts.mean(axis=1)
         return ratios
 
-    def look(self, rows: NDArray[np.int64], every_seconds: float) -> Looks:
+    def look(self, rows: NDArray[np.int64]) -> Looks:
         """Return what some frames show."""
-        intervals = interval_indices(self.time_seconds, every_seconds)
-        shown = self.confidence >= 1
-        ruled_out = np.zeros_like(shown)
-        for actor, row in enumerate(shown):
-            judged = np.unique(intervals[rows[row[rows]]])
-            ruled_out[actor] = np.isin(intervals, np.setdiff1d(judged, intervals[self.confirmed[actor]]))
+        intervals = interval_indices(self.time_seconds, self.every_seconds)
+        ruled_out = np.zeros(self.confidence.shape, bool)
+        for actor, confidence in enumerate(self.confidence):
+            shown = rows[confidence[rows] >= 1]
+            judged, first = np.unique(intervals[shown], return_index=True)
+            ruled_out[actor] = np.isin(intervals, judged[~self.confirmed[actor, shown[first]]])
         represented = represented_frames(self.time_seconds, rows)
-        return Looks(self.time_seconds, rows, self.confidence[:, rows], self.confirmed[:, rows], represented, ruled_out)
+        confidence = self.confidence[:, rows]
+        counts = (confidence >= 1) & ~ruled_out[:, rows]
+        return Looks(self.time_seconds, rows, confidence, counts, represented, ruled_out)
 
 
 @dataclass(frozen=True)
@@ -97,10 +102,10 @@ def main() -> None:
     arguments = parser.parse_args()
     config = TaggerConfig(detector=arguments.detector, cache=arguments.cache)
     detector = CachedDetector.from_config(config, load_taxonomy())
-    gates, every_seconds = load_gates(config.gates_file).values, config.sample_every_seconds
+    gates = load_gates(config.gates_file).values
     train, test = (known_clips(detector, arguments.data, split) for split in ("train", "test"))
     chance = fit_chance(train)
-    look = partial(replay, gates=gates, every_seconds=every_seconds, chance=chance)
+    look = partial(replay, gates=gates, chance=chance)
     candidates = [look(train, deviations=float(stop), seeds=range(arguments.seeds)) for stop in STOP_DEVIATIONS]
     entries: list[dict[str, Any]] = []
     table = []
@@ -130,17 +135,19 @@ def main() -> None:
 
 
 def known_clips(detector: CachedDetector, data: Path, split: str) -> list[KnownClip]:
-    """Detect the actors in every frame of a split's clips, or load what was detected."""
+    """Detect the actors in every frame of a split's clips and judge every box, or load what was found."""
     settings = replace(detector.settings, confidence=CACHED_CONFIDENCE)
     unsure = replace(detector, settings=settings, confirmer=None)
+    judging = replace(detector, every_seconds=JUDGED_SECONDS)
     clips = []
     for sample in read_samples(data, split, detector.taxonomy):
-        confirmed, boxes = detector.detect(sample.clip).detections, unsure.detect(sample.clip).detections
+        confirmed, boxes = judging.detect(sample.clip).detections, unsure.detect(sample.clip).detections
         shape = len(detector.taxonomy.actors), len(boxes.frame_index)
         confidence, counts = np.zeros(shape, np.float32), np.zeros(shape, bool)
         np.maximum.at(confidence, (boxes.actor_index, boxes.frame_row), boxes.confidence)
         counts[confirmed.actor_index, confirmed.frame_row] = True
-        clips.append(KnownClip(boxes.time_seconds, confidence / np.float32(detector.settings.confidence), counts))
+        relative = confidence / np.float32(detector.settings.confidence)
+        clips.append(KnownClip(boxes.time_seconds, relative, counts, detector.every_seconds))
     return clips
 
 
@@ -152,7 +159,7 @@ def fit_chance(clips: Sequence[KnownClip], seed: int = 0) -> PresenceChance:
     features, shown = [], []
     for clip in clips:
         for every_seconds in FITTED_INTERVALS:
-            rows = first_looks(clip.time_seconds, every_seconds, random)
+            rows = first_looks(clip.time_seconds - random.random() * every_seconds, every_seconds)
             between = np.setdiff1d(np.arange(len(clip.time_seconds)), rows)
             between = random.permutation(between)[:FITTED_FRAMES]
             found = chance_features(clip.time_seconds, rows, clip.confidence[:, rows])[:, between]
@@ -167,7 +174,6 @@ def replay(
     deviations: float,
     seeds: Sequence[int],
     gates: NDArray[np.float64],
-    every_seconds: float,
     chance: PresenceChance,
 ) -> Replay:
     """Look at clips until every decision is sure, once for each seed."""
@@ -176,7 +182,7 @@ def replay(
     for seed in seeds:
         for number, clip in enumerate(clips):
             random = np.random.default_rng([seed, number])
-            certainty = _look_until_sure(clip, deviations, gates, every_seconds, chance, random)
+            certainty = _look_until_sure(clip, deviations, gates, chance, random)
             looks = certainty.looks
             estimate = looks.counts @ looks.represented / looks.frames
             differing.append(((estimate >= gates) != (clip.ratios >= gates)).mean())
@@ -190,14 +196,13 @@ def _look_until_sure(
     clip: KnownClip,
     deviations: float,
     gates: NDArray[np.float64],
-    every_seconds: float,
     chance: PresenceChance,
     random: np.random.Generator,
 ) -> Certainty:
-    rows = first_looks(clip.time_seconds, every_seconds, random)
+    rows = first_looks(clip.time_seconds, clip.every_seconds)
     while True:
-        certainty = Certainty.of_looks(clip.look(rows, every_seconds), chance)
-        more = certainty.next_looks(gates, deviations)
+        certainty = Certainty.of_looks(clip.look(rows), chance)
+        more = certainty.next_looks(gates, deviations, random)
         if not len(more):
             return certainty
         rows = np.sort(np.concatenate([rows, more]))

@@ -39,9 +39,29 @@ class BoxJudgements:
         """Return whether all frames are those of a clip."""
         return bool(np.isin(self.frame_index, detections.frame_index).all())
 
-    def doubtful_frames(self, part: int = 0) -> NDArray[np.int64]:
-        """Return the indices of the frames whose box one of the layers does not confirm."""
-        return self.frame_index[self.logits[:, part] <= 0]
+    def doubtful_intervals(
+        self,
+        frame_index: NDArray[np.int64],
+        time_seconds: NDArray[np.float64],
+        every_seconds: float,
+        part: int = 0,
+    ) -> NDArray[np.int64]:
+        """Return the intervals in which a layer does not confirm the actor.
+
+        Args:
+            frame_index: Of frames of the clip, ascending, shape (F,).
+            time_seconds: When each is shown, shape (F,).
+            every_seconds: Length of an interval; the first of the frames that were judged in it decides.
+            part: Which of the layers.
+
+        Returns:
+            Indices of intervals, from 0, ascending.
+        """
+        known = np.isin(self.frame_index, frame_index)
+        seconds = time_seconds[np.searchsorted(frame_index, self.frame_index[known])]
+        intervals, first = np.unique(interval_indices(seconds, every_seconds), return_index=True)
+        doubtful: NDArray[np.int64] = intervals[self.logits[known, part][first] <= 0]
+        return doubtful
 
 
 def drop_unconfirmed(
@@ -58,12 +78,12 @@ def drop_unconfirmed(
     Returns:
         The detections without those boxes.
     """
-    interval_of_box = interval_indices(detections.time_seconds, every_seconds)[detections.frame_row]
+    times = detections.time_seconds
+    interval_of_box = interval_indices(times, every_seconds)[detections.frame_row]
     selected = np.ones(len(detections.boxes), bool)
     for actor_index, judged in judgements.items():
-        doubtful = judged.doubtful_frames(part)
-        times = detections.time_seconds[np.searchsorted(detections.frame_index, doubtful)]
-        is_doubtful = np.isin(interval_of_box, interval_indices(times, every_seconds))
+        doubtful = judged.doubtful_intervals(detections.frame_index, times, every_seconds, part)
+        is_doubtful = np.isin(interval_of_box, doubtful)
         selected &= ~(is_doubtful & (detections.actor_index == actor_index))
     return detections.take_boxes(selected)
 

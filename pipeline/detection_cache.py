@@ -26,7 +26,6 @@ from common.trusted_files import CacheFolder, parse_array
 FORMAT = 6  # increase it when the contents of an entry, or how they are computed, change
 ARRAYS = ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index")
 FLOATS = ("time_seconds", "boxes", "confidence")
-LOOK_ARRAYS = ("represented", "look_round")  # of entries that were looked at in part
 MAX_ENTRY_BYTES, MAX_ARRAY_BYTES = 1 << 28, 1 << 30  # a day of video with some boxes in each frame
 MAX_ACTORS = 1000
 _DAMAGED = (
@@ -63,7 +62,7 @@ class DetectionCache:
                 stride=int(entry["stride"]),
                 decoded=int(entry["decoded"]),
                 camera=entry["camera"] if len(entry["camera"]) else None,
-                **{name: entry[name] for name in LOOK_ARRAYS if name in entry},
+                represented=entry.get("represented"),
             )
         except _DAMAGED:
             return None
@@ -75,7 +74,8 @@ class DetectionCache:
         content |= {"key": key, "decoded": detections.frames, "camera": NO_CAMERA}
         if detections.camera is not None:
             content["camera"] = detections.camera
-        content |= {name: array for name in LOOK_ARRAYS if (array := getattr(detections, name)) is not None}
+        if detections.represented is not None:
+            content["represented"] = detections.represented
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **content)
         self._files.write(_file_name(key), buffer.getvalue())
@@ -107,7 +107,7 @@ def _is_plausible(detections: ClipDetections) -> bool:
         all(kind == ("f" if name in FLOATS else "i") for name, kind in kinds.items())
         and all(np.isfinite(getattr(detections, name)).all() for name in FLOATS)
         and (camera is None or (camera.dtype.kind == "f" and bool(np.isfinite(camera).all())))
-        and all(_are_counts(getattr(detections, name)) for name in LOOK_ARRAYS)
+        and _are_counts(detections.represented)
         and bool((np.diff(detections.frame_index) > 0).all() and (detections.frame_index >= 0).all())
         and bool((np.diff(row) >= 0).all() and (row >= 0).all() and (row < len(detections.frame_index)).all())
         and bool((detections.actor_index >= 0).all() and (detections.actor_index < MAX_ACTORS).all())

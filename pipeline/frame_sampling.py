@@ -14,8 +14,7 @@ def interval_indices(time_seconds: NDArray[np.float64], every_seconds: float) ->
 def sample_frames(detections: ClipDetections, actor_index: int, every_seconds: float) -> tuple[int, ...]:
     """Sample the first frame that shows an actor in every interval of `every_seconds`.
 
-    This can be decided while the clip is being decoded, so no frame needs to be stored. If frames were looked at in
-    several rounds, the first one is that of the earliest round.
+    This can be decided while the clip is being decoded, so no frame needs to be stored.
 
     Args:
         detections: Of one clip.
@@ -27,7 +26,5 @@ def sample_frames(detections: ClipDetections, actor_index: int, every_seconds: f
     """
     visible = np.isin(detections.frame_index, detections.frames_with(actor_index))
     candidates = np.flatnonzero(visible) if visible.any() else np.arange(len(detections.frame_index))
-    if detections.look_round is not None:
-        candidates = candidates[np.argsort(detections.look_round[candidates], kind="stable")]
     _, first = np.unique(interval_indices(detections.time_seconds[candidates], every_seconds), return_index=True)
     return tuple(detections.frame_index[candidates[first]].tolist())

@@ -56,16 +56,16 @@ class StreamingHeads:
     confidence: float
     every_seconds: float
     confirmer: Confirmer | None = None
-    _sampled: set[tuple[int, int]] = field(default_factory=set)
+    _sampled: dict[tuple[int, int], int] = field(default_factory=dict)  # frame by actor and interval
     _pending: deque[_PendingFrame] = field(default_factory=deque)
     _logits: dict[str, list[tuple[int, float, NDArray[np.float32]]]] = field(default_factory=lambda: defaultdict(list))
     _judgements: dict[str, list[tuple[int, NDArray[np.float32]]]] = field(default_factory=lambda: defaultdict(list))
 
     def on_frames(self, frames: Sequence[Frame], found: FrameBoxes) -> None:
-        """Submit those frames that show an actor for the first time in an interval.
+        """Submit those frames that show an actor earlier in an interval than any frame before.
 
         Args:
-            frames: The next frames of the clip, in order; or the next ones that were looked at.
+            frames: The next frames of the clip, in order; or the next ones that were looked at, which may lie between.
             found: The boxes in them.
         """
         confident = found.confidence >= self.confidence
@@ -74,8 +74,9 @@ class StreamingHeads:
         # By frame, and an actor's most confident box first.
         for index in np.lexsort((-found.confidence, found.frame_row)):
             row, actor = int(found.frame_row[index]), int(found.actor_index[index])
-            if confident[index] and (actor, int(intervals[row])) not in self._sampled:
-                self._sampled.add((actor, int(intervals[row])))
+            interval, frame_index = (actor, int(intervals[row])), frames[row].index
+            if confident[index] and frame_index < self._sampled.get(interval, frame_index + 1):
+                self._sampled[interval] = frame_index
                 boxes_by_row[row][self.taxonomy.actor_names[actor]] = found.boxes[index]
         for row, boxes in boxes_by_row.items():
             self.submit(frames[row].index, frames[row].time_seconds, frames[row].image(), boxes)

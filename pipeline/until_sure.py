@@ -1,8 +1,11 @@
 """Looking until sure: stage 1 looks at few frames of a clip, and at more only while a gate's decision is in doubt.
 
-In a first round, one frame of every interval from which the heads are given one is looked at, drawn at random. Then the
-presence of each actor is estimated with an interval, see `actor_detector.looks.certainty`; while an interval reaches
-across its actor's gate, more frames are looked at where the doubt is. Confirmation judges boxes on the way.
+In a first round, the first frame of every interval is looked at of which the heads are given a frame: if it shows the
+actor, it is the very frame that the heads and the confirmation layers are given when every frame is looked at. (A frame
+drawn at random shows the actor as often, but a box in it may be confirmed where that one is not: with as many looks, a
+third more decisions differed.) Then the presence of each actor is estimated with an interval, see
+`actor_detector.looks.certainty`; while an interval reaches across its actor's gate, more frames are looked at where the
+doubt is. The confirmation layers judge boxes on the way.
 
 How wide an interval must be for a chosen error was measured on clips of which every frame is known, and lies in a file
 per detector, see `experiments.until_sure`: conformal risk control (Angelopoulos et al., 2022) bounds the expected share
@@ -111,7 +114,7 @@ class UntilSure:
 
     Attributes:
         error: The share of decisions that may differ from those of every frame, in (0, 1).
-        seed: Of the first round's draw.
+        seed: Of the draw of further looks.
         calibration: What was measured for the detector, or for another one.
         detector: The detector, with its confidence threshold.
         gates: Minimum presence ratio of each actor, shape (A,).
@@ -175,14 +178,17 @@ class UntilSure:
         def next_looks(frames: Sequence[Frame], rows: NDArray[np.int64], boxes: FrameBoxes) -> NDArray[np.int64]:
             time_seconds = np.array([frame.time_seconds for frame in frames])
             if not len(rows):
-                return first_looks(time_seconds, self.every_seconds, random)
-            seconds_of = {frames[row].index: frames[row].time_seconds for row in rows}
-            doubtful = {}
-            for name, judged in streamed.judgements().items():
-                seconds = [seconds_of[index] for index in judged.doubtful_frames() if index in seconds_of]
-                doubtful[self.taxonomy.actor(name).index] = np.array(seconds)
+                return first_looks(time_seconds, self.every_seconds)
+            frame_index = np.array([frame.index for frame in frames])
+            doubtful = {
+                self.taxonomy.actor(name).index: judged.doubtful_intervals(
+                    frame_index, time_seconds, self.every_seconds
+                )
+                for name, judged in streamed.judgements().items()
+            }
             looks = self._looks(time_seconds, rows, boxes, represented_frames(time_seconds, rows), doubtful)
-            return Certainty.of_looks(looks, self.calibration.chance).next_looks(self.gates, deviations.stop)
+            certainty = Certainty.of_looks(looks, self.calibration.chance)
+            return certainty.next_looks(self.gates, deviations.stop, random)
 
         return next_looks
 
@@ -203,7 +209,7 @@ class UntilSure:
         times = np.interp(frames, detections.frame_index, detections.time_seconds)
         window_of_frame = windows.index_of(frames)
         doubtful = {
-            actor: detections.time_seconds[np.searchsorted(detections.frame_index, judged.doubtful_frames())]
+            actor: judged.doubtful_intervals(detections.frame_index, detections.time_seconds, self.every_seconds)
             for actor, judged in (judgements or {}).items()
         }
         intervals = []
@@ -223,7 +229,7 @@ class UntilSure:
         rows: NDArray[np.int64],
         boxes: FrameBoxes,
         represented: NDArray[np.int64],
-        doubtful_seconds: Mapping[int, NDArray[np.float64]],
+        doubtful: Mapping[int, NDArray[np.int64]],
     ) -> Looks:
         """Collect what was seen; the boxes of an actor count in intervals without a doubtful one."""
         actors = len(self.taxonomy.actors)
@@ -232,8 +238,8 @@ class UntilSure:
         shown = confidence >= self.detector.confidence
         ruled_out = np.zeros((actors, len(time_seconds)), bool)
         intervals = interval_indices(time_seconds, self.every_seconds)
-        for actor, seconds in doubtful_seconds.items():
-            ruled_out[actor] = np.isin(intervals, interval_indices(seconds, self.every_seconds))
+        for actor, unconfirmed in doubtful.items():
+            ruled_out[actor] = np.isin(intervals, unconfirmed)
         counts = shown & ~ruled_out[:, rows]
         relative = confidence / np.float32(self.detector.confidence)
         return Looks(time_seconds, rows, relative, counts, represented, ruled_out)

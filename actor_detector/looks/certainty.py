@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from actor_detector.looks.chance import PresenceChance, nearest_looks
 
 GAP_EXPONENT = 1.5
-LOOKS_PER_ROUND = 4  # one at a time saves a tenth of the looks, but takes many rounds
+MIN_LOOKS = 2  # in a round: one at a time saves few of them, but takes twice as many rounds
+GROWTH = 8  # or one for so many looks before: a clip that stays in doubt takes many
 MIN_GAIN = 0.1  # of the most uncertain gap's uncertainty
 
 
@@ -94,12 +95,15 @@ class Certainty:
         high = np.clip(estimate + spread, seen, seen + possible)
         return np.stack([np.minimum(low, estimate), np.maximum(high, estimate)], axis=1) / frames
 
-    def next_looks(self, gates: NDArray[np.float64], deviations: float) -> NDArray[np.int64]:
-        """Choose the frames to look at next: the middles of the gaps that leave the most doubt about a gate.
+    def next_looks(
+        self, gates: NDArray[np.float64], deviations: float, random: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Choose the frames to look at next: one in the middle half of each gap that leaves much doubt about a gate.
 
         Args:
             gates: Minimum presence ratio of each actor, shape (A,).
             deviations: See `intervals`; an actor is in doubt if its interval reaches across its gate.
+            random: Draws the frames.
 
         Returns:
             Rows of frames, ascending; none if no actor is in doubt.
@@ -111,10 +115,11 @@ class Certainty:
         doubt = self.variance[in_doubt].sum(axis=0)
         if not doubt.any():
             return np.zeros(0, np.int64)
-        worst = np.argsort(-doubt, kind="stable")[:LOOKS_PER_ROUND]
+        worst = np.argsort(-doubt, kind="stable")[: max(MIN_LOOKS, len(self.looks.rows) // GROWTH)]
         worst = worst[doubt[worst] > MIN_GAIN * doubt.max()]
-        middles = [rows[len(rows) // 2] for rows in (np.flatnonzero(self.gap == gap) for gap in worst)]
-        return np.sort(np.array(middles, np.int64))
+        places = 0.25 + 0.5 * random.random(len(worst))
+        gaps = [np.flatnonzero(self.gap == gap) for gap in worst]
+        return np.sort(np.array([rows[int(place * len(rows))] for rows, place in zip(gaps, places, strict=True)]))
 
 
 def represented_frames(time_seconds: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -129,14 +134,10 @@ def represented_frames(time_seconds: NDArray[np.float64], rows: NDArray[np.int64
     return np.bincount(nearest, minlength=len(rows)).astype(np.int64)
 
 
-def first_looks(
-    time_seconds: NDArray[np.float64], every_seconds: float, random: np.random.Generator
-) -> NDArray[np.int64]:
-    """Draw one frame in every interval of so many seconds, so that the looks are spread evenly, but not regularly.
+def first_looks(time_seconds: NDArray[np.float64], every_seconds: float) -> NDArray[np.int64]:
+    """Return the rows of the first frame in every interval of so many seconds, ascending.
 
-    Returns:
-        Rows of frames, ascending, one in each interval that has a frame.
+    >>> first_looks(np.array([0.0, 0.3, 0.6, 0.9, 1.7]), 0.5).tolist()
+    [0, 2, 4]
     """
-    intervals = np.floor(time_seconds / every_seconds).astype(np.int64)
-    _, first, counts = np.unique(intervals, return_index=True, return_counts=True)
-    return (first + (random.random(len(first)) * counts).astype(np.int64)).astype(np.int64)
+    return np.unique(np.floor(time_seconds / every_seconds), return_index=True)[1].astype(np.int64)

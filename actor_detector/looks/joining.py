@@ -13,7 +13,7 @@ def join_parts(parts: Sequence[ClipDetections], duration_seconds: float, truncat
     """Join the detections in consecutive stretches of a clip.
 
     Args:
-        parts: In order, at least one, all with the camera's motion, `represented` and `look_round`.
+        parts: In order, at least one, all with the camera's motion and `represented`.
         duration_seconds: Of the whole clip.
         truncated: Why it could not be decoded to its end, or an empty string.
     """
@@ -29,13 +29,12 @@ def join_parts(parts: Sequence[ClipDetections], duration_seconds: float, truncat
         truncated=truncated,
         camera=np.concatenate([part.camera for part in parts if part.camera is not None]),
         represented=np.concatenate([part.frames_represented() for part in parts]),
-        look_round=np.concatenate([part.look_round for part in parts if part.look_round is not None]),
     )
 
 
 def merge_looks(earlier: ClipDetections | None, later: ClipDetections) -> ClipDetections:
     """Return the boxes in all frames of a clip that were looked at, earlier or later."""
-    later = replace(later, camera=None, represented=None, look_round=None, decoded=None, stride=1)
+    later = replace(later, camera=None, represented=None, decoded=None, stride=1)
     if earlier is None:
         return later
     rows = np.flatnonzero(~np.isin(earlier.frame_index, later.frame_index))

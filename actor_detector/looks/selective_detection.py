@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -34,7 +35,6 @@ MAX_STRETCHES = 12  # in progress, so that batches are full although most rounds
 MAX_DECODED_STRETCHES = 2  # wait for their turn
 BUSY_BATCHES = 2  # with so many submitted, an incomplete batch waits for more frames
 MAX_SUBMITTED_BATCHES = 4
-MAX_ENDED_ROUNDS = 3  # of stretches that wait to be planned on
 
 LookPlan = Callable[[Sequence[Frame], NDArray[np.int64], FrameBoxes], NDArray[np.int64]]
 """Given the frames of a stretch, the rows looked at so far, ascending, shape (K,), and the boxes in those, return the
@@ -85,6 +85,7 @@ class _Clip:
     last_duration_seconds: float = 0.0
     truncated: str = ""
     camera: CameraMotion = field(default_factory=CameraMotion)
+    stretches: "deque[_Stretch]" = field(default_factory=deque)  # not collected yet, in order
     parts: list[ClipDetections] = field(default_factory=list)
     known: dict[int, FrameBoxes] = field(default_factory=dict)
 
@@ -106,7 +107,11 @@ class _Stretch:
     rounds: int = 0
     is_done: bool = False
 
-    @property
+    def __post_init__(self) -> None:
+        """Take the place after the clip's earlier stretches."""
+        self.clip.stretches.append(self)
+
+    @cached_property
     def bytes(self) -> int:
         """Roughly the memory that the frames take."""
         return sum(frame.size[0] * frame.size[1] for frame in self.frames) * BYTES_PER_PIXEL
@@ -147,14 +152,14 @@ def detect_selected(detector: BatchDetector, jobs: Iterable[J], loop_filter: boo
 
 
 def _is_full(waiting: "deque[tuple[J, _Stretch]]") -> bool:
-    return len(waiting) >= MAX_STRETCHES or sum(stretch.bytes for _, stretch in waiting) > MAX_HELD_BYTES
+    running = [stretch.bytes for _, stretch in waiting if not stretch.is_done]
+    return len(running) >= MAX_STRETCHES or sum(running) > MAX_HELD_BYTES
 
 
 def _ended(waiting: "deque[tuple[J, _Stretch]]") -> Iterator[J]:
     """Yield the jobs whose last stretch is done, in order."""
     while waiting and waiting[0][1].is_done:
         job, stretch = waiting.popleft()
-        _finish_stretch(stretch)
         if stretch.is_last:
             yield job
 
@@ -165,7 +170,7 @@ class _Looking:
     def __init__(self, detector: BatchDetector) -> None:
         self._detector = detector
         self._queued: dict[Letterbox, list[tuple[_Stretch, _Look]]] = {}
-        self._ended: deque[_Stretch] = deque()  # whose round has ended; what its callback started is not awaited at once
+        self._ended: deque[_Stretch] = deque()  # whose round has ended, and that wait to be planned on
         self._submitted: deque[tuple[list[tuple[_Stretch, _Look]], Letterbox, PendingOutput]] = deque()
 
     def start(self, stretch: _Stretch) -> None:
@@ -178,15 +183,19 @@ class _Looking:
                 self._submit(letterbox)
 
     def step(self) -> None:
-        """Submit what there is, if the network would be idle otherwise, then wait for a batch, or plan on."""
+        """Submit full batches, then plan a stretch on, or else wait for the oldest batch.
+
+        An incomplete batch takes as long as a full one, so it is only submitted if the network would be idle otherwise.
+        """
         while len(self._submitted) < MAX_SUBMITTED_BATCHES:
             fullest = max(self._queued, key=lambda letterbox: len(self._queued[letterbox]), default=None)
             if fullest is None or not (count := len(self._queued[fullest])):
                 break
-            if count < fullest.batch_size(self._detector.batch_size) and len(self._submitted) >= BUSY_BATCHES:
+            is_full = count >= fullest.batch_size(self._detector.batch_size)
+            if not is_full and (self._ended or len(self._submitted) >= BUSY_BATCHES):
                 break
             self._submit(fullest)
-        if self._ended and (len(self._submitted) < BUSY_BATCHES or len(self._ended) > MAX_ENDED_ROUNDS):
+        if self._ended and len(self._submitted) < MAX_SUBMITTED_BATCHES:
             self._ask(self._ended.popleft())
         else:
             self._collect()
@@ -224,7 +233,7 @@ class _Looking:
             boxes = stretch.boxes_at(looked)
             wanted = stretch.clip.job.plan(stretch.frames, np.array(looked, np.int64), boxes).tolist()
             if not wanted:
-                stretch.is_done = True
+                _end_stretch(stretch)
                 return
             for row in wanted:
                 self._queue(stretch, row)
@@ -263,7 +272,10 @@ def _stretches(jobs: Iterable[J], loop_filter: bool) -> Generator[tuple[J, _Stre
                 frames, held = [], 0
             frames.append(frame)
             held += size
-        yield job, _Stretch(clip, frames, is_last=True, is_done=not frames)
+        stretch = _Stretch(clip, frames, is_last=True)
+        if not frames:
+            _end_stretch(stretch)
+        yield job, stretch
 
 
 def _decoded(clip: _Clip, loop_filter: bool) -> Iterator[Frame]:
@@ -286,7 +298,14 @@ def _decoded(clip: _Clip, loop_filter: bool) -> Iterator[Frame]:
             job.error = reason
 
 
-def _finish_stretch(stretch: _Stretch) -> None:
+def _end_stretch(stretch: _Stretch) -> None:
+    """Collect what was seen in a stretch, after the earlier ones of its clip, and release its frames."""
+    stretch.is_done = True
+    while stretch.clip.stretches and stretch.clip.stretches[0].is_done:
+        _collect_stretch(stretch.clip.stretches.popleft())
+
+
+def _collect_stretch(stretch: _Stretch) -> None:
     """Collect what was seen; with the last stretch, complete the job."""
     clip, job = stretch.clip, stretch.clip.job
     if stretch.frames:
@@ -306,9 +325,9 @@ def _finish_stretch(stretch: _Stretch) -> None:
                 duration_seconds=0.0,
                 camera=np.array(camera, np.float32).reshape(-1, 2),
                 represented=represented_frames(times, np.array(rows, np.int64)),
-                look_round=np.array([look.round for look in looks], np.int64),
             )
         )
+        stretch.frames, stretch.looks = [], {}
     if stretch.is_last and not job.is_done:
         duration = end_seconds(np.array(clip.seconds), clip.last_duration_seconds)
         job.detections = join_parts(clip.parts, duration, clip.truncated)

@@ -17,6 +17,7 @@ def test_changes_of_presence_ratios_are_summarized():
         "max_change": 0.1,
         "share_within_0.01": 0.75,
         "gate_decisions_changed": 1,
+        "share_changed": 0.25,
     }
 
 
@@ -26,15 +27,16 @@ def test_speed_options_are_measured(people_clip, tmp_path, monkeypatch):
     monkeypatch.setattr(
         bench_speed_options,
         "make_configs",
-        lambda *given: {name: make_configs(*given)[name] for name in (BASELINE, "--stride 5")},
+        lambda *given: {name: make_configs(*given)[name] for name in (BASELINE, "--stride 5", "--until-sure 0.01")},
     )
     command = ["--data", str(tmp_path / "clips.csv"), "--repeats", "1", "--calibrate-on", "test"]
     assert bench_speed_options.main([*command, "--out", str(tmp_path / "report.json")]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["detector"], report["clips"], report["timed_clips"]) == ("embedded", 1, 1)
-    assert list(report["rows"]) == [BASELINE, "--stride 5"]
+    assert list(report["rows"]) == [BASELINE, "--stride 5", "--until-sure 0.01"]
     baseline = report["rows"][BASELINE]
     assert (baseline["speedup"], baseline["mean_change"], baseline["share_within_0.01"]) == (1, 0, 1)
+    assert baseline["frames_processed"] == 1 > report["rows"]["--until-sure 0.01"]["frames_processed"]
     for row in report["rows"].values():  # people are in all frames
         assert (row["max_change"], row["gate_decisions_changed"], row["gates_f1"]) == (0, 0, 1)
 

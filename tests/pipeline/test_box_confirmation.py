@@ -56,6 +56,14 @@ def frames_by_actor(detections: ClipDetections) -> list[tuple[int, int]]:
     return list(zip(detections.frame_row.tolist(), detections.actor_index.tolist(), strict=True))
 
 
+def test_the_first_judged_frame_of_an_interval_decides():
+    boxes = [(frame, CAT) for frame in range(6)]
+    kept = drop_unconfirmed(detections_of(*boxes), {CAT: judged((0, NO, YES), (1, YES, NO), (2, YES, NO))}, 0, 0.5)
+    assert frames_by_actor(kept) == [(frame, CAT) for frame in range(2, 6)]
+    kept = drop_unconfirmed(detections_of(*boxes), {CAT: judged((0, NO, YES), (1, YES, NO), (2, YES, NO))}, 1, 0.5)
+    assert frames_by_actor(kept) == [(0, CAT), (1, CAT), (4, CAT), (5, CAT)]
+
+
 def test_all_boxes_of_an_actor_in_a_doubtful_interval_are_dropped():
     boxes = [(0, CAT), (1, CAT), (1, DOG), (2, CAT), (3, CAT), (4, CAT), (6, DOG)]
     judgements = {CAT: judged((0, 1, -1), (2, -1, 1), (4, 0.1, 0))}

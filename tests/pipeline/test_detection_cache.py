@@ -190,3 +190,19 @@ def test_claims_of_an_entry_are_refused_before_they_are_allocated(tmp_path, dete
         assert cache.load("ab" * 32) is None
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
         tracemalloc.stop()
+
+
+def test_entries_with_few_frames_say_how_many_each_stands_for(tmp_path, detections):
+    few = replace(detections, stride=1, decoded=None, represented=np.array([2, 5]))
+    DetectionCache(tmp_path).save("ab" * 32, few)
+    loaded = DetectionCache(tmp_path).load("ab" * 32)
+    assert loaded.represented.tolist() == [2, 5]
+    assert loaded.frames == 7
+    assert loaded.presence_ratios(6)[5] == pytest.approx(5 / 7)
+    DetectionCache(tmp_path).save("cd" * 32, replace(few, represented=np.array([2, -5])))
+    assert DetectionCache(tmp_path).load("cd" * 32) is None
+
+
+def test_looks_have_keys_of_their_own(taxonomy):
+    settings = DetectionSettings("f" * 64, DetectorSettings(), taxonomy, "torch f32", SpeedOptions())
+    assert len({settings.key("0" * 64), *(replace(settings, looks=looks).key("0" * 64) for looks in ("a", "b"))}) == 3

@@ -69,3 +69,12 @@ def test_head_is_given_one_frame_of_every_interval_across_batches(streaming):
 def test_head_is_given_the_most_confident_box_of_a_frame(streaming, heads):
     streaming.on_frames([make_frame(0, 0.0)], make_boxes(1, (0, DOG, 0.6), (0, DOG, 0.8), (0, CAT, 0.9), (0, DOG, 0.7)))
     assert sorted(heads.boxes) == [("cat", [2.0, 0.0, 0.0, 0.0]), ("dog", [1.0, 0.0, 0.0, 0.0])]
+
+
+def test_a_frame_that_was_looked_at_later_replaces_the_later_frame_of_its_interval(streaming):
+    streaming.on_frames([make_frame(index, index / 4) for index in (2, 9)], make_boxes(2, (0, DOG, 0.9), (1, DOG, 0.9)))
+    streaming.on_frames([make_frame(index, index / 4) for index in (1, 3)], make_boxes(2, (0, DOG, 0.9), (1, DOG, 0.9)))
+    predictions = streaming.predictions()["dog"]
+    assert predictions.frame_index.tolist() == [1, 2, 9], "that of the later frame is not used, but cannot be undone"
+    assert predictions.time_seconds.tolist() == [0.25, 0.5, 2.25]
+    assert predictions.at_frames((1, 9)).frame_index.tolist() == [1, 9]
