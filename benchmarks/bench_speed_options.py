@@ -36,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument("--calibrate-on", default="train", metavar="SPLIT", help="clips from which int8 is calibrated")
+    parser.add_argument(
+        "--only", nargs="+", metavar="OPTION", help="of the options, those that begin like one of these"
+    )
     parser.add_argument("--detector", default=TaggerConfig.detector)
     parser.add_argument(
         "--cache", type=Path, help="detections of every frame, for the changes; the timed runs use none (default: none)"
@@ -48,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     truth = np.stack([taxonomy.actors_of(taxonomy.encode(labels)) for labels in labels_by_clip.values()])
     calibration = list(clip_labels(read_samples(arguments.data, arguments.calibrate_on, taxonomy)))
     configs = make_configs(TaggerConfig(detector=arguments.detector, device="cpu"), calibration)
+    if arguments.only:
+        configs = {name: config for name, config in configs.items() if name.startswith((BASELINE, *arguments.only))}
     gates = load_gates(configs[BASELINE].gates_file).values
     timed_clips = clips[:: arguments.every]
     rates = _measure_rates(configs, timed_clips, arguments.repeats)
@@ -78,6 +83,7 @@ def make_configs(baseline: TaggerConfig, calibration: Sequence[Path]) -> dict[st
         "--until-sure 0.02": replace(baseline, until_sure=0.02),
         "--until-sure 0.01": replace(baseline, until_sure=0.01),
         "--until-sure 0.005": replace(baseline, until_sure=0.005),
+        "--precision bf16": replace(baseline, precision="bf16"),
         "--precision int8": int8,
         "--skip-loop-filter": replace(baseline, loop_filter=False),
         "--reuse-below 1": replace(baseline, reuse_below=1.0),

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plot import plot_reports
+from benchmarks.plot import plot_frontier, plot_reports
 from benchmarks.report import format_rows
 from common.files import write_atomically
 from common.markdown import fill_markers
 
 FOLDER = Path(__file__).parent
-PAGE, PLOT = FOLDER / "README.md", FOLDER / "speed.png"
-REPORTS = ("stage1", "speed_options", "folder", "heads", "start", "memory")
+PAGE, PLOT, FRONTIER = FOLDER / "README.md", FOLDER / "speed.png", FOLDER / "frontier.png"
+REPORTS = ("stage1", "speed_options", "frontier", "folder", "heads", "start", "memory")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     reports = read_reports()
     write_atomically(PAGE, fill_markers(PAGE.read_text(encoding="utf-8"), format_tables(reports)))
     plot_reports(reports, PLOT)
-    print(f"wrote {PAGE} and {PLOT}")
+    plot_frontier(reports["frontier"], FRONTIER)
+    print(f"wrote {PAGE}, {PLOT} and {FRONTIER}")
     return 0
 
 

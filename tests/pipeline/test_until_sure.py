@@ -70,16 +70,15 @@ def test_heads_are_given_a_frame_of_every_interval_that_shows_the_actor(sure, ev
             assert len(some) >= 0.8 * len(all_intervals), "an actor that enters in the middle of one may be missed"
 
 
-def test_the_same_seed_gives_the_same_row_from_any_cache(sure, every, demo_clip, monkeypatch, tmp_path):
+def test_the_same_seed_gives_the_same_row_from_any_cache(sure, demo_clip, monkeypatch):
+    sure = replace(sure, until_sure=0.0)  # only what is certain counts, so that further looks are drawn
     first = row(ActorActionTagger.from_config(replace(sure, cache=None)), demo_clip)
-    other = row(ActorActionTagger.from_config(replace(sure, cache=None, seed=1)), demo_clip)
-    assert other != first, "other frames are drawn"
-    rough = ActorActionTagger.from_config(replace(sure, until_sure=0.2, seed=2))
-    row(rough, demo_clip)
+    assert row(ActorActionTagger.from_config(replace(sure, cache=None, seed=1)), demo_clip) != first
+    row(ActorActionTagger.from_config(replace(sure, until_sure=0.2, seed=2)), demo_clip)
     tagger = ActorActionTagger.from_config(sure)
     counter = Counter(tagger, monkeypatch)
-    assert row(tagger, demo_clip) == first, "looks of another seed do not change the answer"
-    assert 0 < counter.frames <= first["looks"]["frames"]
+    assert row(tagger, demo_clip) == first, "earlier looks, for another error and seed, do not change the answer"
+    assert 0 < counter.frames < first["looks"]["frames"], "but they are not repeated"
     again = ActorActionTagger.from_config(sure).tag(demo_clip)
     assert again.timing["detections_from_cache"]
     assert {**again.to_dict(), "timing": None} == {**first, "timing": None}
