@@ -36,9 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument("--calibrate-on", default="train", metavar="SPLIT", help="clips from which int8 is calibrated")
-    parser.add_argument(
-        "--only", nargs="+", metavar="OPTION", help="of the options, those that begin like one of these"
-    )
+    parser.add_argument("--only", nargs="+", metavar="OPTION", help="options that begin like one of these, without --")
     parser.add_argument("--detector", default=TaggerConfig.detector)
     parser.add_argument(
         "--cache", type=Path, help="detections of every frame, for the changes; the timed runs use none (default: none)"
@@ -52,7 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     calibration = list(clip_labels(read_samples(arguments.data, arguments.calibrate_on, taxonomy)))
     configs = make_configs(TaggerConfig(detector=arguments.detector, device="cpu"), calibration)
     if arguments.only:
-        configs = {name: config for name, config in configs.items() if name.startswith((BASELINE, *arguments.only))}
+        configs = {
+            name: config
+            for name, config in configs.items()
+            if name.startswith((BASELINE, *(f"--{option}" for option in arguments.only)))
+        }
     gates = load_gates(configs[BASELINE].gates_file).values
     timed_clips = clips[:: arguments.every]
     rates = _measure_rates(configs, timed_clips, arguments.repeats)

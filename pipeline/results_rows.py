@@ -54,6 +54,7 @@ class RowSummary(RowHead, kw_only=True, forbid_unknown_fields=True, gc=False):
     timeline: msgspec.Raw
     weights: msgspec.Raw
     timing: msgspec.Raw
+    looks: msgspec.Raw = msgspec.Raw(b"null")  # which earlier rows lack
 
 
 AnyHead = TypeVar("AnyHead", bound=RowHead)
@@ -175,5 +176,5 @@ def _decode(line: bytes) -> dict[str, Any]:
 
 def _without_raw(row: dict[str, Any]) -> dict[str, Any]:
     """Replace the parts that are not looked into, which `msgspec.convert` refuses as they are."""
-    raw = ("scores", "timeline", "weights", "timing")
+    raw = ("scores", "timeline", "weights", "timing", "looks")
     return {key: msgspec.Raw(b"") if key in raw else value for key, value in row.items()}

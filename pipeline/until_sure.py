@@ -41,6 +41,7 @@ from thresholds.gates import DetectorIdentity
 from video.frames import Frame
 
 CALIBRATION_FILE = MODELS / "until_sure.yaml"
+MAX_LOOK_SECONDS = 0.5  # between two looks of the first round, also where the heads are given frames less often
 
 
 @dataclass(frozen=True)
@@ -173,12 +174,13 @@ class UntilSure:
             streamed: What is given the frames that were looked at, and judges the boxes in them.
         """
         random = np.random.default_rng([self.seed, int(clip_sha256[:16], 16)])
+        parts = math.ceil(self.every_seconds / MAX_LOOK_SECONDS)
         deviations = self.calibration.deviations_for(self.error)
 
         def next_looks(frames: Sequence[Frame], rows: NDArray[np.int64], boxes: FrameBoxes) -> NDArray[np.int64]:
             time_seconds = np.array([frame.time_seconds for frame in frames])
             if not len(rows):
-                return first_looks(time_seconds, self.every_seconds)
+                return first_looks(time_seconds, self.every_seconds / parts)
             frame_index = np.array([frame.index for frame in frames])
             doubtful = {
                 self.taxonomy.actor(name).index: judged.doubtful_intervals(
@@ -205,8 +207,9 @@ class UntilSure:
             Lower and upper end, shape (A, 2), in [0, 1].
         """
         windows = ClipWindows.of_clip(detections)
-        frames = np.arange(int(detections.frame_index[-1]) + 1)
-        times = np.interp(frames, detections.frame_index, detections.time_seconds)
+        frames = np.arange(detections.frames)
+        known = np.append(detections.frame_index, detections.frames)
+        times = np.interp(frames, known, np.append(detections.time_seconds, detections.duration_seconds))
         window_of_frame = windows.index_of(frames)
         doubtful = {
             actor: judged.doubtful_intervals(detections.frame_index, detections.time_seconds, self.every_seconds)

@@ -65,6 +65,7 @@ def _row(result: ClipResult) -> dict[str, Any]:
             }
             for name, timeline in result.timeline.items()
         ],
+        "looks": vars(result.looks) if result.looks else None,
         "weights": {
             "detector": result.weights.detector,
             "thresholds": result.weights.thresholds,
@@ -95,6 +96,7 @@ def _schema() -> "pyarrow.Schema":
         frames=pa.list_(count),
         boxes=pa.list_(pa.list_(number)),
         windows=spans,
+        interval=pa.list_(number),
     )
     curve = struct(label=text, scores=pa.list_(number))
     columns = {
@@ -106,6 +108,7 @@ def _schema() -> "pyarrow.Schema":
         "labels": pa.list_(struct(label=text, id=count, score=number, segments=spans)),
         "scores": pa.list_(struct(label=text, score=number)),
         "timeline": pa.list_(struct(actor=text, seconds=pa.list_(number), scores=pa.list_(curve))),
+        "looks": struct(frames=count, error=number),
         "weights": struct(detector=text, thresholds=text, heads=pa.list_(struct(actor=text, sha256=text))),
     }
     return pa.schema(list(columns.items()))
