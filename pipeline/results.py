@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -49,6 +49,11 @@ class ActorEvidence:
     boxes: tuple[tuple[float, ...], ...] = ()
     interval: tuple[float, float] | None = None
 
+    def within(self, interval: NDArray[np.float64]) -> Self:
+        """Return the evidence with the interval of its share, shape (2,)."""
+        low, high = np.round(interval, 4).tolist()
+        return replace(self, interval=(low, high))
+
     @classmethod
     def from_decision(
         cls,
@@ -58,7 +63,6 @@ class ActorEvidence:
         windows: tuple[tuple[float, float], ...] = (),
         detected: float | None = None,
         boxes: NDArray[np.float32] | None = None,
-        interval: NDArray[np.float64] | None = None,
     ) -> Self:
         """Collect the evidence for one actor; predictions are None for an absent one.
 
@@ -69,7 +73,6 @@ class ActorEvidence:
             windows: As in the attributes.
             detected: Likewise.
             boxes: Of the frames that the head was given, shape (K, 4); NaN where there is none.
-            interval: As in the attributes, shape (2,).
         """
         return cls(
             presence=round(float(decision.ratios[actor_index]), 4),
@@ -80,7 +83,6 @@ class ActorEvidence:
             windows=windows,
             detected=None if detected is None else round(detected, 4),
             boxes=() if boxes is None else tuple(map(_rounded_box, boxes)),
-            interval=None if interval is None else (round(float(interval[0]), 4), round(float(interval[1]), 4)),
         )
 
 
@@ -216,6 +218,9 @@ class ClipResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the row as it is written, in the documented order of keys."""
         row = asdict(self)
+        for evidence in row["actors"].values():
+            if evidence["interval"] is None:
+                del evidence["interval"]
         return {"schema": SCHEMA, **{key: row[key] for key in COLUMNS}}
 
     @classmethod

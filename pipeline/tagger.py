@@ -290,7 +290,20 @@ class ActorActionTagger:
         detected_ratios: list[float] | list[None] = [None] * len(self.taxonomy.actors)
         if detected.unconfirmed is not None:
             detected_ratios = clip_presence_ratios(detected.unconfirmed, len(self.taxonomy.actors)).tolist()
+        evidence = {
+            actor.name: ActorEvidence.from_decision(
+                decision,
+                actor.index,
+                predictions.get(actor.name),
+                present_windows[actor.index],
+                detected_ratios[actor.index],
+                self._boxes_seen_by_head(detections, actor.index, predictions.get(actor.name)),
+            )
+            for actor in self.taxonomy.actors
+        }
         intervals = detected.presence_intervals
+        if intervals is not None:
+            evidence = {name: evidence[name].within(row) for name, row in zip(evidence, intervals, strict=True)}
         total_seconds = stopwatch.seconds()
         return ClipResult(
             video=str(detected.clip),
@@ -301,18 +314,7 @@ class ActorActionTagger:
             frames=detections.frames,
             fps=round(detections.fps, 3),
             duration_seconds=round(detections.duration_seconds, 3),
-            actors={
-                actor.name: ActorEvidence.from_decision(
-                    decision,
-                    actor.index,
-                    predictions.get(actor.name),
-                    present_windows[actor.index],
-                    detected_ratios[actor.index],
-                    self._boxes_seen_by_head(detections, actor.index, predictions.get(actor.name)),
-                    None if intervals is None else intervals[actor.index],
-                )
-                for actor in self.taxonomy.actors
-            },
+            actors=evidence,
             labels=tuple(sorted(labels, key=lambda label: -label.score)),
             scores={name: round(float(value), 4) for name, value in scores.items()},
             timeline={

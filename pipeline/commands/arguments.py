@@ -277,11 +277,7 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
         help="minimum probability of a predicted action (default: %(default)s)",
     )
     group.add_argument(
-        "--until-sure",
-        type=fraction,
-        metavar="EPS",
-        help="look at few frames, and at more while a gate is in doubt: at most this share of the decisions differs, "
-        "for example 0.01",
+        "--until-sure", type=fraction, metavar="EPS", help="few looks: this share of decisions may differ, such as 0.01"
     )
     group.add_argument("--force", action="store_true", help="use gates tuned for another detector or other settings")
 

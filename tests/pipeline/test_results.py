@@ -17,7 +17,7 @@ def test_a_row_has_the_documented_format():
     written = json.loads(json.dumps(row().to_dict()))
     assert list(written) == [
         *("schema", "video", "path", "sha256", "status", "error", "frames", "fps", "duration_seconds"),
-        *("actors", "labels", "scores", "timeline", "weights", "timing"),
+        *("actors", "labels", "scores", "timeline", "weights", "timing", "looks"),
     ]
     assert written["schema"] == 2
     assert written["actors"]["person"] == {

@@ -118,7 +118,7 @@ def test_rows_can_be_read_back(sure, demo_clip):
     old = result.to_dict()
     del old["looks"]
     for actor in old["actors"].values():
-        del actor["interval"]
+        del actor["interval"]  # which rows of every frame lack as well
     assert ClipResult.from_dict(old).looks is None
 
 
