@@ -207,15 +207,20 @@ def _mean_difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> flo
 
 def _processed_frames(running: _RunningJob[J], options: SpeedOptions) -> Iterator[Frame]:
     """Decode a clip as far as possible, and yield the frames that the stride does not skip."""
-    job, record = running.job, running.record
+    for number, frame in enumerate(decode_job(running.job, running.record, options.loop_filter)):
+        if number % options.stride == 0:
+            yield frame
+
+
+def decode_job(job: ClipJob, record: ClipRecord, loop_filter: bool) -> Iterator[Frame]:
+    """Decode a job's clip as far as possible; what is wrong with it goes into the job or the record."""
     if job.is_done:
         return
-    with closing(decode_frames(job.clip, options.loop_filter)) as frames:
+    with closing(decode_frames(job.clip, loop_filter)) as frames:
         try:
             for frame in frames:
                 record.add_decoded(frame)
-                if (len(record.decoded_seconds) - 1) % options.stride == 0:
-                    yield frame
+                yield frame
         except TruncatedClipError as reason:
             if not record.decoded_seconds:
                 job.error = reason

@@ -15,16 +15,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from actor_detector.clip_detection import BatchDetector, ClipJob
+from actor_detector.clip_detection import BatchDetector, ClipJob, decode_job
+from actor_detector.clip_record import ClipRecord
 from actor_detector.detections import ClipDetections, FrameBoxes
 from actor_detector.letterbox import Letterbox
 from actor_detector.looks.certainty import represented_frames
 from actor_detector.looks.joining import boxes_by_frame, join_parts, merge_looks
-from actor_detector.motion.camera import CameraMotion
-from common.errors import ClipError, TruncatedClipError
 from common.prefetch import prefetch
 from inference.interfaces import PendingOutput
-from video.clips import decode_frames, end_seconds
+from video.clips import end_seconds
 from video.frames import Frame
 
 MAX_STRETCH_SECONDS = 30.0
@@ -81,10 +80,7 @@ class _Clip:
     """A clip in progress: its job, and what is known of its decoded frames."""
 
     job: LookJob
-    seconds: list[float] = field(default_factory=list)
-    last_duration_seconds: float = 0.0
-    truncated: str = ""
-    camera: CameraMotion = field(default_factory=CameraMotion)
+    record: ClipRecord = field(default_factory=ClipRecord)
     stretches: "deque[_Stretch]" = field(default_factory=deque)  # not collected yet, in order
     parts: list[ClipDetections] = field(default_factory=list)
     known: dict[int, FrameBoxes] = field(default_factory=dict)
@@ -264,7 +260,7 @@ def _stretches(jobs: Iterable[J], loop_filter: bool) -> Generator[tuple[J, _Stre
         clip = _Clip(job)
         frames: list[Frame] = []
         held = 0
-        for frame in _decoded(clip, loop_filter):
+        for frame in decode_job(job, clip.record, loop_filter):
             size = frame.size[0] * frame.size[1] * BYTES_PER_PIXEL
             is_long = bool(frames) and frame.time_seconds - frames[0].time_seconds >= MAX_STRETCH_SECONDS
             if frames and (is_long or held + size > MAX_STRETCH_BYTES):
@@ -276,26 +272,6 @@ def _stretches(jobs: Iterable[J], loop_filter: bool) -> Generator[tuple[J, _Stre
         if not frames:
             _end_stretch(stretch)
         yield job, stretch
-
-
-def _decoded(clip: _Clip, loop_filter: bool) -> Iterator[Frame]:
-    """Decode a clip as far as possible."""
-    job = clip.job
-    if job.is_done:
-        return
-    with closing(decode_frames(job.clip, loop_filter)) as frames:
-        try:
-            for frame in frames:
-                clip.seconds.append(frame.time_seconds)
-                clip.last_duration_seconds = frame.duration_seconds
-                yield frame
-        except TruncatedClipError as reason:
-            if not clip.seconds:
-                job.error = reason
-            # Detections are cached by the clip's contents, so the reason must not contain its path.
-            clip.truncated = str(reason).removeprefix(f"{job.clip}: ")
-        except ClipError as reason:
-            job.error = reason
 
 
 def _end_stretch(stretch: _Stretch) -> None:
@@ -313,7 +289,7 @@ def _collect_stretch(stretch: _Stretch) -> None:
         boxes = stretch.boxes_at(rows)
         times = np.array([frame.time_seconds for frame in stretch.frames])
         looks = [stretch.looks[row] for row in rows]
-        camera = [clip.camera.update(look.pixels, look.letterbox) for look in looks]
+        camera = [clip.record.camera_motion.update(look.pixels, look.letterbox) for look in looks]
         clip.parts.append(
             ClipDetections(
                 frame_index=np.array([stretch.frames[row].index for row in rows], np.int64),
@@ -329,6 +305,6 @@ def _collect_stretch(stretch: _Stretch) -> None:
         )
         stretch.frames, stretch.looks = [], {}
     if stretch.is_last and not job.is_done:
-        duration = end_seconds(np.array(clip.seconds), clip.last_duration_seconds)
-        job.detections = join_parts(clip.parts, duration, clip.truncated)
+        duration = end_seconds(np.array(clip.record.decoded_seconds), clip.record.last_duration_seconds)
+        job.detections = join_parts(clip.parts, duration, clip.record.truncated)
         job.looked = merge_looks(job.known, job.detections)
