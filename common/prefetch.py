@@ -1,7 +1,7 @@
 """An iterator that runs ahead of its consumer in another thread, by a bounded number of items."""
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from queue import Full, Queue
@@ -16,8 +16,8 @@ class _Item(Generic[T]):
     value: T
 
 
-def prefetch(items: Generator[T, None, None], max_items: int) -> Generator[T, None, None]:
-    """Run a generator in a thread.
+class prefetch(Iterator[T]):  # noqa: N801 - used as a function is
+    """Run a generator in a thread, from the first request on; to be closed by the consumer.
 
     Args:
         items: The generator; it is closed in its thread when the consumer stops early.
@@ -29,19 +29,40 @@ def prefetch(items: Generator[T, None, None], max_items: int) -> Generator[T, No
     Raises:
         Exception: Any exception of the generator, after the items before it.
     """
-    queue: Queue[_Item[T] | BaseException | None] = Queue(max_items)
-    stopped = threading.Event()
-    thread = threading.Thread(target=_produce, args=(items, queue, stopped), name="prefetch", daemon=True)
-    thread.start()
-    try:
-        while (entry := queue.get()) is not None:
-            if not isinstance(entry, _Item):
-                raise entry
-            yield entry.value
-            del entry
-    finally:
-        stopped.set()
-        _join(thread)
+
+    def __init__(self, items: Generator[T, None, None], max_items: int) -> None:
+        self._queue: Queue[_Item[T] | BaseException | None] = Queue(max_items)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=_produce, args=(items, self._queue, self._stopped), name="prefetch", daemon=True
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next request is answered without waiting."""
+        return self._stopped.is_set() or not self._queue.empty()
+
+    def __next__(self) -> T:
+        """Return the next item."""
+        if self._stopped.is_set():
+            raise StopIteration
+        if not self._thread.ident:
+            self._thread.start()
+        try:
+            entry = self._queue.get()
+        except BaseException:  # such as Ctrl-C
+            self.close()
+            raise
+        if isinstance(entry, _Item):
+            return entry.value
+        self.close()
+        raise entry or StopIteration
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        if self._thread.ident:
+            _join(self._thread)
 
 
 def _join(thread: threading.Thread) -> None:

@@ -33,7 +33,7 @@ from pipeline.frame_sampling import interval_indices
 from thresholds.gates import load_gates
 
 ERRORS = (0.005, 0.01, 0.02, 0.05, 0.1)
-STOP_DEVIATIONS = np.geomspace(0.2, 4, 22)
+STOP_DEVIATIONS = np.geomspace(0.2, 4, 43)
 JUDGED_SECONDS = 0.001  # so that every frame is an interval of its own
 FITTED_INTERVALS = (1.0, 0.5, 0.25, 0.12)  # seconds between looks, among which the probability is fitted
 FITTED_FRAMES = 40  # of a clip, at each of them

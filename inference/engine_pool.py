@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+MAX_READY_ENGINES = 2  # keep the memory that running batches need: clips of two sizes are often processed in turn
 MAX_ENGINES = 5  # one for each shape of a detector's inputs, of some 50 MB each with OpenVINO
 Size = tuple[int, int]
 
@@ -18,8 +19,8 @@ Size = tuple[int, int]
 class EnginePool:
     """Creates an engine for every size of images, and discards the one that was not used for the longest time.
 
-    Only the engine that was used last keeps the memory that running batches need, some 60 MB with OpenVINO. May be
-    used by several threads.
+    Only the engines that were used last keep the memory that running batches need, some 60 MB each with OpenVINO. May
+    be used by several threads.
 
     Args:
         create: Creates the engine for images of a height and width in pixels, and a size of batches.
@@ -47,9 +48,9 @@ class EnginePool:
         check_process()
         key = (images.shape[1], images.shape[2]), batch_size
         with self._lock:
-            last = next(reversed(self._engines), None)
-            if last is not None and last != key:  # before anything is created, so that both need not fit at once
-                self._engines[last].release()
+            ready = list(self._engines)[-MAX_READY_ENGINES:]
+            if key not in ready and len(ready) == MAX_READY_ENGINES:  # before another is created: both need not fit
+                self._engines[ready[0]].release()
             if key not in self._engines:
                 while len(self._engines) >= MAX_ENGINES:
                     del self._engines[next(iter(self._engines))]

@@ -16,7 +16,8 @@ from action_heads.confirmation import Confirmer
 from actor_detector.clip_detection import detect_clips
 from actor_detector.detections import ClipDetections
 from actor_detector.detector_settings import DetectorSettings
-from actor_detector.looks.selective_detection import LookJob, detect_selected
+from actor_detector.looks.selective_detection import detect_selected
+from actor_detector.looks.stretches import LookJob
 from actor_detector.speed_options import SpeedOptions
 from common.errors import ClipError
 from common.files import sha256_file

@@ -28,7 +28,7 @@ from a2d.taxonomy import Taxonomy
 from actor_detector.detections import ClipDetections, FrameBoxes
 from actor_detector.looks.certainty import Certainty, Looks, first_looks, represented_frames
 from actor_detector.looks.chance import FEATURES, PresenceChance
-from actor_detector.looks.selective_detection import LookPlan
+from actor_detector.looks.stretches import LookPlan
 from common.errors import UserError
 from common.files import read_yaml
 from common.paths import MODELS

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from actor_detector.looks.chance import PresenceChance, nearest_looks
 
 GAP_EXPONENT = 1.5
-MIN_LOOKS = 2  # in a round: one at a time saves few of them, but takes twice as many rounds
+MIN_LOOKS = 4  # in a round, a full batch: one at a time saves few of them, but takes four times as many rounds
 GROWTH = 8  # or one for so many looks before: a clip that stays in doubt takes many
 MIN_GAIN = 0.1  # of the most uncertain gap's uncertainty
 

@@ -29,6 +29,27 @@ def test_prefetch_runs_ahead_by_a_bounded_number_of_items(max_items):
     assert len(made) == expected
 
 
+def test_prefetch_says_whether_one_has_to_wait():
+    may_go_on = threading.Event()
+
+    def numbers():
+        yield 0
+        assert may_go_on.wait(10)
+        yield 1
+
+    running = prefetch(numbers(), 1)
+    assert not running.is_ready, "nothing has been requested"
+    assert next(running) == 0
+    assert not running.is_ready
+    may_go_on.set()
+    end = time.monotonic() + 10
+    while not running.is_ready and time.monotonic() < end:
+        time.sleep(0.01)
+    assert list(running) == [1]
+    assert running.is_ready, "the end needs no waiting"
+    assert list(running) == []
+
+
 def test_prefetch_yields_the_items_in_order():
     assert list(prefetch(iter_numbers(5), 2)) == [0, 1, 2, 3, 4]
 

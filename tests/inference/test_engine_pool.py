@@ -68,6 +68,27 @@ def test_many_sizes_in_any_order_give_what_an_engine_of_their_own_gives(backend,
         assert len(list(tmp_path.glob("*.xml"))) == len(list(tmp_path.iterdir())) / 2 == 1
 
 
+def test_the_engines_that_were_used_last_keep_their_memory(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    released = []
+    runtime = Runtime("openvino", cache=tmp_path)
+
+    def create(size, batch_size):
+        engine = runtime.engine(make_network("any"), size, batch_size)
+        release = engine.release
+        monkeypatch.setattr(engine, "release", lambda: released.append(size) or release())
+        return engine
+
+    pool = EnginePool(create)
+    first, second, third = SIZES[:3]
+    for size in (first, second, first, second, second):
+        pool.submit(images_of(size), 2).result()
+    assert not released
+    for size in (third, second, first):
+        pool.submit(images_of(size), 2).result()
+    assert released == [first, third]
+
+
 def test_network_that_stores_sizes_is_converted_for_each(tmp_path):
     network = make_network("grid", lambda: Preprocessed(StoresLastSize()))
     for size in SIZES[:2]:
