@@ -16,9 +16,10 @@ ROOMS = {
     "a2d": {"common"},
     "video": {"common"},
     "inference": {"common"},
+    "networks": {"common"},
     "thresholds": {"common", "a2d"},
     "actor_detector": {"common", "a2d", "video", "inference"},
-    "action_heads": {"common", "a2d", "video", "inference"},
+    "action_heads": {"common", "a2d", "video", "inference", "networks"},
     "pipeline": {"common", "a2d", "video", "inference", "thresholds", "actor_detector", "action_heads"},
 }
 """The product's packages, and the other packages that each may import."""
@@ -29,7 +30,7 @@ ONE_DOOR = {
     "ultralytics": "actor_detector.yolo",
     "pyswarms": "thresholds.swarm",
     "sklearn": "action_heads.training.linear_probe",
-    "timm": "action_heads.timm_backbones",
+    "timm": "networks.timm_networks",
     "openvino": "inference.openvino_engine",
     "nncf": "inference.openvino_engine",
     "scipy": "action_heads.training.temperature",
@@ -43,11 +44,13 @@ HEAVY_MODULES = {
     "action_heads.backbone",
     "action_heads.backbones",
     "action_heads.model",
-    "action_heads.timm_backbones",
     "actor_detector.dense_stem",
     "inference.image_tensors",
     "inference.openvino_engine",
     "inference.torch_engine",
+    "networks.efficientnet_lite",
+    "networks.tensors",
+    "networks.timm_networks",
 }
 """Modules outside training and distillation that load a heavy library when they are imported: they are loaded late."""
 MAX_LINES, MAX_PARAMETERS = 350, 6
