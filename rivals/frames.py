@@ -1,6 +1,5 @@
 """The pictures that a network is given for moments of a clip."""
 
-import math
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import TruncatedClipError
-from common.sampling import evenly_spaced_indices
 from rivals.recipes import BLACK, FrameInput
 from video.clips import decode_frames, end_seconds, read_frames_at
 
@@ -43,8 +41,14 @@ class ClipInfo:
         return len(self.time_seconds)
 
     def moments(self, every_seconds: float) -> list[int]:
-        """Return the middle frame of each of the equal parts of a clip that are at most so long."""
-        return evenly_spaced_indices(self.frames, max(1, math.ceil(self.duration_seconds / every_seconds)))
+        """Return the middle one of the frames in each interval of so many seconds; intervals without any are left out.
+
+        >>> ClipInfo(Path("clip.mp4"), np.arange(10) / 5, 2.0).moments(1.0)
+        [2, 7]
+        """
+        intervals = np.floor(self.time_seconds / every_seconds).astype(np.int64)
+        _, first, frames = np.unique(intervals, return_index=True, return_counts=True)
+        return [int(index) for index in first + (frames - 1) // 2]
 
 
 def examine_clip(clip: Path) -> ClipInfo:

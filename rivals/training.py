@@ -36,16 +36,18 @@ class TrainingPlan:
         recipe: Its recipe, perhaps adjusted.
         taxonomy: Actors and labels.
         seed: Determines the new layers' weights, the order of the samples and the augmentation.
+        data: What is trained on, in words; a training is resumed only on the same.
     """
 
     system: System
     recipe: Recipe
     taxonomy: Taxonomy
     seed: int = 0
+    data: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what determines the result, apart from the data, as JSON can hold it."""
-        return {"system": self.system.name, "recipe": self.recipe.to_dict(), "seed": self.seed}
+        return {"system": self.system.name, "recipe": self.recipe.to_dict(), "seed": self.seed, "data": self.data}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ The report begins "Here we present a deep learning model, using transfer learnin
 "Layers 1–6" are read as the network's children in order: convolution, normalization, ReLU, pooling, layer1 and layer2,
 since figure 1 trains "layers 7–9", which then are layer3, layer4 and the pooling, before the last layer. The statistics
 of frozen normalization layers stay fixed. No augmentation: the report names it as future work. Other optimizers
-(section 4.4, with their default settings) are chosen by name, with `--optimizer`.
+(section 4.4, with their default settings) are chosen by name, with `--training-optimizer`.
 """
 
 import torch

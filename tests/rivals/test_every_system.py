@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from tiny_rivals import read_all, save, tiny_recipe, train, write_clips
+from tiny_rivals import FRAMES, read_all, save, tiny_recipe, train, write_clips
 
 from a2d.dataset import read_samples
 from a2d.skipped_samples import SkippedSamples
 from common.errors import CheckpointError, UserError
+from common.files import sha256_file
+from pipeline.config import TaggerConfig
+from pipeline.rival_tagger import RivalTagger
 from rivals.data import PictureStore
 from rivals.evaluation import predict_samples
 from rivals.prediction import TrainedSystem, load_system
@@ -85,6 +88,20 @@ def test_a_saved_system_is_the_same_and_loads_strictly(name, trained_by_name, da
     lacking = type(trained)(Lacking(), trained.fitted, trained.sources)
     with pytest.raises(CheckpointError, match=f"the tensor '{name_of_first}' of {name} is missing"):
         load_system(save(tmp_path / "lacking.safetensors", plan, lacking), taxonomy)
+
+
+@PARAMETRIZE_SYSTEMS
+def test_a_system_tags_a_clip(name, trained_by_name, data, taxonomy):
+    _, _, path = trained_by_name(name)
+    tagger = RivalTagger.from_config(TaggerConfig(system=str(path), device="cpu"))
+    result = tagger.tag(data.parent / "clip-03")
+    assert result.status == "ok"
+    assert result.frames == FRAMES
+    assert list(result.scores) == list(taxonomy.label_names)
+    assert {label.label for label in result.labels} == {
+        label for label, score in result.scores.items() if score >= tagger.label_threshold
+    }
+    assert result.weights.heads == {name: sha256_file(path)}
 
 
 def test_an_unknown_system_gets_the_names_of_all():
