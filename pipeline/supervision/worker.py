@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from common.errors import UserError
 from common.heartbeat import listen
@@ -39,7 +39,7 @@ from pipeline.supervision.messages import (
 
 if TYPE_CHECKING:
     from pipeline.any_tagger import Tagger
-    from pipeline.tagger import TaggedClip
+    from pipeline.tagger import ActorActionTagger, TaggedClip
 
 BEAT_SECONDS = 1.0  # one sign of life in this time is enough
 PATIENCE_SECONDS = 0.1  # without a further task for so long, the clips so far are finished without one
@@ -199,13 +199,12 @@ def _load(setup: Setup) -> "Tagger":
 
 def _annotate(tagger: "Tagger", task: Task, tagged: "TaggedClip") -> str:
     """Write the annotated copy of a clip; return why that is impossible, or an empty string."""
-    from pipeline.tagger import ActorActionTagger
     from pipeline.visualization.annotation import annotate_clip
 
     assert task.copy
-    assert isinstance(tagger, ActorActionTagger)  # copies of another system's clips are not asked for
     try:
-        detections = tagged.detections or tagger.detector.detect(task.clip).detections
+        two_stages = cast("ActorActionTagger", tagger)  # copies of another system's clips are not asked for
+        detections = tagged.detections or two_stages.detector.detect(task.clip).detections
         annotate_clip(task.clip, tagged.result, detections, tagger.taxonomy, task.copy)
     except Exception as reason:  # whatever it is, only the copy is missing
         return describe_exception(reason).removeprefix(f"{task.clip}: ")
