@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,25 +11,8 @@ from action_heads.input_kinds import MOTION_DIM, MOTION_LAYER, MOVING, VIEWS_BY_
 from action_heads.preprocessing import Preprocessing
 from action_heads.tuning_modes import ALL, CLASSIFIER, LAST_STAGE, NORMS
 from common.errors import CheckpointError
-
-NUM_BATCHES_TRACKED = "num_batches_tracked"  # step counter of normalization layers, not used here
-
-
-@dataclass(frozen=True)
-class PretrainedWeights:
-    """Published weights.
-
-    Attributes:
-        path: The weights file.
-        source: Human-readable description.
-        licence: Of the weights.
-        rename: Maps the file's state dict to the network's, perhaps with a classifier.
-    """
-
-    path: Path
-    source: str
-    licence: str
-    rename: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+from networks.pretrained import PretrainedWeights
+from networks.tensors import network_tensors, normalization_layers
 
 
 class MotionLayer(nn.Module):
@@ -116,15 +98,3 @@ class Backbone:
                 )
             trainable |= {name for name in names if name.startswith(tuple(f"{stage}." for stage in self.last_stage))}
         return trainable
-
-
-def network_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return all tensors that determine a network's outputs, by name: its parameters and running statistics."""
-    return {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(NUM_BATCHES_TRACKED)}
-
-
-def normalization_layers(network: nn.Module) -> dict[str, nn.Module]:
-    """Return a network's batch normalization layers, by name."""
-    return {
-        name: module for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
-    }

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from a2d.taxonomy import Actor, Taxonomy
 from action_heads.input_kinds import INPUT_KINDS, MOTION_DIM, MOTION_LAYER, MOVING, VIEWS_BY_INPUT
-from action_heads.tensor_files import read_arrays, read_header, read_tensors, write_tensors
 from action_heads.trunk_files import EMBEDDED, PREFIX, SHARED, trunk_path
 from action_heads.tuning_modes import ALL, CLASSIFIER, TUNING_MODES
 from common.errors import CheckpointError
 from common.files import MAX_SHOWN, check_fields, sha256_file, shorten
+from networks.tensor_files import read_arrays, read_header, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,8 +124,8 @@ def hash_heads(folder: Path) -> dict[str, str]:
 
 def save_head(path: Path, network: "nn.Module", manifest: HeadManifest) -> None:
     """Write a head atomically, so that a head that is being replaced stays intact until the new one is complete."""
-    from action_heads.backbone import network_tensors
     from action_heads.backbones import find_backbone
+    from networks.tensors import network_tensors
 
     tensors = network_tensors(network)
     if manifest.needs_trunk:
@@ -205,9 +205,9 @@ def load_head(
     """
     import torch
 
-    from action_heads.backbone import network_tensors
     from action_heads.backbones import find_backbone
-    from action_heads.model import assemble, check_tensors, load_trunk_file
+    from action_heads.model import assemble, load_trunk_file
+    from networks.tensors import check_tensors, network_tensors
 
     manifest = read_manifest(path)
     check_manifest(path, manifest, actor)

@@ -24,13 +24,13 @@ from action_heads.frame_views import FrameViews
 from action_heads.input_kinds import CROP
 from action_heads.prediction import BATCH_SIZE, NETWORK_FORMAT
 from action_heads.preprocessing import Preprocessing
-from action_heads.tensor_files import read_arrays, read_header, write_tensors
 from action_heads.trunk_files import trunk_path
 from action_heads.tuning_modes import check_backbone
 from common.errors import CheckpointError
 from common.files import check_fields, sha256_file, shorten
 from inference.interfaces import Engine, Network, content_key
 from inference.runtime import Runtime
+from networks.tensor_files import read_arrays, read_header, write_tensors
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,10 +12,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from action_heads.backbone import NUM_BATCHES_TRACKED, Backbone, network_tensors
+from action_heads.backbone import Backbone
 from action_heads.input_kinds import WHOLE_FRAME
 from action_heads.preprocessing import Preprocessing
-from action_heads.tensor_files import read_tensors
 from action_heads.trunk_files import (
     EMBEDDED,
     SHARED,
@@ -26,7 +25,8 @@ from action_heads.trunk_files import (
 )
 from common.errors import CheckpointError
 from common.files import sha256_file
-from common.torch_files import load_torch_file
+from networks.tensor_files import read_tensors
+from networks.tensors import NUM_BATCHES_TRACKED, check_tensors, network_tensors, read_state
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ def load_trunk(spec: str, backbone: Backbone, seed: int = 0) -> Trunk:
         return _random_trunk(backbone, seed)
     if spec == "imagenet":
         weights = backbone.pretrained()
-        state = weights.rename(_read_state(weights.path))
+        state = weights.rename(read_state(weights.path, "trunk"))
         return replace(_make_trunk(weights.path, weights.source, state, backbone), licence=weights.licence)
     path = Path(spec)
     if not path.is_file():
         raise CheckpointError(f"trunk {spec!r}: no such file (allowed: embedded, imagenet, random, or a file)")
-    return _make_trunk(path, str(path), _read_state(path), backbone)
+    return _make_trunk(path, str(path), read_state(path, "trunk"), backbone)
 
 
 def load_trunk_file(path: Path, backbone: Backbone, source: str = SHARED) -> Trunk:
@@ -177,35 +177,6 @@ def feature_extractor(trunk: Trunk) -> nn.Module:
     return network
 
 
-def check_tensors(
-    where: str, found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], backbone: str
-) -> None:
-    """Check that a file's tensors have the expected names and shapes.
-
-    Raises:
-        CheckpointError: If they do not; the message names the first difference.
-    """
-    for name, tensor in expected.items():
-        if name not in found:
-            raise CheckpointError(f"{where}: the tensor '{name}' of {backbone} is missing from the file")
-        if found[name].shape != tensor.shape:
-            raise CheckpointError(
-                f"{where}: '{name}' has shape {tuple(found[name].shape)} in the file, {backbone} requires "
-                f"{tuple(tensor.shape)}"
-            )
-    for name in found:
-        if name not in expected:
-            raise CheckpointError(f"{where}: the file has a tensor '{name}' that {backbone} does not have")
-
-
-def round_convolutions(network: nn.Module) -> None:
-    """Round convolution weights to half precision, as they are stored, so that a network equals its saved version."""
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim == 4:
-                parameter.copy_(parameter.half())
-
-
 def _embedded_trunk(backbone: Backbone) -> Trunk:
     path = trunk_path(backbone.name)
     if not path.is_file():
@@ -240,20 +211,6 @@ def _make_trunk(
     check_tensors(f"trunk {path}", found, expected, backbone.name)
     tensors = {name: tensor.float() for name, tensor in found.items()}
     return Trunk(source, sha256_file(path), tensors, backbone, preprocessing or backbone.preprocessing)
-
-
-def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return read_tensors(path)
-    except CheckpointError as reason:
-        raise CheckpointError(f"trunk {reason}") from None
-    state = load_torch_file(
-        path, lambda reason: CheckpointError(f"trunk {path}: not a readable weights file ({reason})")
-    )
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise CheckpointError(f"trunk {path}: a state dict (tensors by name) was expected")
-    return state
 
 
 def _without_classifier(state: Mapping[str, torch.Tensor], backbone: Backbone) -> dict[str, torch.Tensor]:

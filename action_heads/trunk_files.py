@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from action_heads.tensor_files import read_header, write_tensors
 from common.errors import CheckpointError
 from common.files import check_fields
 from common.paths import MODELS
+from networks.tensor_files import read_header, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

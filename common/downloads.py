@@ -1,7 +1,7 @@
 """Third-party weights that are known by name: their path, and the only code that downloads them.
 
-The SHA-256 digests are those by which many projects pin these files; torchvision puts the first digits of the
-ResNet-34 file's digest into its name.
+The SHA-256 digests are those by which many projects pin these files; torchvision puts the first eight digits of a
+file's digest into its name, which are all that is known here of some.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import queue
 import re
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -37,7 +37,8 @@ class KnownWeights:
 
     Attributes:
         url: Where it is published.
-        sha256: SHA-256 of its contents, 64 hexadecimal digits; None if it is not known here.
+        sha256: SHA-256 of its contents, 64 hexadecimal digits, or as many of the first as are published; None if it is
+            not known here.
         size: Size in bytes; 0 if it is not known here.
         alternative: What the user can do without the file; ends the error message of a failed download.
     """
@@ -56,6 +57,10 @@ class KnownWeights:
     def path(self) -> Path:
         """Path in the weights folder, whether the file exists or not."""
         return weights_folder() / self.file_name
+
+    def is_digest(self, digest: str) -> bool:
+        """Return whether a SHA-256 is that of the file, as far as it is known."""
+        return self.sha256 is None or digest.startswith(self.sha256)
 
 
 KNOWN_WEIGHTS = {
@@ -84,6 +89,36 @@ KNOWN_WEIGHTS = {
         "or use another --trunk",
     ),
 }
+
+TORCHVISION = "https://download.pytorch.org/models"
+OR_OTHER_WEIGHTS = "or name others with --weights: a file, embedded or random"
+
+
+def _torchvision(file: str, sha256: str, size: int) -> KnownWeights:
+    return KnownWeights(f"{TORCHVISION}/{file}", sha256, size, OR_OTHER_WEIGHTS)
+
+
+TORCHVISION_WEIGHTS = {
+    "resnet18": _torchvision(
+        "resnet18-f37072fd.pth", "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec", 46_830_571
+    ),
+    "resnet34": replace(KNOWN_WEIGHTS["imagenet"], alternative=OR_OTHER_WEIGHTS),
+    "resnet50": _torchvision(
+        "resnet50-0676ba61.pth", "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a", 102_530_333
+    ),
+    "resnet152": _torchvision(
+        "resnet152-394f9c45.pth", "394f9c45966e3651a89bbb78a48410a6755854ce4a5ab64927cf1c7247f85e58", 0
+    ),
+    "vgg16": _torchvision(
+        "vgg16-397923af.pth", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0", 553_433_881
+    ),
+    "alexnet": _torchvision(
+        "alexnet-owt-7be5be79.pth", "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02", 244_408_911
+    ),
+    "r2plus1d_18": _torchvision("r2plus1d_18-91a641e6.pth", "91a641e6", 0),
+    "r3d_18": _torchvision("r3d_18-b3b3357e.pth", "b3b3357e", 0),
+}
+"""torchvision's networks: of images trained on ImageNet (IMAGENET1K_V1), of clips on Kinetics-400 (KINETICS400_V1)."""
 
 
 def find_weights(name: str) -> KnownWeights | None:
@@ -132,7 +167,7 @@ def download(weights: KnownWeights) -> Path:
                 "another source, if you doubt it",
                 file=sys.stderr,
             )
-        elif digest != weights.sha256:
+        elif not weights.is_digest(digest):
             raise DownloadError(
                 f"{weights.url}: the download has sha256 {digest[:8]}…, {weights.sha256[:8]}… was expected; it was "
                 f"discarded: copy the right {path.name} into {path.parent}, {weights.alternative}"
@@ -153,7 +188,7 @@ def check_download(weights: KnownWeights) -> Path:
         DownloadError: If its SHA-256 is not the expected one; the message names both.
     """
     digest = sha256_file(weights.path)
-    if weights.sha256 and digest != weights.sha256:
+    if weights.sha256 and not weights.is_digest(digest):
         raise DownloadError(
             f"{weights.path}: sha256 {digest[:8]}… was found, {weights.sha256[:8]}… was expected; delete the file"
         )

@@ -25,6 +25,7 @@ COMMANDS = {
     "tune-thresholds": "tune the gates: the share of a video's frames from which an actor counts as present",
     "retrain-head": "train one actor's action head; no other head changes",
     "retrain-confirmation": "train the layers that confirm the detector's boxes",
+    "train-rival": "train another system of the A2D challenge, by name, to be scored and to tag with --system",
     "score-split": "score the whole pipeline on a labelled split, with trivial baselines for comparison",
     "add-actor": "add an actor: train its head and find its gate; nothing else changes",
     "retrain-detector": "train an actor detector from unlabelled images and the pseudo-labels of trained detectors",

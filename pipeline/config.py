@@ -51,6 +51,7 @@ class TaggerConfig:
         engines: Folder of converted networks; None caches none.
         force: Use gates that were tuned for another detector or other settings.
         trust_weights: Unpickle a `.pt` detector even if that may run code from it.
+        system: Another system that tags instead of the two stages: its file, or one of `rivals.registry.SYSTEMS`.
     """
 
     detector: str = EMBEDDED
@@ -76,6 +77,7 @@ class TaggerConfig:
     engines: Path | None = field(default_factory=lambda: cache_folder() / "engines")
     force: bool = False
     trust_weights: bool = False
+    system: str | None = None
 
     @property
     def detector_settings(self) -> DetectorSettings:

@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from action_heads.backbone import Backbone, network_tensors
+from action_heads.backbone import Backbone
 from action_heads.distillation.grid_pooling import pool_over_grid
 from action_heads.distillation.random_crops import WHOLE_IMAGE, CropDataset
 from action_heads.distillation.settings import DistillationSettings
@@ -31,6 +31,7 @@ from common.files import check_keys, write_atomically
 from common.torch_files import load_torch_file
 from common.training_run import TrainingRun
 from inference.image_tensors import normalize_rgb
+from networks.tensors import network_tensors
 
 CHECKPOINT_FILE, LOG_FILE, FEATURES_FILE = "checkpoint.pt", "epochs.jsonl", "taught.npy"
 WARM_UP_FRACTION = 0.03  # of all steps

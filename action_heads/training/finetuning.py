@@ -12,9 +12,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler, WeightedRandomSampler
 
 from a2d.metrics import Scores, count
-from action_heads.backbone import normalization_layers
 from action_heads.label_decision import decide_labels
-from action_heads.model import Trunk, initialize_from_trunk, round_convolutions
+from action_heads.model import Trunk, initialize_from_trunk
 from action_heads.preprocessing import Preprocessing, evaluation_transform, training_transform
 from action_heads.training.recipes import Recipe
 from action_heads.training.samples import LabelledFrames
@@ -23,6 +22,7 @@ from common.errors import TrainingError
 from common.progress import Progress, no_progress
 from inference.image_tensors import bgr_to_rgb_tensor
 from inference.torch_engine import fast_bfloat16
+from networks.tensors import normalization_layers, round_convolutions
 
 STEP_EPOCHS = 7  # of the published schedule: the learning rate drops to a tenth every 7 epochs
 PREDICTION_BATCH_SIZE = 16

@@ -15,6 +15,7 @@ from pipeline.commands.arguments import (
     config_from,
     seconds,
 )
+from pipeline.commands.system_argument import add_system_argument
 
 EPILOG = "exit code: 0 all samples scored, 1 some clip was missing or could not be read to its end, 2 wrong usage"
 
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write scores.json and scores.txt there")
     add_plots_argument(parser)
+    add_system_argument(parser)
     add_tagger_arguments(parser)
     add_run_arguments(parser)
 
@@ -41,13 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Score, print the tables, write the files."""
     from common.files import write_atomically
+    from pipeline.any_tagger import check_options
     from pipeline.evaluation.split_scoring import ScoredSplits, score_split
+    from pipeline.rival_tagger import RivalTagger
     from pipeline.tagger import ActorActionTagger
 
+    config = config_from(arguments)
+    check_options(config, {"--near": arguments.near})
     console.make_folder(arguments.out)
     if arguments.plots:
         console.make_folder(arguments.plots)
-    tagger = ActorActionTagger.from_config(config_from(arguments))
+    tagger = RivalTagger.from_config(config) if config.system else ActorActionTagger.from_config(config)
     print(tagger.describe_weights(), file=sys.stderr)
     splits = ScoredSplits(arguments.data, arguments.split, arguments.baseline_split, arguments.near, arguments.strict)
     report = score_split(tagger, splits, console.progress_bar)

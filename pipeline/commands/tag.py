@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from common.stopwatch import Stopwatch
 from pipeline.commands import console
 from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from
+from pipeline.commands.system_argument import add_system_argument
 
 if TYPE_CHECKING:
     from pipeline.batch import FinishedClip
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
     output.add_argument("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
+    add_system_argument(parser)
     add_tagger_arguments(parser)
     add_run_arguments(parser)
 
@@ -80,12 +82,15 @@ def timeout(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Tag the clips, and print the results one by one."""
+    from pipeline.any_tagger import check_options
     from pipeline.supervision.messages import Setup
     from pipeline.supervision.process import WorkerProcess
     from pipeline.supervision.supervisor import Supervisor
 
     folder = arguments.out or DEMO_FOLDER
-    setup = Setup(config_from(arguments), folder / "demo.mp4" if arguments.demo else None)
+    config = config_from(arguments)
+    check_options(config, {"--annotate": arguments.annotate, "--demo": arguments.demo})
+    setup = Setup(config, folder / "demo.mp4" if arguments.demo else None)
     worker = WorkerProcess(setup)  # loads the networks while this process goes on
     with Supervisor(worker, arguments.timeout) as supervisor:
         return _run(supervisor, arguments, setup)
@@ -105,7 +110,7 @@ def _run(supervisor: "Supervisor", arguments: argparse.Namespace, setup: "Setup"
     for folder in filter(None, [annotate, *(file.parent for file in files)]):
         console.make_folder(folder)
     ready = supervisor.ready()
-    printer = _Printer(arguments, ready, setup.config.label_threshold, out, RunSummary())
+    printer = _Printer(arguments, ready, ready.settings["label_threshold"], out, RunSummary())
     printer.note(ready.description)
     stopwatch = Stopwatch()
     for finished in printer.progress(tag_clips(supervisor, clips, out, annotate), "tagging", "clip", len(clips)):

@@ -54,6 +54,7 @@ class Origin:
         level: `frame` if the labels refer to frames, `clip` if they refer to clips, `mixed` for both.
         weights: SHA-256 of detector, gates and heads.
         settings: The other settings, by name.
+        system: What is scored, by the name that it has in the tables.
     """
 
     data: str
@@ -62,6 +63,7 @@ class Origin:
     level: str
     weights: Weights
     settings: Mapping[str, Any]
+    system: str = "pipeline"
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def report_split(
         The report.
     """
     actual, gated = predictions.actual, predictions.gated
-    rows = {"pipeline": predictions.predicted, **trivial_baselines(gated, actual, training_labels, taxonomy)}
+    rows = {origin.system: predictions.predicted, **trivial_baselines(gated, actual, training_labels, taxonomy)}
     confusions = {actor.name: confusion(predictions.predicted, actual, actor) for actor in taxonomy.actors}
     return SplitReport(
         origin,

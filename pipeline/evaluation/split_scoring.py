@@ -15,8 +15,10 @@ from common.errors import ClipError, DatasetError
 from common.progress import Progress, no_progress
 from pipeline.cached_detector import DetectedClip, UnreadableClip
 from pipeline.evaluation.split_report import BoolArray, Origin, SplitPredictions, SplitReport, report_split
+from pipeline.rival_tagger import RivalTagger
 from pipeline.streaming_heads import StreamingHeads
 from pipeline.tagger import ActorActionTagger
+from rivals.evaluation import predict_samples
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,16 @@ class ScoredSplits:
     strict: bool = False
 
 
-def score_split(tagger: ActorActionTagger, splits: ScoredSplits, progress: Progress = no_progress) -> SplitReport:
-    """Score the pipeline on one split of a labelled data set.
+def score_split(
+    tagger: ActorActionTagger | RivalTagger, splits: ScoredSplits, progress: Progress = no_progress
+) -> SplitReport:
+    """Score the pipeline, or another system, on one split of a labelled data set.
 
     Samples whose clip or annotation is missing are left out. A clip that cannot be read counts as one for which nothing
     is predicted, because that is what the pipeline makes of it; a truncated one is scored as far as it goes.
 
     Args:
-        tagger: The pipeline.
+        tagger: The pipeline, or the other system.
         splits: What to score, and how.
         progress: Shows the progress over the clips.
 
@@ -66,10 +70,15 @@ def score_split(tagger: ActorActionTagger, splits: ScoredSplits, progress: Progr
         baseline_split = "train" if "train" in split_names(data) else split
     baseline = read_samples(data, baseline_split, tagger.taxonomy, skipped)
     training_labels = np.stack([tagger.taxonomy.encode(sample.labels) for sample in baseline])
-    predictions = predict_split(tagger, samples, splits.near_seconds, progress, strict=splits.strict)
+    system = "pipeline"
+    if isinstance(tagger, RivalTagger):
+        system = tagger.scorer.name
+        predictions = predict_with_rival(tagger, samples, progress, strict=splits.strict)
+    else:
+        predictions = predict_split(tagger, samples, splits.near_seconds, progress, strict=splits.strict)
     predictions = replace(predictions, skipped=(*skipped.reasons, *predictions.skipped))
     settings = {**tagger.settings, "near_seconds": splits.near_seconds}
-    origin = Origin(data.name, split, baseline_split, _level(samples), tagger.weights, settings)
+    origin = Origin(data.name, split, baseline_split, _level(samples), tagger.weights, settings, system)
     return report_split(origin, predictions, training_labels, tagger.taxonomy)
 
 
@@ -128,6 +137,33 @@ def predict_split(
     groups = tuple(sample.group for sample in samples)
     predictions = SplitPredictions(predicted, gated, actual, groups, tuple(failures.reasons), scores=scores)
     return _leave_out(unreadable & ~actual.any(axis=1), samples, predictions)
+
+
+def predict_with_rival(
+    tagger: RivalTagger, samples: Sequence[Sample], progress: Progress = no_progress, *, strict: bool = False
+) -> SplitPredictions:
+    """Predict every sample with another system; the actors of the labels that it says count as those that it found.
+
+    Args:
+        tagger: The system.
+        samples: What to predict.
+        progress: Shows the progress over the clips.
+        strict: Whether a clip that cannot be read to its end is an error.
+
+    Returns:
+        As `predict_split`.
+
+    Raises:
+        DatasetError: As `predict_split`.
+    """
+    taxonomy, failures = tagger.taxonomy, SkippedSamples(strict)
+    every_seconds = tagger.config.sample_every_seconds
+    found = predict_samples(tagger.scorer, samples, taxonomy, failures, progress, every_seconds)
+    gated = taxonomy.actors_of(found.predicted)
+    predictions = SplitPredictions(
+        found.predicted, gated, found.actual, found.groups, tuple(failures.reasons), scores=found.scores
+    )
+    return _leave_out(found.unreadable & ~found.actual.any(axis=1), samples, predictions)
 
 
 def _leave_out(left_out: BoolArray, samples: Sequence[Sample], predictions: SplitPredictions) -> SplitPredictions:

@@ -55,7 +55,8 @@ def make_filmstrip(result: ClipResult, taxonomy: Taxonomy, max_bytes: int) -> Fi
     if result.status == "error":
         return Filmstrip()
     sampled = sorted({index for evidence in result.actors.values() for index in evidence.frames})
-    note = "" if sampled else "no actor is present: frames at equal distances"
+    nobody = "no actor is present: " if result.actors else ""
+    note = "" if sampled else f"{nobody}frames at equal distances"
     candidates = sampled or range(result.frames)
     clip = Path(result.path)
     try:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from common.errors import UserError
 from common.heartbeat import listen
@@ -38,6 +38,7 @@ from pipeline.supervision.messages import (
 )
 
 if TYPE_CHECKING:
+    from pipeline.any_tagger import Tagger
     from pipeline.tagger import ActorActionTagger, TaggedClip
 
 BEAT_SECONDS = 1.0  # one sign of life in this time is enough
@@ -141,7 +142,7 @@ class Worker:
             else:
                 self._tag(tagger, task)
 
-    def _tag(self, tagger: "ActorActionTagger", first: Task) -> None:
+    def _tag(self, tagger: "Tagger", first: Task) -> None:
         """Tag a clip, and those that follow it without a pause."""
         for tagged in tagger.tag_all(self._clips(first)):
             task = self._started.popleft()
@@ -149,7 +150,7 @@ class Worker:
             if task.copy and tagged.detections:
                 self._send(Annotated(task.index, _annotate(tagger, task, tagged)))
 
-    def _annotate_again(self, tagger: "ActorActionTagger", task: Task) -> None:
+    def _annotate_again(self, tagger: "Tagger", task: Task) -> None:
         """Write the annotated copy of a clip that has its result."""
         from pipeline.tagger import TaggedClip
 
@@ -182,11 +183,11 @@ def describe_exception(reason: BaseException) -> str:
     return f"{type(reason).__name__}: {first_line}{where}"
 
 
-def _load(setup: Setup) -> "ActorActionTagger":
-    from pipeline.tagger import ActorActionTagger
+def _load(setup: Setup) -> "Tagger":
+    from pipeline.any_tagger import open_tagger
 
     try:
-        tagger = ActorActionTagger.from_config(setup.config)
+        tagger = open_tagger(setup.config)
         if setup.demo:
             from pipeline.visualization.demo_clip import write_demo
 
@@ -196,13 +197,14 @@ def _load(setup: Setup) -> "ActorActionTagger":
     return tagger
 
 
-def _annotate(tagger: "ActorActionTagger", task: Task, tagged: "TaggedClip") -> str:
+def _annotate(tagger: "Tagger", task: Task, tagged: "TaggedClip") -> str:
     """Write the annotated copy of a clip; return why that is impossible, or an empty string."""
     from pipeline.visualization.annotation import annotate_clip
 
     assert task.copy
     try:
-        detections = tagged.detections or tagger.detector.detect(task.clip).detections
+        two_stages = cast("ActorActionTagger", tagger)  # copies of another system's clips are not asked for
+        detections = tagged.detections or two_stages.detector.detect(task.clip).detections
         annotate_clip(task.clip, tagged.result, detections, tagger.taxonomy, task.copy)
     except Exception as reason:  # whatever it is, only the copy is missing
         return describe_exception(reason).removeprefix(f"{task.clip}: ")

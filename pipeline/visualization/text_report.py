@@ -34,6 +34,8 @@ def format_result(result: ClipResult, taxonomy: Taxonomy, label_threshold: float
         head += f"; shares are those in the windows of at most {MAX_WINDOW_SECONDS:g} s that show each actor most"
     if result.error:
         head += f"\n  {paint(f'warning: {result.error}', 'warning')}"
+    if not result.actors:  # of a system that has no gates
+        return "\n".join([head, "", f"  {conclusion(result, paint)}"])
     rows = [_row(actor, result, paint) for actor in taxonomy.actors]
     columns = ["actor", "in frames", "gate", "verdict", f"action (from {label_threshold:.2f})", "runner-up"]
     table = tabulate(rows, headers=columns, disable_numparse=True, colalign=("left", "right", "right"))
@@ -43,7 +45,8 @@ def format_result(result: ClipResult, taxonomy: Taxonomy, label_threshold: float
 def conclusion(result: ClipResult, paint: Paint = no_paint) -> str:
     """Summarize what a clip shows, which actor was nearly present, and which boxes did not count."""
     labels = ", ".join(f"{paint(label.label, 'heading')} ({label.score:.2f})" for label in result.labels)
-    line = f"who does what: {labels or 'no known actor is in enough of the frames'}"
+    nothing = "no known actor is in enough of the frames" if result.actors else "no label is probable enough"
+    line = f"who does what: {labels or nothing}"
     for label in result.labels:
         spans = ", ".join(f"{start:.1f}–{end:.1f}" for start, end in label.segments)
         line += f"\n    {paint(label.label)}: {spans} s" if spans else ""

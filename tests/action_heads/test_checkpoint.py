@@ -10,7 +10,6 @@ import torch
 
 from a2d.taxonomy import load_taxonomy
 from action_heads import trunk_files
-from action_heads.backbone import network_tensors, normalization_layers
 from action_heads.backbones import find_backbone
 from action_heads.checkpoint import (
     MANIFEST_TYPES,
@@ -21,10 +20,11 @@ from action_heads.checkpoint import (
     read_manifest,
     save_head,
 )
-from action_heads.model import load_trunk, round_convolutions
+from action_heads.model import load_trunk
 from action_heads.preprocessing import Preprocessing
 from common.errors import CheckpointError
 from common.paths import A2D_TAXONOMY_FILE
+from networks.tensors import network_tensors, normalization_layers, round_convolutions
 
 
 def test_saving_a_loaded_head_gives_the_same_bytes(heads, taxonomy, tmp_path):

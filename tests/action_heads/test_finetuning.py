@@ -8,7 +8,6 @@ import torch
 from head_probe import predict_images
 
 from a2d.formats.base import Sample
-from action_heads.backbone import network_tensors
 from action_heads.backbones import find_backbone
 from action_heads.checkpoint import head_path, load_head
 from action_heads.crops import NO_BOX
@@ -36,6 +35,7 @@ from action_heads.training.samples import (
 from action_heads.tuning_modes import TUNING_MODES
 from common.errors import TrainingError
 from inference.image_tensors import bgr_to_rgb_tensor
+from networks.tensors import network_tensors
 from video.clips import read_frames_at
 
 SMALL = Preprocessing(size=64)

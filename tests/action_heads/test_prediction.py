@@ -9,13 +9,13 @@ import torch
 from conftest import write_heads
 from head_probe import predict_images
 
-from action_heads.backbone import network_tensors
 from action_heads.backbones import find_backbone
 from action_heads.checkpoint import hash_heads, head_path, load_head, save_head
 from action_heads.input_kinds import MOTION_DIM, MOTION_LAYER
 from action_heads.model import initialize_from_trunk, load_trunk
 from action_heads.prediction import ActionHeads
 from common.files import sha256_file
+from networks.tensors import network_tensors
 
 
 @pytest.fixture(scope="module")

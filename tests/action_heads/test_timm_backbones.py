@@ -11,10 +11,10 @@ import torch
 from action_heads.backbones import find_backbone
 from action_heads.checkpoint import head_path, read_manifest
 from action_heads.model import load_trunk, share_trunk
-from action_heads.timm_backbones import weights_path
 from action_heads.trunk_files import SHARED, trunk_path
 from action_heads.tuning_modes import check_backbone
 from common.errors import CheckpointError, DownloadError
+from networks.timm_networks import weights_path
 from pipeline.__main__ import main
 from pipeline.commands import console
 

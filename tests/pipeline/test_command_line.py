@@ -22,10 +22,10 @@ SCRIPTS = {
     "retrain_head.py": "retrain-head",
     "score_split.py": "score-split",
 }
-SHARED_MODULES = {"arguments", "config_file", "console", "terminal"}
+SHARED_MODULES = {"arguments", "config_file", "console", "system_argument", "terminal"}
 DIFFERENT_MEANINGS = {
     "--data": "a data set; for `manifest`, the text that describes what a file was made from",
-    "--epochs": "from 1; for `retrain-detector` from 0, which skips the first phase",
+    "--epochs": "from 1; for `retrain-detector` from 0, which skips the first phase; for `train-rival` several",
     "--start": "a gate file; for `retrain-detector` the initial weights",
     "--held-out": "a split; for `retrain-detector` and `distil-trunk` the old spelling of --held-out-share",
     "--to": "a format; for `download-weights` a folder",

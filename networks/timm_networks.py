@@ -1,4 +1,4 @@
-"""Backbones from timm by name, `timm:NAME`: any of its networks that end in one linear layer.
+"""Networks of timm by name: any of those that end in one linear layer.
 
 Their weights are read from the weights folder, as `timm/NAME.safetensors`, or downloaded there from the Hugging Face
 Hub by the client that timm uses. Only safetensors are read: they contain numbers and nothing that runs.
@@ -6,6 +6,8 @@ Hub by the client that timm uses. Only safetensors are read: they contain number
 
 import difflib
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,35 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from action_heads.backbone import Backbone, PretrainedWeights
-from action_heads.preprocessing import Preprocessing
-from action_heads.tuning_modes import TIMM_PREFIX
 from common.errors import CheckpointError, DownloadError
 from common.files import sha256_file
 from common.paths import weights_folder
 from common.safetensors_files import read_safetensors_header
 from common.trusted_files import why_untrusted
+from networks.pretrained import PretrainedWeights
 
 HUB_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class TimmNetwork:
+    """One of timm's networks.
+
+    Attributes:
+        model: timm's name for it.
+        classifier: Name of its last layer, a `nn.Linear`.
+        size: Side of its input in pixels.
+        mean: Mean of the RGB channels that its weights expect, in [0, 1].
+        std: Standard deviation, likewise.
+        pretrained: Finds its published weights.
+    """
+
+    model: str
+    classifier: str
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    pretrained: Callable[[], PretrainedWeights]
 
 
 def build_timm(model: str, outputs: int) -> nn.Module:
@@ -33,17 +54,16 @@ def build_timm(model: str, outputs: int) -> nn.Module:
     return network
 
 
-def timm_backbone(name: str, where: str) -> Backbone:
+def find_timm(model: str, where: str) -> TimmNetwork:
     """Describe one of timm's networks.
 
     Args:
-        name: `timm:` and timm's name, with or without the tag of its weights: `timm:vit_small_patch14_dinov2.lvd142m`.
+        model: timm's name, with or without the tag of its weights: `vit_small_patch14_dinov2.lvd142m`.
         where: What names it, for the message.
 
     Raises:
         CheckpointError: If timm has no such network, or its last layer is not linear.
     """
-    model = name.removeprefix(TIMM_PREFIX)
     if not timm.is_model(model):
         close = difflib.get_close_matches(model, timm.list_models(), n=1)
         remedy = f"did you mean {close[0]!r}?" if close else "timm.list_models() lists those that it has"
@@ -54,13 +74,12 @@ def timm_backbone(name: str, where: str) -> Backbone:
     if classifier is None or not isinstance(network.get_submodule(classifier), nn.Linear):
         raise CheckpointError(f"{where}: the last layer of {model} is not linear, so that no head can be put there")
     config = network.pretrained_cfg
-    return Backbone(
-        name=name,
-        build=partial(build_timm, model),
-        pooling="",
+    return TimmNetwork(
+        model=model,
         classifier=classifier,
-        last_stage=(),
-        preprocessing=Preprocessing(int(config["input_size"][-1]), tuple(config["mean"]), tuple(config["std"])),
+        size=int(config["input_size"][-1]),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
         pretrained=partial(_find_weights, model, config),
     )
 

@@ -1,0 +1,35 @@
+"""The systems by name. A new one is a file in `rivals/systems`, which defines it in its `SYSTEMS`, and a line here."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from common.errors import UserError
+from common.files import nearest
+
+if TYPE_CHECKING:
+    from rivals.system import System
+
+SYSTEMS = {
+    "pcd_resnet": "rivals.systems.pcd",
+    "pcd_sigmoid": "rivals.systems.pcd",
+    "apcd_resnet": "rivals.systems.apcd",
+    "transfer_resnet": "rivals.systems.transfer_resnet",
+    "pos_weight": "rivals.systems.pos_weight",
+}
+"""Each system's module, which is imported when the system is asked for: it loads PyTorch."""
+
+
+def find_system(name: str, where: str = "--system") -> "System":
+    """Return the system with a name.
+
+    Args:
+        name: One of `SYSTEMS`.
+        where: What names it, for the message.
+
+    Raises:
+        UserError: If there is no such system; the message lists those that exist.
+    """
+    if name not in SYSTEMS:
+        raise UserError(f"{where}: unknown system {name!r}; {nearest(name, SYSTEMS)}")
+    system: System = import_module(SYSTEMS[name]).SYSTEMS[name]
+    return system

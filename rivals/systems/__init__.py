@@ -1,0 +1,1 @@
+"""One file per system, or per family of systems; `rivals.registry` lists them by name."""
