@@ -50,6 +50,26 @@ def open_tagger(config: TaggerConfig) -> Tagger:
     return ActorActionTagger.from_config(config)
 
 
+TWO_STAGES_ONLY = {
+    "detector": "--detector",
+    "heads": "--heads",
+    "confirmation": "--confirmation",
+    "thresholds": "--thresholds",
+    "image_size": "--imgsz",
+    "confidence": "--conf",
+    "backend": "--backend",
+    "precision": "--precision",
+    "calibration": "--calibration",
+    "batch_size": "--batch-size",
+    "stride": "--stride",
+    "reuse_below": "--reuse-below",
+    "loop_filter": "--skip-loop-filter",
+    "until_sure": "--until-sure",
+    "label_threshold": "--label-threshold",
+}
+"""Settings that another system has no use for, or that its file has, and their options."""
+
+
 def check_options(config: TaggerConfig, without_boxes: Mapping[str, object]) -> None:
     """Check that a run with another system does not ask for what only the two stages have.
 
@@ -58,8 +78,14 @@ def check_options(config: TaggerConfig, without_boxes: Mapping[str, object]) -> 
         without_boxes: Values of options that need boxes or gates, by name.
 
     Raises:
-        UserError: If one is given.
+        UserError: If one is given, or a setting of the two stages.
     """
+    if not config.system:
+        return
     given = [name for name, value in without_boxes.items() if value]
-    if config.system and given:
+    if given:
         raise UserError(f"{given[0]} needs the boxes or gates of the two stages, which --system {config.system} lacks")
+    standard = TaggerConfig()
+    given = [option for name, option in TWO_STAGES_ONLY.items() if getattr(config, name) != getattr(standard, name)]
+    if given:
+        raise UserError(f"{given[0]} is a setting of the two stages: leave it out with --system {config.system}")

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.tagger import ActorActionTagger
 
     config = config_from(arguments)
-    check_options(config, {"--near": arguments.near})
+    check_options(config, {"--published": arguments.published, "--near": arguments.near})
     console.make_folder(arguments.out)
     if arguments.plots:
         console.make_folder(arguments.plots)

@@ -89,7 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     folder = arguments.out or DEMO_FOLDER
     config = config_from(arguments)
-    check_options(config, {"--annotate": arguments.annotate, "--demo": arguments.demo})
+    check_options(
+        config, {"--published": arguments.published, "--annotate": arguments.annotate, "--demo": arguments.demo}
+    )
     setup = Setup(config, folder / "demo.mp4" if arguments.demo else None)
     worker = WorkerProcess(setup)  # loads the networks while this process goes on
     with Supervisor(worker, arguments.timeout) as supervisor:

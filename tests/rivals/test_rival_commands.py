@@ -148,6 +148,10 @@ def test_a_name_is_looked_for_where_training_writes(trained, data, tmp_path, mon
 
 WRONG = {
     "annotate": (["--annotate", "copies"], "--annotate needs the boxes or gates of the two stages"),
+    "published": (["--published"], "--published needs the boxes or gates of the two stages"),
+    "until-sure": (["--until-sure", "0.01"], "--until-sure is a setting of the two stages: leave it out with --system"),
+    "detector": (["--detector", "yolo26n"], "--detector is a setting of the two stages: leave it out with --system"),
+    "label-threshold": (["--label-threshold", "0.9"], "--label-threshold is a setting of the two stages"),
     "unknown": (["--system", "pcd_sigmod"], "no such file, nor a system; did you mean 'pcd_sigmoid'"),
 }
 
