@@ -13,6 +13,7 @@ SYSTEMS = {
     "pcd_resnet": "rivals.systems.pcd",
     "pcd_sigmoid": "rivals.systems.pcd",
     "apcd_resnet": "rivals.systems.apcd",
+    "pcd_r2plus1d": "rivals.systems.pcd_r2plus1d",
     "transfer_resnet": "rivals.systems.transfer_resnet",
     "pos_weight": "rivals.systems.pos_weight",
 }

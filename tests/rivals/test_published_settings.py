@@ -22,10 +22,40 @@ PER_CLASS = {
     "augmentation.flip": 0.5,
     "augmentation.scale": (1.0, 1.0),  # no random crop
 }
+CLIPS = {
+    f"phases.{phase}.{name}": PER_CLASS[f"phases.0.{name}"]
+    for phase in range(3)
+    for name in (
+        "optimizer.name",
+        "optimizer.learning_rate",
+        "optimizer.momentum",
+        "optimizer.weight_decay",
+        "schedule.name",
+    )
+}
 PUBLISHED = [
     ("pcd_resnet", PCD, 0.594, {**PER_CLASS, "phases.0.loss": "two_way_log_loss", "phases.0.epochs": 70}),
     ("pcd_sigmoid", PCD, None, {**PER_CLASS, "phases.0.loss": "log_loss"}),
     ("apcd_resnet", PCD, 0.589, {**PER_CLASS, "phases.0.loss": "log_loss", "phases.0.epochs": 55}),
+    (
+        "pcd_r2plus1d",
+        PCD,
+        0.617,
+        {
+            **CLIPS,
+            "settings.backbone": "r2plus1d_18",
+            "settings.inputs.frames": 16,
+            "settings.inputs.step": 1,
+            "settings.inputs.before": None,  # half of them: the target is at the centre
+            "phases.0.inputs.frames": 4,
+            "phases.0.inputs.step": 2,
+            "phases.1.inputs.frames": 8,
+            "phases.1.inputs.step": 1,
+            "phases.2.inputs": None,
+            "phases.2.loss": "two_way_log_loss",
+            "augmentation": find_system("pcd_resnet").recipe(PAPER).augmentation,
+        },
+    ),
     (
         "transfer_resnet",
         TRANSFER,
