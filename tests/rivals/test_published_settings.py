@@ -10,6 +10,7 @@ from rivals.system import PAPER
 PCD = "the PCD report"
 TRANSFER = 'the report that begins "Here we present a deep learning model, using transfer learning"'
 WEIGHTED = 'the report that begins "In this report, I describes technical details of my attempt"'
+COMPARISON = 'the report "A Baseline Comparison for Action Understanding with Multiple Classes of Actors"'
 
 PER_CLASS = {
     "settings.backbone": "resnet152",
@@ -54,6 +55,31 @@ PUBLISHED = [
             "phases.2.inputs": None,
             "phases.2.loss": "two_way_log_loss",
             "augmentation": find_system("pcd_resnet").recipe(PAPER).augmentation,
+        },
+    ),
+    (
+        "se_resnext",
+        COMPARISON,
+        0.592,
+        {
+            "settings.backbone": "timm:seresnext101_32x4d",
+            "settings.inputs.size": 224,
+            "weights": "imagenet",
+            "phases.0.loss": "bce",
+            "phases.0.optimizer.name": "sgd",
+            "phases.0.optimizer.learning_rate": 0.05,
+            "phases.0.batch_size": 64,
+            "phases.0.schedule.name": "cosine",
+            "phases.0.amp": True,
+            "phases.1.loss": "bce",
+            "phases.1.optimizer.name": "sgd",
+            "phases.1.batch_size": 64,
+            "phases.1.schedule.name": "cyclic",
+            "phases.1.schedule.epochs": 10,
+            "phases.1.amp": True,
+            "augmentation.blurs": ("gaussian", "median", "motion"),
+            "augmentation.squares": 4,  # "less than five"
+            "augmentation.square_pixels": 8,
         },
     ),
     (
