@@ -15,6 +15,7 @@ SYSTEMS = {
     "apcd_resnet": "rivals.systems.apcd",
     "pcd_r2plus1d": "rivals.systems.pcd_r2plus1d",
     "se_resnext": "rivals.systems.se_resnext",
+    "transfer_mlp": "rivals.systems.transfer_mlp",
     "transfer_resnet": "rivals.systems.transfer_resnet",
     "pos_weight": "rivals.systems.pos_weight",
 }

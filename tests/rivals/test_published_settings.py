@@ -11,6 +11,7 @@ PCD = "the PCD report"
 TRANSFER = 'the report that begins "Here we present a deep learning model, using transfer learning"'
 WEIGHTED = 'the report that begins "In this report, I describes technical details of my attempt"'
 COMPARISON = 'the report "A Baseline Comparison for Action Understanding with Multiple Classes of Actors"'
+PERCEPTRON = 'the report that begins "We propose a method for the classification of A2D data-set"'
 
 PER_CLASS = {
     "settings.backbone": "resnet152",
@@ -80,6 +81,24 @@ PUBLISHED = [
             "augmentation.blurs": ("gaussian", "median", "motion"),
             "augmentation.squares": 4,  # "less than five"
             "augmentation.square_pixels": 8,
+        },
+    ),
+    (
+        "transfer_mlp",
+        PERCEPTRON,
+        0.552,
+        {
+            "settings.backbone": "resnet152",
+            "settings.options.widths.0": 1000,
+            "settings.options.widths.2": 256,
+            "weights": "imagenet",
+            "phases.0.loss": "bce",
+            "phases.0.optimizer.name": "sgd",
+            "phases.0.optimizer.learning_rate": 0.05,
+            "phases.0.schedule.name": "constant",
+            "phases.0.batch_size": 16,
+            "phases.0.epochs": 50,
+            "phases.0.frozen": ("trunk.stem", "trunk.layer1"),
         },
     ),
     (
