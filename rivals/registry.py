@@ -20,6 +20,10 @@ SYSTEMS = {
     "pos_weight": "rivals.systems.pos_weight",
 }
 """Each system's module, which is imported when the system is asked for: it loads PyTorch."""
+ENSEMBLE = "ensemble"
+"""What is made of trained systems, see `rivals.ensemble`."""
+NAMES = (*SYSTEMS, ENSEMBLE)
+"""All names on the command line."""
 
 
 def find_system(name: str, where: str = "--system") -> "System":
