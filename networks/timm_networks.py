@@ -14,6 +14,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers.squeeze_excite import SEModule
 from torch import nn
 from tqdm import tqdm
 
@@ -82,6 +83,11 @@ def find_timm(model: str, where: str) -> TimmNetwork:
         std=tuple(config["std"]),
         pretrained=partial(_find_weights, model, config),
     )
+
+
+def squeeze_blocks(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the squeeze-and-excitation blocks of timm's ResNets by name; each has fc1, bn, act, fc2 and gate."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, SEModule)}
 
 
 def weights_path(model: str) -> Path:

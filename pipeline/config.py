@@ -51,7 +51,7 @@ class TaggerConfig:
         engines: Folder of converted networks; None caches none.
         force: Use gates that were tuned for another detector or other settings.
         trust_weights: Unpickle a `.pt` detector even if that may run code from it.
-        system: Another system that tags instead of the two stages: its file, or one of `rivals.registry.SYSTEMS`.
+        system: Another system that tags instead of the two stages: its file, or one of `rivals.registry.NAMES`.
     """
 
     detector: str = EMBEDDED

@@ -17,15 +17,14 @@ from common.errors import ClipError
 from common.files import sha256_file
 from common.heartbeat import beat
 from common.stopwatch import Stopwatch
-from inference.devices import find_device
 from pipeline.config import TaggerConfig
-from pipeline.known_systems import find_system_file
 from pipeline.results import ClipResult, TaggedLabel, Timeline, Weights
 from pipeline.segments import find_segments
+from pipeline.system_scorers import open_scorer
 from pipeline.tagger import TaggedClip
 from rivals.evaluation import clip_probabilities
 from rivals.frames import ClipInfo, examine_clip
-from rivals.prediction import LabelScorer, load_system
+from rivals.prediction import LabelScorer
 from video.clip_paths import require_local
 from video.clips import clip_sha256
 
@@ -56,7 +55,7 @@ class RivalTagger:
             UserError: If its file is missing or wrong, or has other labels than the taxonomy.
         """
         taxonomy = load_taxonomy(config.taxonomy)
-        scorer = load_system(find_system_file(config.system or ""), taxonomy, find_device(config.device))
+        scorer = open_scorer(config.system or "", taxonomy, config)
         return cls(scorer, taxonomy, config, sha256_file(config.taxonomy))
 
     @property

@@ -13,10 +13,17 @@ SYSTEMS = {
     "pcd_resnet": "rivals.systems.pcd",
     "pcd_sigmoid": "rivals.systems.pcd",
     "apcd_resnet": "rivals.systems.apcd",
+    "pcd_r2plus1d": "rivals.systems.pcd_r2plus1d",
+    "se_resnext": "rivals.systems.se_resnext",
+    "transfer_mlp": "rivals.systems.transfer_mlp",
     "transfer_resnet": "rivals.systems.transfer_resnet",
     "pos_weight": "rivals.systems.pos_weight",
 }
 """Each system's module, which is imported when the system is asked for: it loads PyTorch."""
+ENSEMBLE = "ensemble"
+"""What is made of trained systems, see `rivals.ensemble`."""
+NAMES = (*SYSTEMS, ENSEMBLE)
+"""All names on the command line."""
 
 
 def find_system(name: str, where: str = "--system") -> "System":

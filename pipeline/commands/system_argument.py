@@ -3,7 +3,7 @@
 import argparse
 
 from pipeline.known_systems import SYSTEMS_FOLDER
-from rivals.registry import SYSTEMS
+from rivals.registry import NAMES
 
 
 def add_system_argument(parser: argparse.ArgumentParser) -> None:
@@ -12,5 +12,5 @@ def add_system_argument(parser: argparse.ArgumentParser) -> None:
         "--system",
         metavar="NAME|FILE",
         help="use another system of the challenge instead of the two stages, as train-rival trained it: "
-        f"{', '.join(SYSTEMS)} (looked for in {SYSTEMS_FOLDER}), or its file",
+        f"{', '.join(NAMES)} (looked for in {SYSTEMS_FOLDER}), or its file",
     )

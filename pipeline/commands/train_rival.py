@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from common.errors import TrainingError
 from pipeline.commands import console
 from pipeline.commands.arguments import (
     add_data_arguments,
@@ -14,7 +15,7 @@ from pipeline.commands.arguments import (
 )
 from pipeline.known_systems import SYSTEMS_FOLDER, system_file
 from rivals.recipes import OPTIMIZERS
-from rivals.registry import SYSTEMS
+from rivals.registry import ENSEMBLE, NAMES
 from rivals.system import PAPER, SMALL
 
 EPILOG = (
@@ -25,7 +26,7 @@ EPILOG = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--system", required=True, metavar="NAME", help=", ".join(SYSTEMS))
+    parser.add_argument("--system", required=True, metavar="NAME", help=", ".join(NAMES))
     add_data_arguments(parser, "train", "train on")
     add_held_out_argument(parser)
     add_strict_argument(parser)
@@ -34,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help=f"the .safetensors file to write (default: {SYSTEMS_FOLDER}/NAME.safetensors)",
+    )
+    parser.add_argument(
+        "--members",
+        nargs="+",
+        metavar="NAME|FILE",
+        help=f"of --system {ENSEMBLE}: trained systems, or two_stage; each is weighted by its F1 on the split val, if "
+        "there is one, or on --split (default: all systems that are trained)",
     )
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument(
@@ -68,6 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     from rivals.recipe_changes import Changes, adjust_recipe
     from rivals.registry import find_system
 
+    if arguments.system == ENSEMBLE:
+        return _make_ensemble(arguments)
+    if arguments.members:
+        raise TrainingError(f"--members are those of --system {ENSEMBLE}, not of {arguments.system}")
     system = find_system(arguments.system)
     changes = Changes(
         arguments.backbone,
@@ -92,5 +104,29 @@ def run(arguments: argparse.Namespace) -> int:
     console.make_folder(plan.out.parent)
     print(plan.describe(), file=sys.stderr)
     report = train_rival(plan, load_taxonomy(arguments.taxonomy), console.progress_bar)
+    print(report.table())
+    return console.report_skipped(report.skipped)
+
+
+def _make_ensemble(arguments: argparse.Namespace) -> int:
+    """Make the ensemble, and print its scores and its members'."""
+    from a2d.taxonomy import load_taxonomy
+    from pipeline.config import TaggerConfig
+    from pipeline.training.ensemble_fitting import EnsemblePlan, fit_ensemble, trained_systems
+
+    for name in ("weights", "backbone", "size", "epochs", "training_batch_size", "training_optimizer", "learning_rate"):
+        if getattr(arguments, name) is not None:
+            raise TrainingError(f"--{name.replace('_', '-')} changes a recipe, which --system {ENSEMBLE} has not")
+    plan = EnsemblePlan(
+        members=tuple(arguments.members or trained_systems()),
+        data=arguments.data,
+        split=arguments.split,
+        held_out=arguments.held_out,
+        out=arguments.out or system_file(ENSEMBLE),
+        config=TaggerConfig(taxonomy=arguments.taxonomy, device=arguments.device),
+        strict=arguments.strict,
+    )
+    console.make_folder(plan.out.parent)
+    report = fit_ensemble(plan, load_taxonomy(arguments.taxonomy), console.progress_bar)
     print(report.table())
     return console.report_skipped(report.skipped)

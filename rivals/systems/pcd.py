@@ -40,9 +40,14 @@ class PerClassDetectors(nn.Module):
         self.labels, self.outputs = labels, outputs
         self.detectors = nn.Linear(trunk.width, labels * outputs)
 
+    def features(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return the feature vectors (B, D) that the detectors share."""
+        found: torch.Tensor = self.trunk(pictures)
+        return found
+
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return each detector's outputs, shape (B, labels, 2), or (B, labels) if it has only one."""
-        found: torch.Tensor = self.detectors(self.trunk(pictures))
+        found: torch.Tensor = self.detectors(self.features(pictures))
         return found if self.outputs == 1 else found.unflatten(1, (self.labels, self.outputs))
 
 

@@ -33,13 +33,16 @@ class TunedNetwork(nn.Module):
         hidden: Width of the first layer.
         dropout: Probability of dropping one of its outputs in training.
         labels: Number of outputs.
+        activation: Of the first layer.
     """
 
-    def __init__(self, trunk: StagedTrunk, hidden: int, dropout: float, labels: int) -> None:
+    def __init__(
+        self, trunk: StagedTrunk, hidden: int, dropout: float, labels: int, activation: type[nn.Module] = nn.ReLU
+    ) -> None:
         super().__init__()
         self.trunk = trunk
         self.classifier = nn.Sequential(
-            nn.Linear(trunk.width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, labels)
+            nn.Linear(trunk.width, hidden), activation(), nn.Dropout(dropout), nn.Linear(hidden, labels)
         )
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:

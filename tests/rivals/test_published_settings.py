@@ -10,6 +10,8 @@ from rivals.system import PAPER
 PCD = "the PCD report"
 TRANSFER = 'the report that begins "Here we present a deep learning model, using transfer learning"'
 WEIGHTED = 'the report that begins "In this report, I describes technical details of my attempt"'
+COMPARISON = 'the report "A Baseline Comparison for Action Understanding with Multiple Classes of Actors"'
+PERCEPTRON = 'the report that begins "We propose a method for the classification of A2D data-set"'
 
 PER_CLASS = {
     "settings.backbone": "resnet152",
@@ -22,10 +24,83 @@ PER_CLASS = {
     "augmentation.flip": 0.5,
     "augmentation.scale": (1.0, 1.0),  # no random crop
 }
+CLIPS = {
+    f"phases.{phase}.{name}": PER_CLASS[f"phases.0.{name}"]
+    for phase in range(3)
+    for name in (
+        "optimizer.name",
+        "optimizer.learning_rate",
+        "optimizer.momentum",
+        "optimizer.weight_decay",
+        "schedule.name",
+    )
+}
 PUBLISHED = [
     ("pcd_resnet", PCD, 0.594, {**PER_CLASS, "phases.0.loss": "two_way_log_loss", "phases.0.epochs": 70}),
     ("pcd_sigmoid", PCD, None, {**PER_CLASS, "phases.0.loss": "log_loss"}),
     ("apcd_resnet", PCD, 0.589, {**PER_CLASS, "phases.0.loss": "log_loss", "phases.0.epochs": 55}),
+    (
+        "pcd_r2plus1d",
+        PCD,
+        0.617,
+        {
+            **CLIPS,
+            "settings.backbone": "r2plus1d_18",
+            "settings.inputs.frames": 16,
+            "settings.inputs.step": 1,
+            "settings.inputs.before": None,  # half of them: the target is at the centre
+            "phases.0.inputs.frames": 4,
+            "phases.0.inputs.step": 2,
+            "phases.1.inputs.frames": 8,
+            "phases.1.inputs.step": 1,
+            "phases.2.inputs": None,
+            "phases.2.loss": "two_way_log_loss",
+            "augmentation": find_system("pcd_resnet").recipe(PAPER).augmentation,
+        },
+    ),
+    (
+        "se_resnext",
+        COMPARISON,
+        0.592,
+        {
+            "settings.backbone": "timm:seresnext101_32x4d",
+            "settings.inputs.size": 224,
+            "weights": "imagenet",
+            "phases.0.loss": "bce",
+            "phases.0.optimizer.name": "sgd",
+            "phases.0.optimizer.learning_rate": 0.05,
+            "phases.0.batch_size": 64,
+            "phases.0.schedule.name": "cosine",
+            "phases.0.amp": True,
+            "phases.1.loss": "bce",
+            "phases.1.optimizer.name": "sgd",
+            "phases.1.batch_size": 64,
+            "phases.1.schedule.name": "cyclic",
+            "phases.1.schedule.epochs": 10,
+            "phases.1.amp": True,
+            "augmentation.blurs": ("gaussian", "median", "motion"),
+            "augmentation.squares": 4,  # "less than five"
+            "augmentation.square_pixels": 8,
+        },
+    ),
+    (
+        "transfer_mlp",
+        PERCEPTRON,
+        0.552,
+        {
+            "settings.backbone": "resnet152",
+            "settings.options.widths.0": 1000,
+            "settings.options.widths.2": 256,
+            "weights": "imagenet",
+            "phases.0.loss": "bce",
+            "phases.0.optimizer.name": "sgd",
+            "phases.0.optimizer.learning_rate": 0.05,
+            "phases.0.schedule.name": "constant",
+            "phases.0.batch_size": 16,
+            "phases.0.epochs": 50,
+            "phases.0.frozen": ("trunk.stem", "trunk.layer1"),
+        },
+    ),
     (
         "transfer_resnet",
         TRANSFER,
