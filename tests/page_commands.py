@@ -10,7 +10,8 @@ from pathlib import Path
 from common.paths import PROJECT
 
 COPIED = (
-    *("common", "video", "inference", "a2d", "actor_detector", "thresholds", "action_heads", "pipeline", "models"),
+    *("common", "video", "inference", "networks", "a2d", "actor_detector", "thresholds", "action_heads", "rivals"),
+    *("pipeline", "models"),
 )
 
 
