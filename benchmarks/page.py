@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plot import plot_frontier, plot_reports
+from benchmarks.plot import plot_frontier, plot_reports, plot_scaling
 from benchmarks.report import format_rows
 from common.files import write_atomically
 from common.markdown import fill_markers
 
 FOLDER = Path(__file__).parent
 PAGE, PLOT, FRONTIER = FOLDER / "README.md", FOLDER / "speed.png", FOLDER / "frontier.png"
-REPORTS = ("stage1", "speed_options", "frontier", "folder", "heads", "start", "memory")
+SCALING = FOLDER / "scaling.png"
+REPORTS = ("stage1", "speed_options", "frontier", "folder", "heads", "start", "memory", "scaling")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_atomically(PAGE, fill_markers(PAGE.read_text(encoding="utf-8"), format_tables(reports)))
     plot_reports(reports, PLOT)
     plot_frontier(reports["frontier"], FRONTIER)
-    print(f"wrote {PAGE}, {PLOT} and {FRONTIER}")
+    plot_scaling(reports["scaling"], SCALING)
+    print(f"wrote {PAGE}, {PLOT}, {FRONTIER} and {SCALING}")
     return 0
 
 

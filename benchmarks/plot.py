@@ -59,6 +59,33 @@ def plot_frontier(report: Mapping[str, Any], out: Path) -> None:
     figure.savefig(out, dpi=110)
 
 
+def plot_scaling(report: Mapping[str, Any], out: Path) -> None:
+    """Plot time against work, both in logarithms; a dashed line shows where twice the work takes twice the time.
+
+    Args:
+        report: Of `benchmarks.bench_scaling`.
+        out: The PNG file.
+    """
+    from matplotlib.figure import Figure
+
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for name, row in report["rows"].items():
+        line, amount = name.split(": ")
+        lines.setdefault(line, []).append((float(amount.replace(",", "")), row["seconds"]))
+    figure = Figure(figsize=(11, 3), layout="constrained")
+    panels = figure.subplots(1, len(lines), squeeze=False)[0]
+    for panel, (line, points) in zip(panels, lines.items(), strict=True):
+        (first, start), (last, end) = points[0], points[-1]
+        panel.loglog(*zip(*points, strict=True), "o-", color=OURS_COLOUR)
+        panel.loglog([first, last], [end * first / last, end], "--", color=OTHERS_COLOUR)
+        panel.set_ylim(0.5 * min(start, end * first / last), 2 * max(start, end))
+        panel.set_title(line, fontsize=10)
+        panel.set_ylabel("seconds", fontsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=8)
+    figure.savefig(out, dpi=110)
+
+
 def _plot_stage1(panel: "Axes", rows: Rows) -> None:
     names = list(rows)[::-1]
     rates = [rows[name]["frames_per_second"] for name in names]

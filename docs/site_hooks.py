@@ -23,6 +23,7 @@ ELSEWHERE = {
     "benchmarks/README.md": "benchmarks.md",
     "benchmarks/speed.png": "pictures/speed.png",
     "benchmarks/frontier.png": "pictures/frontier.png",
+    "benchmarks/scaling.png": "pictures/scaling.png",
     "models/MODEL_CARD.md": "model_card.md",
 }
 """Files outside `docs`, by their path in the repository: their path in the site's sources."""
