@@ -15,6 +15,7 @@ SYSTEMS = {
     "apcd_resnet": "rivals.systems.apcd",
     "transfer_resnet": "rivals.systems.transfer_resnet",
     "pos_weight": "rivals.systems.pos_weight",
+    "multiscale": "rivals.systems.multiscale",
 }
 """Each system's module, which is imported when the system is asked for: it loads PyTorch."""
 

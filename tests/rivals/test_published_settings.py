@@ -10,6 +10,7 @@ from rivals.system import PAPER
 PCD = "the PCD report"
 TRANSFER = 'the report that begins "Here we present a deep learning model, using transfer learning"'
 WEIGHTED = 'the report that begins "In this report, I describes technical details of my attempt"'
+TWO_METHODS = 'the report that begins "In this report, we compare the performance of two proposed methods"'
 
 PER_CLASS = {
     "settings.backbone": "resnet152",
@@ -59,6 +60,24 @@ PUBLISHED = [
             "phases.0.schedule.factor": 1 / 4,
             "phases.0.schedule.epochs": 5,
             "phases.0.frozen": ("trunk.stem", "trunk.layer1", "trunk.layer2", "trunk.layer3"),
+        },
+    ),
+    (
+        "multiscale",
+        TWO_METHODS,
+        0.515,
+        {
+            "settings.backbone": "resnet152",
+            "settings.inputs.size": 224,
+            "settings.options.width": 1000,
+            "weights": "imagenet",
+            "phases.0.loss": "bce",
+            "phases.0.optimizer.name": "sgd",
+            "phases.0.optimizer.learning_rate": 0.001,
+            "phases.0.optimizer.momentum": 0.9,
+            "phases.0.optimizer.weight_decay": 0.0001,
+            "phases.0.epochs": 65,
+            "phases.0.frozen": (),
         },
     ),
 ]
