@@ -16,6 +16,7 @@ SYSTEMS = {
     "transfer_resnet": "rivals.systems.transfer_resnet",
     "pos_weight": "rivals.systems.pos_weight",
     "multiscale": "rivals.systems.multiscale",
+    "cnn_lstm": "rivals.systems.cnn_lstm",
 }
 """Each system's module, which is imported when the system is asked for: it loads PyTorch."""
 

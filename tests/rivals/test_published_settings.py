@@ -11,6 +11,7 @@ PCD = "the PCD report"
 TRANSFER = 'the report that begins "Here we present a deep learning model, using transfer learning"'
 WEIGHTED = 'the report that begins "In this report, I describes technical details of my attempt"'
 TWO_METHODS = 'the report that begins "In this report, we compare the performance of two proposed methods"'
+RECURRENT = 'the report that begins "In this report, we attempt to presents an approach"'
 
 PER_CLASS = {
     "settings.backbone": "resnet152",
@@ -78,6 +79,27 @@ PUBLISHED = [
             "phases.0.optimizer.weight_decay": 0.0001,
             "phases.0.epochs": 65,
             "phases.0.frozen": (),
+        },
+    ),
+    (
+        "cnn_lstm",
+        RECURRENT,
+        None,
+        {
+            "settings.backbone": "resnet152",
+            "settings.inputs.size": 224,
+            "settings.inputs.frames": 6,
+            "settings.inputs.before": 5,
+            "settings.inputs.zero_padded": True,
+            "settings.options.embedding": 1024,
+            "settings.options.lstm": 512,
+            "settings.options.lstm_layers": 2,
+            "weights": "imagenet",
+            "phases.0.loss": "bce",
+            "phases.0.optimizer.name": "adam",
+            "phases.0.optimizer.learning_rate": 0.001,
+            "phases.0.batch_size": 4,
+            "phases.0.epochs": 3,
         },
     ),
 ]
