@@ -17,6 +17,8 @@ SYSTEMS = {
     "pos_weight": "rivals.systems.pos_weight",
     "multiscale": "rivals.systems.multiscale",
     "cnn_lstm": "rivals.systems.cnn_lstm",
+    "flow_lines": "rivals.systems.flow_lines",
+    "resnet3d": "rivals.systems.resnet3d",
 }
 """Each system's module, which is imported when the system is asked for: it loads PyTorch."""
 

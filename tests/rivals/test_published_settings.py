@@ -12,6 +12,7 @@ TRANSFER = 'the report that begins "Here we present a deep learning model, using
 WEIGHTED = 'the report that begins "In this report, I describes technical details of my attempt"'
 TWO_METHODS = 'the report that begins "In this report, we compare the performance of two proposed methods"'
 RECURRENT = 'the report that begins "In this report, we attempt to presents an approach"'
+FLOW = 'the report that begins "Actor and action by mapping videos with the descriptors"'
 
 PER_CLASS = {
     "settings.backbone": "resnet152",
@@ -101,6 +102,13 @@ PUBLISHED = [
             "phases.0.batch_size": 4,
             "phases.0.epochs": 3,
         },
+    ),
+    ("flow_lines", FLOW, None, {"settings.backbone": "resnet152", "weights": "imagenet"}),
+    (
+        "resnet3d",
+        FLOW,
+        None,
+        {"settings.backbone": "resnet34", "settings.inputs.frames": 11, "settings.inputs.before": 5},
     ),
 ]
 ROWS = [(name, field, value) for name, _, _, fields in PUBLISHED for field, value in fields.items()]
