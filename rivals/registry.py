@@ -19,6 +19,7 @@ SYSTEMS = {
     "cnn_lstm": "rivals.systems.cnn_lstm",
     "flow_lines": "rivals.systems.flow_lines",
     "resnet3d": "rivals.systems.resnet3d",
+    "glove": "rivals.systems.glove",
 }
 """Each system's module, which is imported when the system is asked for: it loads PyTorch."""
 

@@ -110,6 +110,7 @@ PUBLISHED = [
         None,
         {"settings.backbone": "resnet34", "settings.inputs.frames": 11, "settings.inputs.before": 5},
     ),
+    ("glove", FLOW, None, {"settings.backbone": "resnet152", "weights": "imagenet", "settings.options.width": 50}),
 ]
 ROWS = [(name, field, value) for name, _, _, fields in PUBLISHED for field, value in fields.items()]
 
