@@ -18,6 +18,11 @@ SYSTEMS = {
     "transfer_mlp": "rivals.systems.transfer_mlp",
     "transfer_resnet": "rivals.systems.transfer_resnet",
     "pos_weight": "rivals.systems.pos_weight",
+    "multiscale": "rivals.systems.multiscale",
+    "cnn_lstm": "rivals.systems.cnn_lstm",
+    "flow_lines": "rivals.systems.flow_lines",
+    "resnet3d": "rivals.systems.resnet3d",
+    "glove": "rivals.systems.glove",
 }
 """Each system's module, which is imported when the system is asked for: it loads PyTorch."""
 ENSEMBLE = "ensemble"

@@ -50,7 +50,9 @@ def tiny_recipe(system: System, epochs: int, optimizer: Optimizer = OPTIMIZER) -
 
 def shrink(inputs: FrameInput) -> FrameInput:
     """Return an input of small pictures and few frames."""
-    return replace(inputs, size=SIZE, frames=min(inputs.frames, FRAMES))
+    frames = min(inputs.frames, FRAMES)
+    before = None if inputs.before is None else min(inputs.before, frames - 1)
+    return replace(inputs, size=SIZE, frames=frames, before=before)
 
 
 def shrink_phase(phase: Phase, epochs: int, optimizer: Optimizer) -> Phase:

@@ -12,6 +12,9 @@ TRANSFER = 'the report that begins "Here we present a deep learning model, using
 WEIGHTED = 'the report that begins "In this report, I describes technical details of my attempt"'
 COMPARISON = 'the report "A Baseline Comparison for Action Understanding with Multiple Classes of Actors"'
 PERCEPTRON = 'the report that begins "We propose a method for the classification of A2D data-set"'
+TWO_METHODS = 'the report that begins "In this report, we compare the performance of two proposed methods"'
+RECURRENT = 'the report that begins "In this report, we attempt to presents an approach"'
+FLOW = 'the report that begins "Actor and action by mapping videos with the descriptors"'
 
 PER_CLASS = {
     "settings.backbone": "resnet152",
@@ -136,6 +139,53 @@ PUBLISHED = [
             "phases.0.frozen": ("trunk.stem", "trunk.layer1", "trunk.layer2", "trunk.layer3"),
         },
     ),
+    (
+        "multiscale",
+        TWO_METHODS,
+        0.515,
+        {
+            "settings.backbone": "resnet152",
+            "settings.inputs.size": 224,
+            "settings.options.width": 1000,
+            "weights": "imagenet",
+            "phases.0.loss": "bce",
+            "phases.0.optimizer.name": "sgd",
+            "phases.0.optimizer.learning_rate": 0.001,
+            "phases.0.optimizer.momentum": 0.9,
+            "phases.0.optimizer.weight_decay": 0.0001,
+            "phases.0.epochs": 65,
+            "phases.0.frozen": (),
+        },
+    ),
+    (
+        "cnn_lstm",
+        RECURRENT,
+        None,
+        {
+            "settings.backbone": "resnet152",
+            "settings.inputs.size": 224,
+            "settings.inputs.frames": 6,
+            "settings.inputs.before": 5,
+            "settings.inputs.zero_padded": True,
+            "settings.options.embedding": 1024,
+            "settings.options.lstm": 512,
+            "settings.options.lstm_layers": 2,
+            "weights": "imagenet",
+            "phases.0.loss": "bce",
+            "phases.0.optimizer.name": "adam",
+            "phases.0.optimizer.learning_rate": 0.001,
+            "phases.0.batch_size": 4,
+            "phases.0.epochs": 3,
+        },
+    ),
+    ("flow_lines", FLOW, None, {"settings.backbone": "resnet152", "weights": "imagenet"}),
+    (
+        "resnet3d",
+        FLOW,
+        None,
+        {"settings.backbone": "resnet34", "settings.inputs.frames": 11, "settings.inputs.before": 5},
+    ),
+    ("glove", FLOW, None, {"settings.backbone": "resnet152", "weights": "imagenet", "settings.options.width": 50}),
 ]
 ROWS = [(name, field, value) for name, _, _, fields in PUBLISHED for field, value in fields.items()]
 
