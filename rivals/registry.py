@@ -15,6 +15,10 @@ SYSTEMS = {
     "apcd_resnet": "rivals.systems.apcd",
     "transfer_resnet": "rivals.systems.transfer_resnet",
     "pos_weight": "rivals.systems.pos_weight",
+    "tri_layer": "rivals.systems.tri_layer",
+    "resnet18": "rivals.systems.tri_layer",
+    "vanilla_cnn": "rivals.systems.handmade_cnns",
+    "semi_fc_cnn": "rivals.systems.handmade_cnns",
 }
 """Each system's module, which is imported when the system is asked for: it loads PyTorch."""
 

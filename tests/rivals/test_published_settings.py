@@ -10,6 +10,7 @@ from rivals.system import PAPER
 PCD = "the PCD report"
 TRANSFER = 'the report that begins "Here we present a deep learning model, using transfer learning"'
 WEIGHTED = 'the report that begins "In this report, I describes technical details of my attempt"'
+TRI_LAYER = 'the report that begins "The goal of this project was to develop a novel neural network design"'
 
 PER_CLASS = {
     "settings.backbone": "resnet152",
@@ -21,6 +22,13 @@ PER_CLASS = {
     "phases.0.schedule.name": "constant",
     "augmentation.flip": 0.5,
     "augmentation.scale": (1.0, 1.0),  # no random crop
+}
+LAST_LAYERS_OF_RESNET18 = {
+    "settings.backbone": "resnet18",
+    "weights": "imagenet",
+    "phases.0.optimizer.name": "adam",
+    "phases.0.frozen": ("trunk",),
+    "phases.1.frozen": ("trunk",),
 }
 PUBLISHED = [
     ("pcd_resnet", PCD, 0.594, {**PER_CLASS, "phases.0.loss": "two_way_log_loss", "phases.0.epochs": 70}),
@@ -61,6 +69,22 @@ PUBLISHED = [
             "phases.0.frozen": ("trunk.stem", "trunk.layer1", "trunk.layer2", "trunk.layer3"),
         },
     ),
+    (
+        "tri_layer",
+        TRI_LAYER,
+        0.191,
+        {
+            **LAST_LAYERS_OF_RESNET18,
+            "phases.0.optimizer.learning_rate": 0.0005,
+            "phases.0.epochs": 10,
+            "phases.1.optimizer.name": "adam",
+            "phases.1.optimizer.learning_rate": 0.00003,
+            "phases.1.epochs": 10,
+        },
+    ),
+    ("resnet18", TRI_LAYER, 0.280, {**LAST_LAYERS_OF_RESNET18, "phases.0.loss": "bce"}),
+    ("vanilla_cnn", TRI_LAYER, None, {"settings.backbone": "", "weights": "random"}),
+    ("semi_fc_cnn", TRI_LAYER, None, {"settings.backbone": "", "weights": "random"}),
 ]
 ROWS = [(name, field, value) for name, _, _, fields in PUBLISHED for field, value in fields.items()]
 
