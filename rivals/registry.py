@@ -23,6 +23,10 @@ SYSTEMS = {
     "flow_lines": "rivals.systems.flow_lines",
     "resnet3d": "rivals.systems.resnet3d",
     "glove": "rivals.systems.glove",
+    "tri_layer": "rivals.systems.tri_layer",
+    "resnet18": "rivals.systems.tri_layer",
+    "vanilla_cnn": "rivals.systems.handmade_cnns",
+    "semi_fc_cnn": "rivals.systems.handmade_cnns",
 }
 """Each system's module, which is imported when the system is asked for: it loads PyTorch."""
 ENSEMBLE = "ensemble"

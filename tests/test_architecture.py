@@ -55,7 +55,7 @@ HEAVY_MODULES = {
     "networks.tensors",
     "networks.timm_networks",
     *(f"rivals.{name}" for name in ("augmentation", "backbones", "batches", "losses", "stages", "weights")),
-    *("rivals.checkpoints", "rivals.inflation", "rivals.optimizers"),
+    *("rivals.checkpoints", "rivals.inflation", "rivals.label_parts", "rivals.optimizers"),
 }
 """Modules outside training and distillation that load a heavy library when they are imported: they are loaded late."""
 HEAVY_PACKAGES = ("rivals.systems.",)

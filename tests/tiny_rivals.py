@@ -20,6 +20,7 @@ TINY_BACKBONE = "timm:test_resnet"  # of timm's networks for tests, some 0.5 mil
 SIZE, FRAMES = 64, 4
 CLIPS = 16
 OPTIMIZER = Optimizer("adamw", 5e-3)
+LAST_LAYERS_OPTIMIZER = Optimizer("adamw", 0.1)  # where they alone are trained
 
 
 def write_clips(root: Path, taxonomy: Taxonomy, clips: int = CLIPS) -> Path:
@@ -42,10 +43,18 @@ def tiny_recipe(system: System, epochs: int, optimizer: Optimizer = OPTIMIZER) -
     backbone = recipe.settings.backbone
     if backbone and backbone not in ("r3d_18", "r2plus1d_18"):
         backbone = TINY_BACKBONE
+    weights = "random"
+    if trains_last_layers_only(recipe):  # on random features they learn too little
+        backbone, weights, optimizer = recipe.settings.backbone, recipe.weights, LAST_LAYERS_OPTIMIZER
     each = max(1, epochs // max(1, len(recipe.phases)))
     phases = tuple(shrink_phase(phase, each, optimizer) for phase in recipe.phases)
     settings = replace(recipe.settings, backbone=backbone, inputs=inputs)
-    return replace(recipe, settings=settings, weights="random", phases=phases, augmentation=Augmentation())
+    return replace(recipe, settings=settings, weights=weights, phases=phases, augmentation=Augmentation())
+
+
+def trains_last_layers_only(recipe: Recipe) -> bool:
+    """Return whether the whole trunk is frozen in all phases."""
+    return bool(recipe.phases) and all("trunk" in phase.frozen for phase in recipe.phases)
 
 
 def shrink(inputs: FrameInput) -> FrameInput:

@@ -15,6 +15,7 @@ PERCEPTRON = 'the report that begins "We propose a method for the classification
 TWO_METHODS = 'the report that begins "In this report, we compare the performance of two proposed methods"'
 RECURRENT = 'the report that begins "In this report, we attempt to presents an approach"'
 FLOW = 'the report that begins "Actor and action by mapping videos with the descriptors"'
+TRI_LAYER = 'the report that begins "The goal of this project was to develop a novel neural network design"'
 
 PER_CLASS = {
     "settings.backbone": "resnet152",
@@ -37,6 +38,13 @@ CLIPS = {
         "optimizer.weight_decay",
         "schedule.name",
     )
+}
+LAST_LAYERS_OF_RESNET18 = {
+    "settings.backbone": "resnet18",
+    "weights": "imagenet",
+    "phases.0.optimizer.name": "adam",
+    "phases.0.frozen": ("trunk",),
+    "phases.1.frozen": ("trunk",),
 }
 PUBLISHED = [
     ("pcd_resnet", PCD, 0.594, {**PER_CLASS, "phases.0.loss": "two_way_log_loss", "phases.0.epochs": 70}),
@@ -186,6 +194,22 @@ PUBLISHED = [
         {"settings.backbone": "resnet34", "settings.inputs.frames": 11, "settings.inputs.before": 5},
     ),
     ("glove", FLOW, None, {"settings.backbone": "resnet152", "weights": "imagenet", "settings.options.width": 50}),
+    (
+        "tri_layer",
+        TRI_LAYER,
+        0.191,
+        {
+            **LAST_LAYERS_OF_RESNET18,
+            "phases.0.optimizer.learning_rate": 0.0005,
+            "phases.0.epochs": 10,
+            "phases.1.optimizer.name": "adam",
+            "phases.1.optimizer.learning_rate": 0.00003,
+            "phases.1.epochs": 10,
+        },
+    ),
+    ("resnet18", TRI_LAYER, 0.280, {**LAST_LAYERS_OF_RESNET18, "phases.0.loss": "bce"}),
+    ("vanilla_cnn", TRI_LAYER, None, {"settings.backbone": "", "weights": "random"}),
+    ("semi_fc_cnn", TRI_LAYER, None, {"settings.backbone": "", "weights": "random"}),
 ]
 ROWS = [(name, field, value) for name, _, _, fields in PUBLISHED for field, value in fields.items()]
 
