@@ -89,6 +89,10 @@ class YoloActorDetector:
             self._actor_by_class[number] = actor
         self._engines = EnginePool(partial(self.runtime.engine, self._network))
 
+    def count_parameters(self) -> int:
+        """Return how many parameters the network has, its normalization folded into its convolutions."""
+        return sum(parameter.numel() for parameter in self._network.build().parameters())
+
     def _known_facts(self) -> dict[str, Any] | None:
         """Return what `_ModelFile.facts` does, where that is known without loading the model into this process."""
         if self.path.suffix != ".safetensors" or self.runtime.backend != OPENVINO:

@@ -74,3 +74,8 @@ def read_checkpoint(path: Path, plan: Mapping[str, Any], device: str) -> Checkpo
 def write_log(path: Path, reports: Sequence[Mapping[str, Any]]) -> None:
     """Write one JSON line per epoch, atomically."""
     write_atomically(path, "".join(json.dumps(report) + "\n" for report in reports))
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Read what `write_log` wrote."""
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -137,6 +137,38 @@ class PictureStore:
         return read_pictures(info, moments, self._inputs, self._draw)
 
 
+class TrainingData:
+    """The examples of a training, and their pictures.
+
+    The pictures are kept until others are asked for: trainings, and phases, that are given the same decode them once.
+
+    Args:
+        examples: At least one.
+        taxonomy: Actors and labels.
+    """
+
+    def __init__(self, examples: Sequence[Example], taxonomy: Taxonomy) -> None:
+        self.examples = examples
+        self._taxonomy = taxonomy
+        self._kept: tuple[FrameInput, Draw | None, PictureStore] | None = None
+
+    def pictures(
+        self, inputs: FrameInput, draw: "Draw | None" = None, progress: Progress = no_progress
+    ) -> PictureStore:
+        """Return the pictures of all examples for one kind of input, see `PictureStore`.
+
+        Raises:
+            ClipError: If a clip that could be read before no longer can.
+        """
+        if self._kept and self._kept[:2] == (inputs, draw):
+            return self._kept[2]
+        self._kept = None  # frees the memory first
+        store = PictureStore(self.examples, self._taxonomy, inputs, draw)
+        store.fill(progress)
+        self._kept = inputs, draw, store
+        return store
+
+
 def summarize(examples: Sequence[Example]) -> dict[str, Any]:
     """Return what a file records of its training data."""
     labels = Counter(label for example in examples for label in example.sample.labels)

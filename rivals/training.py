@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from time import monotonic
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from networks.tensors import normalization_layers, round_convolutions
 from rivals.augmentation import RandomNumbers
 from rivals.batches import make_batch, split_into_batches
 from rivals.checkpoints import CHECKPOINT_FILE, LOG_FILE, Checkpoint, read_checkpoint, write_checkpoint, write_log
-from rivals.data import Example, PictureStore
+from rivals.data import PictureStore, TrainingData
 from rivals.losses import find_loss
 from rivals.optimizers import LearningRate, make_optimizer
 from rivals.recipes import Phase, Recipe
@@ -59,12 +60,14 @@ class Epoch:
         epoch: Number of the epoch in it, from 1.
         loss: Mean over the samples.
         learning_rate: At the start of the epoch.
+        seconds: How long it took.
     """
 
     phase: int
     epoch: int
     loss: float
     learning_rate: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,12 @@ class Trained:
     sources: dict[str, str]
 
 
-def train_system(plan: TrainingPlan, examples: Sequence[Example], run: TrainingRun) -> Trained:
+def train_system(plan: TrainingPlan, data: TrainingData, run: TrainingRun) -> Trained:
     """Train a system, continuing from the checkpoint in `run.work` if there is one; the random state is not changed.
 
     Args:
         plan: What to train.
-        examples: The training data.
+        data: The examples.
         run: Where and how; its folder receives `checkpoint.pt` and `epochs.jsonl`, one line per epoch.
 
     Raises:
@@ -97,7 +100,7 @@ def train_system(plan: TrainingPlan, examples: Sequence[Example], run: TrainingR
     devices = [torch.device(run.device)] if run.device.startswith("cuda") else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(plan.seed)
-        trainer = _Trainer(plan, examples, run)
+        trainer = _Trainer(plan, data, run)
         for number in range(len(plan.recipe.phases)):
             trainer.train_phase(number)
         return trainer.finish()
@@ -106,13 +109,11 @@ def train_system(plan: TrainingPlan, examples: Sequence[Example], run: TrainingR
 class _Trainer:
     """State of one training."""
 
-    def __init__(self, plan: TrainingPlan, examples: Sequence[Example], run: TrainingRun) -> None:
-        self.plan, self.examples, self.run = plan, examples, run
+    def __init__(self, plan: TrainingPlan, data: TrainingData, run: TrainingRun) -> None:
+        self.plan, self.data, self.run = plan, data, run
         labels, recipe = plan.taxonomy.label_names, plan.recipe
         self.network = plan.system.build(Build(recipe.settings, labels, recipe.weights)).to(run.device)
         self.sources = weight_sources(self.network)
-        self.store: PictureStore | None = None
-        self.inputs = recipe.settings.inputs
         self.reports: list[Epoch] = []
         self.checkpoint = read_checkpoint(run.work / CHECKPOINT_FILE, plan.to_dict(), run.device)
         if self.checkpoint:
@@ -125,7 +126,7 @@ class _Trainer:
         done = sum(report.phase == number + 1 for report in self.reports)
         if done == phase.epochs:
             return
-        store = self.fill_store(phase)
+        store = self.pictures(phase)
         frozen = _freeze(self.network, phase.frozen)
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         if not parameters:
@@ -137,21 +138,17 @@ class _Trainer:
             rate.load_state_dict(self.checkpoint.rate)
         for epoch in self.run.progress(range(done + 1, phase.epochs + 1), f"training, phase {number + 1}", "epoch"):
             torch.manual_seed(hash((self.plan.seed, number, epoch)) % 2**63)  # so that resuming needs no random state
-            before = rate.now
+            before, started = rate.now, monotonic()
             _set_train_mode(self.network, frozen)
             loss = self.train_epoch(phase, store, optimizer, rate)
             rate.after_epoch(loss)
-            self.report(Epoch(number + 1, epoch, loss, before), optimizer, rate)
+            seconds = round(monotonic() - started, 3)
+            self.report(Epoch(number + 1, epoch, loss, before, seconds), optimizer, rate)
 
-    def fill_store(self, phase: Phase) -> PictureStore:
-        """Return the pictures for a phase, which are decoded again only if it is given others than the one before."""
-        inputs = phase.inputs or self.plan.recipe.settings.inputs
-        if self.store is None or inputs != self.inputs:
-            self.store = None  # frees the memory first
-            store = PictureStore(self.examples, self.plan.taxonomy, inputs, self.plan.system.draw)
-            store.fill(self.run.progress)
-            self.store, self.inputs = store, inputs
-        return self.store
+    def pictures(self, phase: Phase | None = None) -> PictureStore:
+        """Return the pictures for a phase, or those that the network is given in the end."""
+        inputs = (phase and phase.inputs) or self.plan.recipe.settings.inputs
+        return self.data.pictures(inputs, self.plan.system.draw, self.run.progress)
 
     def train_epoch(
         self, phase: Phase, store: PictureStore, optimizer: torch.optim.Optimizer, rate: LearningRate
@@ -205,10 +202,7 @@ class _Trainer:
         self.network.requires_grad_(False).eval()
         fitted: dict[str, Any] = {}
         if self.plan.system.fit_after:
-            settings = self.plan.recipe.settings
-            store = PictureStore(self.examples, self.plan.taxonomy, settings.inputs, self.plan.system.draw)
-            store.fill(self.run.progress)
-            fitted = self.plan.system.fit_after(self.network, store, self.run.device)
+            fitted = self.plan.system.fit_after(self.network, self.pictures(), self.run.device)
         return Trained(self.network, fitted, self.sources)
 
 

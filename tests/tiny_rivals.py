@@ -10,7 +10,7 @@ from a2d.dataset import read_samples
 from a2d.skipped_samples import SkippedSamples
 from a2d.taxonomy import Taxonomy
 from common.training_run import TrainingRun
-from rivals.data import Example, read_examples
+from rivals.data import Example, TrainingData, read_examples
 from rivals.files import SystemHeader, save_system
 from rivals.recipes import Augmentation, FrameInput, Optimizer, Phase, Recipe, Schedule
 from rivals.system import SMALL, System
@@ -77,7 +77,7 @@ def read_all(data: Path, taxonomy: Taxonomy, moments: int = 1) -> list[Example]:
 
 def train(plan: TrainingPlan, examples: list[Example], work: Path) -> Trained:
     """Train on the CPU."""
-    return train_system(plan, examples, TrainingRun(work))
+    return train_system(plan, TrainingData(examples, plan.taxonomy), TrainingRun(work))
 
 
 def save(path: Path, plan: TrainingPlan, trained: Trained) -> Path:

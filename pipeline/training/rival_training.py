@@ -13,7 +13,7 @@ from common.errors import TrainingError
 from common.progress import Progress, no_progress
 from common.training_run import TrainingRun
 from rivals.checkpoints import CHECKPOINT_FILE
-from rivals.data import read_examples, summarize
+from rivals.data import TrainingData, read_examples, summarize
 from rivals.evaluation import predict_samples
 from rivals.files import SystemHeader, save_system
 from rivals.prediction import load_system
@@ -115,20 +115,42 @@ def train_rival(plan: RivalPlan, taxonomy: Taxonomy, progress: Progress = no_pro
     """
     skipped = SkippedSamples(plan.strict)
     held_out = find_held_out_split(plan.data, plan.split, plan.held_out)
-    examples = read_examples(read_samples(plan.data, plan.split, taxonomy, skipped), skipped, progress=progress)
-    if not any(example.sample.labels for example in examples):
-        raise TrainingError(f"{plan.data}: no sample of the split {plan.split!r} has a label")
-    where = f"{plan.data.resolve()}, {plan.split}, {len(examples)} samples"
-    training = TrainingPlan(plan.system, plan.recipe, taxonomy, plan.seed, where)
-    trained = train_system(training, examples, TrainingRun(plan.work, plan.device, progress=progress))
-    summary = {"name": plan.data.name, "split": plan.split, **summarize(examples)}
-    save_system(plan.out, trained.network, _header(plan, taxonomy, trained, summary, {}))
+    data = read_training_data(plan, taxonomy, skipped, progress)
+    trained = train_to_file(plan, data, taxonomy, progress)
     scores = {
         split: _score(plan, taxonomy, split, skipped, progress) for split in (plan.split, held_out) if split is not None
     }
-    save_system(plan.out, trained.network, _header(plan, taxonomy, trained, summary, scores))
-    (plan.work / CHECKPOINT_FILE).unlink(missing_ok=True)  # the next training starts anew
+    save_system(plan.out, trained.network, _header(plan, data, taxonomy, trained, scores))
     return RivalReport(plan.out, scores, plan.system.published_f1, tuple(skipped.reasons))
+
+
+def read_training_data(
+    plan: RivalPlan, taxonomy: Taxonomy, skipped: SkippedSamples, progress: Progress = no_progress
+) -> TrainingData:
+    """Read the examples that a system is trained on.
+
+    Raises:
+        UserError: If the data cannot be used, or no sample has a label.
+    """
+    samples = read_samples(plan.data, plan.split, taxonomy, skipped)
+    examples = read_examples(samples, skipped, progress=progress)
+    if not any(example.sample.labels for example in examples):
+        raise TrainingError(f"{plan.data}: no sample of the split {plan.split!r} has a label")
+    return TrainingData(examples, taxonomy)
+
+
+def train_to_file(plan: RivalPlan, data: TrainingData, taxonomy: Taxonomy, progress: Progress = no_progress) -> Trained:
+    """Train a system and write its file, without scores.
+
+    Raises:
+        UserError: If the weights or a checkpoint cannot be used, or the loss becomes infinite.
+    """
+    where = f"{plan.data.resolve()}, {plan.split}, {len(data.examples)} samples"
+    training = TrainingPlan(plan.system, plan.recipe, taxonomy, plan.seed, where)
+    trained = train_system(training, data, TrainingRun(plan.work, plan.device, progress=progress))
+    save_system(plan.out, trained.network, _header(plan, data, taxonomy, trained, {}))
+    (plan.work / CHECKPOINT_FILE).unlink(missing_ok=True)  # the next training starts anew
+    return trained
 
 
 def _score(
@@ -141,7 +163,7 @@ def _score(
 
 
 def _header(
-    plan: RivalPlan, taxonomy: Taxonomy, trained: Trained, data: dict[str, Any], scores: dict[str, Any]
+    plan: RivalPlan, data: TrainingData, taxonomy: Taxonomy, trained: Trained, scores: dict[str, Any]
 ) -> SystemHeader:
     return SystemHeader(
         system=plan.system.name,
@@ -150,7 +172,7 @@ def _header(
         recipe=plan.recipe.to_dict(),
         seed=plan.seed,
         weights=trained.sources,
-        data=data,
+        data={"name": plan.data.name, "split": plan.split, **summarize(data.examples)},
         fitted=trained.fitted,
         scores=scores,
     )
