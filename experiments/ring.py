@@ -30,7 +30,6 @@ from rivals.ensemble import PUBLISHED_MEMBERS
 from rivals.registry import ENSEMBLE, SYSTEMS, find_system
 from rivals.system import SMALL
 
-EPOCHS = 24
 REPORT = PROJECT / "experiments" / "ring.json"
 
 
@@ -41,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, required=True, help="folder of trained systems and checkpoints")
     parser.add_argument("--out", type=Path, default=REPORT, help="JSON file of the rows (default: %(default)s)")
     parser.add_argument(
-        "--epochs", type=positive, default=EPOCHS, help="how often each clip is shown (default: %(default)s)"
+        "--epochs", type=positive, help="how often each clip is shown (default: as each system's small recipe says)"
     )
     parser.add_argument(
         "--yolo", metavar="NAME|FILE", help="a detector of Ultralytics, for the two stages as they were published"

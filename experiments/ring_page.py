@@ -78,10 +78,11 @@ def format_table(rows: Sequence[Row]) -> str:
 
 def describe(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """Describe the conditions in one line."""
+    shown = f"each clip shown {report['epochs']} times, " if report["epochs"] else ""
     machines = "; ".join(dict.fromkeys(row.machine for row in rows))
     return (
-        f"{report['train']} clips to train on, {report['test']} to test on ({report['test_frames']:,} frames); each "
-        f"clip shown {report['epochs']} times, seed {report['seed']}; {machines}"
+        f"{report['train']} clips to train on, {report['test']} to test on ({report['test_frames']:,} frames); "
+        f"{shown}seed {report['seed']}; {machines}"
     )
 
 

@@ -87,7 +87,7 @@ class Ring:
         data: The data set, with the splits `train` and `test`.
         taxonomy: Actors and labels.
         work: Folder of trained systems, and of checkpoints, from which a training that was stopped continues.
-        epochs: How often a system is shown each clip, in all phases of its recipe together.
+        epochs: How often a system is shown each clip, in all phases of its recipe together; None: as its recipe says.
         seed: Of all trainings.
         device: `cpu` or `cuda:N`.
         progress: Shows the progress.
@@ -96,7 +96,7 @@ class Ring:
     data: Path
     taxonomy: Taxonomy
     work: Path
-    epochs: int
+    epochs: int | None
     seed: int
     device: str
     progress: Progress
@@ -121,7 +121,9 @@ class Ring:
     def plan(self, name: str) -> RivalPlan:
         """Return how a system is trained."""
         system = find_system(name)
-        recipe = spread_epochs(system.recipe(SMALL), self.epochs)
+        recipe = system.recipe(SMALL)
+        if self.epochs is not None:
+            recipe = spread_epochs(recipe, self.epochs)
         out = self.work / f"{name}.safetensors"
         return RivalPlan(system, recipe, self.data, TRAIN, None, out, self.seed, self.device, strict=True)
 
@@ -185,12 +187,13 @@ def system_row(name: str, ring: Ring) -> Row:
         raise TrainingError(f"{plan.out}: trained by another recipe or seed; delete it, or name another --work")
     scorer = load_system(plan.out, ring.taxonomy, ring.device)
     inputs = plan.recipe.settings.inputs
+    epochs = sum(phase.epochs for phase in plan.recipe.phases)
     frames = f" x {inputs.frames}" if inputs.frames > 1 else ""
     return Row(
         name=name,
         title=plan.system.title,
         published_f1=plan.system.published_f1,
-        training=f"{plan.recipe.settings.backbone or 'no backbone'}, {inputs.size}{frames}",
+        training=f"{plan.recipe.settings.backbone or 'no backbone'}, {inputs.size}{frames}, {epochs} epochs",
         parameters=count_numbers([plan.out]),
         training_seconds=sum(epoch["seconds"] for epoch in read_log(plan.work / LOG_FILE)),
         train_f1=score_store(scorer, ring.train.pictures(inputs, plan.system.draw, ring.progress)),

@@ -76,11 +76,10 @@ def _train_heads(config: TaggerConfig, *, paper: bool, ring: Ring) -> float:
     samples = [example.sample for example in ring.train.examples]
     for clip in ring.progress([sample.clip for sample in samples], "detecting", "clip"):
         detector.detect(clip)
-    is_shown = ring.taxonomy.actors_of(np.stack([ring.taxonomy.encode(sample.labels) for sample in samples])).any(
-        axis=0
-    )
+    labels = np.stack([ring.taxonomy.encode(sample.labels) for sample in samples])
+    shown = ring.taxonomy.actors_of(labels).sum(axis=0)
     started = monotonic()
-    for actor in (actor for actor in ring.taxonomy.actors if is_shown[actor.index]):
+    for actor in (actor for actor in ring.taxonomy.actors if shown[actor.index]):
         plan = HeadTrainingPlan(
             actor=actor,
             data=ring.data,

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from rivals.recipes import FrameInput, NetworkSettings, Optimizer, Phase, Recipe
-from rivals.small import SIZE, SmallRecipe
+from rivals.small import CLIP_EPOCHS, SIZE, SmallRecipe
 from rivals.stages import StagedTrunk
 from rivals.system import PAPER, SMALL, Build, System, systems_by_name
 from rivals.weights import load_trunk
@@ -92,7 +92,7 @@ def _initialize(lstm: nn.LSTM, classifier: nn.Sequential) -> None:
 
 def small_recipe() -> Recipe:
     """Return the small recipe, with the frames that the report takes."""
-    recipe = SmallRecipe("bce", SMALL_FROZEN, options=SMALL_OPTIONS).recipe()
+    recipe = SmallRecipe("bce", SMALL_FROZEN, options=SMALL_OPTIONS, epochs=CLIP_EPOCHS).recipe()
     return replace(recipe, settings=replace(recipe.settings, inputs=replace(INPUTS, size=SIZE)))
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from rivals.losses import two_way_softmax
 from rivals.recipes import FrameInput, NetworkSettings, Phase, Recipe
-from rivals.small import SmallRecipe
+from rivals.small import CLIP_EPOCHS, SmallRecipe
 from rivals.stages import StagedTrunk
 from rivals.system import PAPER, SMALL, Build, System, systems_by_name
 from rivals.systems.pcd import AUGMENTATION, BATCH_SIZE, OPTIMIZER, PerClassDetectors
@@ -31,7 +31,7 @@ from rivals.weights import load_trunk
 
 LOSS = "two_way_log_loss"
 EPOCHS = (40, 30, 25)
-SMALL_EPOCHS = (5, 3)
+SMALL_EPOCHS = (CLIP_EPOCHS - 3, 3)
 
 
 class ClipDetectors(PerClassDetectors):

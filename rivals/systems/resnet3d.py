@@ -16,7 +16,7 @@ from torch import nn
 
 from rivals.inflation import inflate
 from rivals.recipes import FrameInput, NetworkSettings, Recipe
-from rivals.small import SmallRecipe
+from rivals.small import CLIP_EPOCHS, SmallRecipe
 from rivals.system import PAPER, SMALL, Build, System, systems_by_name
 from rivals.systems.flow_lines import REPORT, end_to_end
 from rivals.systems.transfer_resnet import TransferNetwork
@@ -35,7 +35,7 @@ class ClipNetwork(TransferNetwork):
 
 
 def _small() -> Recipe:
-    recipe = SmallRecipe("bce").recipe()
+    recipe = SmallRecipe("bce", epochs=CLIP_EPOCHS).recipe()
     return replace(recipe, settings=replace(recipe.settings, backbone=BACKBONE, inputs=INPUTS))
 
 
