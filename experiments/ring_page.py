@@ -1,5 +1,6 @@
 """The ring's table and plot, in docs/ring.md; text outside the markers is not changed."""
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -100,7 +101,8 @@ def plot_rows(plots: PlotFolder, rows: Sequence[Row], subtitle: str) -> None:
             colour = _colour(row)
             low, high = (100 * bound for bound in row.f1_interval)
             panel.plot([row.frames_per_second] * 2, [low, high], color=colour, alpha=0.3, linewidth=1)
-            panel.plot(row.frames_per_second, 100 * row.f1, "o", color=colour, markersize=5)
+            (point,) = panel.plot(row.frames_per_second, 100 * row.f1, "o", color=colour, markersize=5)
+            point.set_gid("point-" + re.sub(r"\W", "_", row.name))
         panel.set_xscale("log")
         panel.set_ylim(bottom=0)
         panel.set_xlabel("frames of the clips per second, decoding included")

@@ -163,13 +163,9 @@ Measured = dict[str, Any]
 
 
 def spread_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """Divide a number of epochs among a recipe's phases, evenly; the first ones get what is left over.
-
-    Raises:
-        TrainingError: If there are fewer epochs than phases.
-    """
+    """Divide epochs among a recipe's phases, evenly: the first ones get what is left over, each at least one."""
     phases = len(recipe.phases)
-    each = [epochs // phases + (number < epochs % phases) for number in range(phases)]
+    each = [max(1, epochs // phases + (number < epochs % phases)) for number in range(phases)]
     return adjust_recipe(recipe, Changes(epochs=each))
 
 

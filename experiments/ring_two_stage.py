@@ -19,6 +19,7 @@ from pipeline.__main__ import main as actor_action
 from pipeline.cached_detector import CachedDetector
 from pipeline.config import NO_CONFIRMATION, TaggerConfig
 from pipeline.evaluation.split_scoring import predict_split
+from pipeline.known_heads import EMBEDDED_HEADS
 from pipeline.system_scorers import TWO_STAGE
 from pipeline.tagger import ActorActionTagger
 from pipeline.training.head_training import HeadTrainingPlan, retrain_head
@@ -115,7 +116,7 @@ def _score(name: str, config: TaggerConfig, training: str, seconds: float | None
 
 
 def _count_parameters(tagger: ActorActionTagger) -> int:
-    files = set(find_heads(tagger.config.heads, tagger.taxonomy).values())
+    files = set(find_heads(tagger.config.heads, tagger.taxonomy, EMBEDDED_HEADS).values())
     manifests = {head: read_manifest(head) for head in files}
     files |= {find_trunk(head, manifest) for head, manifest in manifests.items() if manifest.needs_trunk}
     if tagger.detector.confirmer:
