@@ -156,8 +156,11 @@ class ClipCard:
 
     @property
     def present_actors(self) -> list[str]:
-        """Names of the actors that are present."""
-        return [actor.name for actor in self.actors if actor.present]
+        """Names of the actors that are present: by their gates, or of the labels, if there are no gates."""
+        if self.actors:
+            return [actor.name for actor in self.actors if actor.present]
+        said = {label.actor_index for label in self.labels}
+        return [actor.name for actor in self.taxonomy.actors if actor.index in said]
 
     @property
     def margin(self) -> float:

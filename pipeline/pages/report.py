@@ -84,6 +84,7 @@ def _values(cards: Sequence[ClipCard], taxonomy: Taxonomy) -> dict[str, object]:
     actors = Counter(name for card in cards for name in card.present_actors)
     return {
         "cards": cards,
+        "has_gates": any(card.actors for card in cards),  # those of another system than the two stages have none
         "labels": labels,
         "most": max((count for _, _, count in labels), default=1),
         "statuses": statuses.most_common(),

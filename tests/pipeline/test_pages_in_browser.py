@@ -103,6 +103,20 @@ def test_filters_together_and_all_again(report: "Page"):
     assert "gone.mp4" not in visible(report)
 
 
+def test_without_gates_the_actors_are_those_of_the_labels(
+    page: "Page", people_clip: Path, tmp_path: Path, taxonomy: Taxonomy
+):
+    results = [replace(result, actors={}) for result in example_results(people_clip)]
+    open_report(page, tmp_path, results, taxonomy)
+    assert page.get_by_label("Nearest gate").count() == 0
+    assert page.get_by_text("Which actors are there").count() == 0
+    page.get_by_label("Actor").select_option("cat")
+    assert visible(page) == ["b10.mp4"]
+    page.get_by_label("Actor").select_option("")
+    page.get_by_label("Order").select_option("name")
+    assert sorted(visible(page)) == sorted(ALL)
+
+
 def test_orders(report: "Page"):
     for order, first in (("name", "<img"), ("margin", "b10.mp4"), ("score", "b10.mp4"), ("-seconds", "b10.mp4")):
         report.get_by_label("Order").select_option(order)

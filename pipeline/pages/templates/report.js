@@ -12,7 +12,7 @@
   const form = document.querySelector(".filters");
   const shown = document.getElementById("shown");
   const labelButtons = find("button[data-label]");
-  const value = (id) => document.getElementById(id).value;
+  const value = (id) => document.getElementById(id)?.value ?? ""; // without gates, there is no choice of margin
   let order = "index";
 
   function filter() {
