@@ -11,6 +11,7 @@ BACKBONE, WEIGHTS, SIZE = "efficientnet_lite0", "embedded", 160
 EPOCHS, CLIP_EPOCHS = 24, 8  # what is shown several frames of each clip is shown them less often
 BATCH_SIZE = 16
 OPTIMIZER = Optimizer("adamw", 5e-4, weight_decay=0.05)
+LAST_LAYERS_OPTIMIZER = Optimizer("adamw", 5e-3, weight_decay=0.05)  # where the whole trunk is frozen
 AUGMENTATION = Augmentation(rotation_degrees=10, flip=0.5, scale=(1.0, 1.3), brightness=0.2, contrast=0.2)
 
 
@@ -35,5 +36,6 @@ class SmallRecipe:
     def recipe(self) -> Recipe:
         """Return the recipe."""
         settings = NetworkSettings(BACKBONE, FrameInput(SIZE, self.frames), options=self.options)
-        phase = Phase(self.epochs, BATCH_SIZE, self.loss, OPTIMIZER, Schedule("cosine"), self.frozen)
+        optimizer = LAST_LAYERS_OPTIMIZER if "trunk" in self.frozen else OPTIMIZER
+        phase = Phase(self.epochs, BATCH_SIZE, self.loss, optimizer, Schedule("cosine"), self.frozen)
         return Recipe(SMALL, settings, WEIGHTS, (phase,), AUGMENTATION)
