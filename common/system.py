@@ -6,16 +6,20 @@ import os
 import re
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
+from threading import Lock
 
 from common.errors import UserError
 
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # as in glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # as in glibc's malloc.h
 MAX_ARENAS = 2
 PR_SET_PDEATHSIG = 1  # as in Linux's prctl.h
 LARGE_BYTES = 1 << 18  # images are larger; what stays in memory for each frame is smaller
+HEAP_BYTES = 32 << 20  # of the largest block that glibc can serve from the heap
+KEPT_BYTES = 1 << 30  # free at the heap's end, from which it is returned while a network computes
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 THREADS_VARIABLE = "ACTOR_ACTION_THREADS"
@@ -144,6 +148,49 @@ def return_large_allocations() -> None:
             library.mallopt(M_ARENA_MAX, MAX_ARENAS)
     except (AttributeError, OSError):  # another C library
         return
+    _Allocations.are_returned = True
+
+
+@contextmanager
+def reuse_large_allocations() -> Iterator[None]:
+    """Let the C library keep large blocks and serve them again, while PyTorch computes on the CPU.
+
+    PyTorch allocates the output of every layer anew. If each were returned to the system when it is freed, the system
+    would have to clear all of its pages again the next time, which takes longer than most layers. What is free at the
+    end stays with the process, see `return_free_memory`. Does nothing unless `return_large_allocations` was called, to
+    whose settings it returns. Threads may be in it at the same time.
+    """
+    if not _Allocations.are_returned:
+        yield
+        return
+    _Allocations.enter()
+    try:
+        yield
+    finally:
+        _Allocations.leave()
+
+
+class _Allocations:
+    """How the C library serves large blocks, and how many are at work that want it to keep them."""
+
+    are_returned = False
+    users = 0
+    lock = Lock()
+
+    @classmethod
+    def enter(cls) -> None:
+        with cls.lock:
+            cls.users += 1
+            if cls.users == 1:
+                _c_library().mallopt(M_MMAP_THRESHOLD, HEAP_BYTES)
+                _c_library().mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+    @classmethod
+    def leave(cls) -> None:
+        with cls.lock:
+            cls.users -= 1
+            if not cls.users:
+                _c_library().mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def return_free_memory() -> None:

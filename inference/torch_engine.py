@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from common.system import available_cores
+from common.system import available_cores, reuse_large_allocations
 from inference.image_tensors import bgr_to_rgb_tensor, normalize_rgb
 from inference.interfaces import pad_batch
 from inference.process_guard import check_process
@@ -92,6 +92,7 @@ class TorchEngine:
         device = self._shared.device
         with (
             self._shared.lock,
+            reuse_large_allocations(),
             torch.inference_mode(),
             torch.autocast(device.type, torch.bfloat16, enabled=self.bf16),
         ):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from a2d.taxonomy import Taxonomy
 from common.errors import CheckpointError
 from common.files import sha256_file
+from common.system import reuse_large_allocations
 from rivals.files import load_network, read_system_header
 from rivals.frames import ClipInfo, read_pictures
 from rivals.recipes import NetworkSettings
@@ -104,6 +105,7 @@ class TrainedSystem:
         ]
         return np.concatenate(parts)
 
+    @reuse_large_allocations()
     def score_pictures(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probability of every label for pictures (B, N, S, S, 3), uint8, BGR; shape (B, labels)."""
         import torch

@@ -15,6 +15,7 @@ from torch import nn
 
 from a2d.taxonomy import Taxonomy
 from common.errors import TrainingError
+from common.system import reuse_large_allocations
 from common.training_run import TrainingRun
 from networks.tensors import normalization_layers, round_convolutions
 from rivals.augmentation import RandomNumbers
@@ -85,6 +86,7 @@ class Trained:
     sources: dict[str, str]
 
 
+@reuse_large_allocations()
 def train_system(plan: TrainingPlan, data: TrainingData, run: TrainingRun) -> Trained:
     """Train a system, continuing from the checkpoint in `run.work` if there is one; the random state is not changed.
 

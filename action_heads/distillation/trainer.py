@@ -28,6 +28,7 @@ from action_heads.distillation.settings import DistillationSettings
 from action_heads.distillation.teacher import Teacher, TeacherNetwork, open_feature_cache
 from common.errors import TrainingError
 from common.files import check_keys, write_atomically
+from common.system import reuse_large_allocations
 from common.torch_files import load_torch_file
 from common.training_run import TrainingRun
 from inference.image_tensors import normalize_rgb
@@ -72,6 +73,7 @@ class DistillationEpoch:
     held_out_cosine: float
 
 
+@reuse_large_allocations()
 def distil(
     images: DistillationImages,
     teacher: Teacher,

@@ -20,6 +20,7 @@ from action_heads.training.samples import LabelledFrames
 from action_heads.tuning_modes import ALL
 from common.errors import TrainingError
 from common.progress import Progress, no_progress
+from common.system import reuse_large_allocations
 from inference.image_tensors import bgr_to_rgb_tensor
 from inference.torch_engine import fast_bfloat16
 from networks.tensors import normalization_layers, round_convolutions
@@ -83,6 +84,7 @@ class FinetuningEpoch:
         return report | ({"scores": scores} if scores else {})
 
 
+@reuse_large_allocations()
 def train_head(
     frames: LabelledFrames,
     trunk: Trunk,
@@ -173,6 +175,7 @@ class _Trainer:
                 layer.eval()
 
 
+@reuse_large_allocations()
 def predict_frames(
     network: nn.Module, frames: LabelledFrames, preprocessing: Preprocessing, device: str = "cpu"
 ) -> NDArray[np.float32]:

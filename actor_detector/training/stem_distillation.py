@@ -25,6 +25,7 @@ from actor_detector.training.settings import StemPhase
 from common.errors import TrainingError
 from common.files import check_keys, write_atomically
 from common.prefetch import prefetch
+from common.system import reuse_large_allocations
 from common.torch_files import load_torch_file
 from common.training_run import TrainingRun
 from inference.image_tensors import bgr_to_rgb_tensor
@@ -76,6 +77,7 @@ class FirstChildren(nn.Module):
         return output
 
 
+@reuse_large_allocations()
 def teach_stem(
     stem: nn.Sequential,
     teacher: Engine,

@@ -36,6 +36,7 @@ from actor_detector.training.settings import Phase, TrainingSettings
 from actor_detector.training.view_stream import Batch, BatchSource, FreshViews, SavedFeatures, steps_per_epoch
 from common.errors import TrainingError
 from common.files import check_keys, write_atomically
+from common.system import reuse_large_allocations
 from common.torch_files import load_torch_file
 from common.training_run import TrainingRun
 
@@ -67,6 +68,7 @@ class DetectorEpoch:
     macro_f1: float
 
 
+@reuse_large_allocations()
 def train_detector(
     network: Any,
     images: Sequence[PseudoLabelledImage],

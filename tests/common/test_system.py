@@ -40,6 +40,43 @@ def test_return_large_allocations_keeps_images_off_the_heap():
     assert on_heap == ["True", "False"]
 
 
+REUSE = """
+import resource
+import numpy as np
+from common.system import return_free_memory, return_large_allocations, reuse_large_allocations
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(1 << 23, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def last_of_three():
+    return [faults() for _ in range(3)][-1]
+
+return_large_allocations()
+print(last_of_three())
+with reuse_large_allocations():
+    print(last_of_three())
+    with reuse_large_allocations():
+        last_of_three()
+    print(last_of_three())
+return_free_memory()
+print(last_of_three())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="specific to glibc")
+def test_large_allocations_are_reused_while_a_network_computes():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", REUSE], cwd=root, env=environment, capture_output=True, text=True, check=True
+    )
+    outside, inside, inside_still, outside_again = map(int, done.stdout.split())
+    assert min(outside, outside_again) > 3  # pages of 4 KiB, or huge ones of 2 MiB: all are cleared again
+    assert max(inside, inside_still) < outside / 2
+
+
 VERSION_1 = "12:memory:/docker/1\n4:cpu,cpuacct:/docker/1\n0::/docker/1\n"
 CPU_ALONE = "2:cpuacct:/\n1:cpu:/a/b\n0::/\n"
 QUOTAS = [
