@@ -18,7 +18,7 @@ as the report seems to do; the networks are surer of these than of others, and w
 What the report leaves open: the three networks are trained at once, by the sum of their cross-entropies, which is as if
 each were trained alone, since they share no weight. Each is trained as `rivals.systems.flow_lines` says: Adam 1e-4,
 batches of 16, 30 epochs, then 10 with a cosine schedule for the final layers. For `paper_layers`, everything learns the
-labels afterwards, in the same way. The small recipes train everything in one phase.
+labels afterwards, in the same way. The small recipes freeze the first stages of the three trunks.
 """
 
 from dataclasses import replace
@@ -50,6 +50,7 @@ DEFAULT, LAYERS = KINDS[0], "layers"
 WIDTH = 128
 NETWORKS = ("actor", "action", "joint")
 FROZEN = tuple(name.replace("trunk", network) for network in NETWORKS for name in EARLY)
+SMALL_FROZEN = tuple(f"{network}.{stage}" for network in NETWORKS for stage in ("stem", "layer1", "layer2"))
 Trunks = tuple[StagedTrunk, StagedTrunk, StagedTrunk]
 
 
@@ -170,7 +171,7 @@ def _recipes(kind: str) -> tuple[Recipe, Recipe]:
         phases = (Phase(30, BATCH_SIZE, "separate", OPTIMIZER), *end_to_end("final", FROZEN))
         small_loss = "separate_and_final"
     suffix = "" if kind == DEFAULT else f"_{kind}"
-    small = SmallRecipe(small_loss, options=options).recipe()
+    small = SmallRecipe(small_loss, SMALL_FROZEN, options=options).recipe()
     return Recipe(f"{PAPER}{suffix}", settings, "imagenet", phases), replace(small, name=f"{SMALL}{suffix}")
 
 
