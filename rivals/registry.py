@@ -23,6 +23,7 @@ SYSTEMS = {
     "flow_lines": "rivals.systems.flow_lines",
     "resnet3d": "rivals.systems.resnet3d",
     "glove": "rivals.systems.glove",
+    "joint_fusion": "rivals.systems.joint_fusion",
     "tri_layer": "rivals.systems.tri_layer",
     "resnet18": "rivals.systems.tri_layer",
     "vanilla_cnn": "rivals.systems.handmade_cnns",

@@ -195,6 +195,19 @@ PUBLISHED = [
     ),
     ("glove", FLOW, None, {"settings.backbone": "resnet152", "weights": "imagenet", "settings.options.width": 50}),
     (
+        "joint_fusion",
+        FLOW,
+        0.57,  # "about"
+        {
+            "settings.backbone": "resnet152",
+            "settings.options.fusion": "lda",  # "the best result achieved"
+            "weights": "imagenet",
+            "phases.0.loss": "separate",
+            "phases.0.frozen": (),  # "end-to-end"
+            "phases.1.schedule.name": "cosine",
+        },
+    ),
+    (
         "tri_layer",
         TRI_LAYER,
         0.191,
