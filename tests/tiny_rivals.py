@@ -37,7 +37,7 @@ def write_clips(root: Path, taxonomy: Taxonomy, clips: int = CLIPS) -> Path:
 
 
 def tiny_recipe(system: System, epochs: int, optimizer: Optimizer = OPTIMIZER) -> Recipe:
-    """Shrink a system's small recipe: a tiny backbone with random weights, few and small pictures, few epochs in all."""
+    """Shrink a system's small recipe: a tiny backbone with random weights, few and small pictures, few epochs."""
     recipe = system.recipe(SMALL)
     inputs = shrink(recipe.settings.inputs)
     backbone = recipe.settings.backbone
