@@ -19,6 +19,7 @@ SYSTEMS = {
     "transfer_resnet": "rivals.systems.transfer_resnet",
     "pos_weight": "rivals.systems.pos_weight",
     "multiscale": "rivals.systems.multiscale",
+    "object_proposal": "rivals.systems.object_proposal",
     "cnn_lstm": "rivals.systems.cnn_lstm",
     "flow_lines": "rivals.systems.flow_lines",
     "resnet3d": "rivals.systems.resnet3d",

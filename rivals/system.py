@@ -1,6 +1,6 @@
 """What a system is: its report, its network, its loss, how its outputs become probabilities, and its recipes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rivals.data import PictureStore
 
     Loss = Callable[[Any, Tensor], Tensor]
-    Draw = Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.uint8]]
+    Draw = Callable[[Sequence[NDArray[np.uint8]]], Iterable[NDArray[np.uint8]]]
     FitAfter = Callable[[nn.Module, PictureStore, str], dict[str, Any]]
 
 PAPER, SMALL = "paper", "small"
@@ -59,8 +59,8 @@ class System:
         recipes: `PAPER` and `SMALL`, and named variants.
         losses: Of its own, besides `rivals.losses.LOSSES`: from the network's output and the targets (B, labels) to
             a scalar.
-        draw: Makes the network's pictures, shape (M, H, W, 3), uint8, BGR, M the same for all, from the frames of a
-            moment, each (H, W, 3); None uses the frames themselves.
+        draw: Makes the network's pictures, M of them, M the same for all, from the frames of a moment; each picture
+            and each frame has the shape (H, W, 3), uint8, BGR, whatever its size. None uses the frames themselves.
         fit_after: Called after the last phase with the network, the training pictures and the device: fits what is
             not fitted by gradient descent, puts it into the network's buffers, and returns what `build` needs to know
             of it (`Build.fitted`), as JSON can hold it.

@@ -17,7 +17,7 @@ from rivals.system import SMALL, System
 from rivals.training import Trained, TrainingPlan, train_system
 
 TINY_BACKBONE = "timm:test_resnet"  # of timm's networks for tests, some 0.5 million parameters
-SIZE, FRAMES = 64, 4
+SIZE, FRAMES, CROPS = 64, 4, 2
 CLIPS = 16
 OPTIMIZER = Optimizer("adamw", 5e-3)
 LAST_LAYERS_OPTIMIZER = Optimizer("adamw", 0.1)  # where they alone are trained
@@ -37,7 +37,7 @@ def write_clips(root: Path, taxonomy: Taxonomy, clips: int = CLIPS) -> Path:
 
 
 def tiny_recipe(system: System, epochs: int, optimizer: Optimizer = OPTIMIZER) -> Recipe:
-    """Shrink a system's small recipe: a tiny backbone with random weights, small pictures, few epochs in all."""
+    """Shrink a system's small recipe: a tiny backbone with random weights, few and small pictures, few epochs."""
     recipe = system.recipe(SMALL)
     inputs = shrink(recipe.settings.inputs)
     backbone = recipe.settings.backbone
@@ -48,7 +48,10 @@ def tiny_recipe(system: System, epochs: int, optimizer: Optimizer = OPTIMIZER) -
         backbone, weights, optimizer = recipe.settings.backbone, recipe.weights, LAST_LAYERS_OPTIMIZER
     each = max(1, epochs // max(1, len(recipe.phases)))
     phases = tuple(shrink_phase(phase, each, optimizer) for phase in recipe.phases)
-    settings = replace(recipe.settings, backbone=backbone, inputs=inputs)
+    options = dict(recipe.settings.options)
+    if "crops" in options:
+        options["crops"] = min(options["crops"], CROPS)
+    settings = replace(recipe.settings, backbone=backbone, inputs=inputs, options=options)
     return replace(recipe, settings=settings, weights=weights, phases=phases, augmentation=Augmentation())
 
 

@@ -166,6 +166,25 @@ PUBLISHED = [
         },
     ),
     (
+        "object_proposal",
+        TWO_METHODS,
+        0.253,
+        {
+            "settings.backbone": "resnet152",
+            "settings.inputs.size": 224,
+            "settings.options.published_layer": True,  # "from 1000 to 43"
+            "weights": "imagenet",
+            "phases.0.loss": "bce",
+            "phases.0.optimizer.name": "sgd",
+            "phases.0.optimizer.learning_rate": 0.001,
+            "phases.0.optimizer.momentum": 0.9,
+            "phases.0.optimizer.weight_decay": 0.0001,
+            "phases.0.batch_size": 1,  # "which prevents us from doing batch learning"
+            "phases.0.epochs": 30,
+            "phases.0.frozen": (),
+        },
+    ),
+    (
         "cnn_lstm",
         RECURRENT,
         None,
