@@ -80,18 +80,14 @@ class YoloActorDetector:
         self.sha256 = sha256_file(path)
         file = _ModelFile(path, trust_weights, self.sha256)
         key = content_key(NETWORK_FORMAT, self.sha256)
-        self._network = Network(key, file.build, supports_int8=True, takes_any_size=True)
+        self.network = Network(key, file.build, supports_int8=True, takes_any_size=True)
         facts = self._known_facts() or self.runtime.facts(key, file.facts)
         self._needs_suppression = bool(facts["needs_suppression"])
         names = {int(number): name for number, name in facts["names"].items()}
         self._actor_by_class = np.full(max(names) + 1, -1, np.int64)
         for number, actor in taxonomy.match_detector_classes(names).items():
             self._actor_by_class[number] = actor
-        self._engines = EnginePool(partial(self.runtime.engine, self._network))
-
-    def count_parameters(self) -> int:
-        """Return how many parameters the network has, its normalization folded into its convolutions."""
-        return sum(parameter.numel() for parameter in self._network.build().parameters())
+        self._engines = EnginePool(partial(self.runtime.engine, self.network))
 
     def _known_facts(self) -> dict[str, Any] | None:
         """Return what `_ModelFile.facts` does, where that is known without loading the model into this process."""

@@ -121,4 +121,5 @@ def _count_parameters(tagger: ActorActionTagger) -> int:
     files |= {find_trunk(head, manifest) for head, manifest in manifests.items() if manifest.needs_trunk}
     if tagger.detector.confirmer:
         files.add(tagger.detector.confirmer.path)
-    return tagger.detector.model.count_parameters() + count_numbers(sorted(files))
+    detector = tagger.detector.model.network.build()
+    return sum(parameter.numel() for parameter in detector.parameters()) + count_numbers(sorted(files))
