@@ -8,7 +8,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
@@ -72,6 +74,41 @@ def use_threads(count: int | None) -> None:
         sys.modules["torch"].set_num_threads(available_cores())
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(available_cores())
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a process may use of the machine.
+
+    Attributes:
+        threads: That compute, at least 1.
+        cores: On which all of its threads run; empty for any.
+    """
+
+    threads: int
+    cores: tuple[int, ...] = ()
+
+
+def share_cores(processes: int) -> list[Share]:
+    """Divide the cores among processes, see `available_cores`; each gets one at least, several the same if need be.
+
+    Under a CPU quota, and where the number of threads is set, no process is kept to some cores: nobody knows which of
+    them others use.
+    """
+    cores = available_cores()
+    threads = [max(1, cores // processes + (number < cores % processes)) for number in range(processes)]
+    if not hasattr(os, "sched_getaffinity") or cores != len(os.sched_getaffinity(0)):
+        return [Share(count) for count in threads]
+    numbers = sorted(os.sched_getaffinity(0)) * processes
+    ends = list(accumulate(threads))
+    return [Share(count, tuple(numbers[end - count : end])) for count, end in zip(threads, ends, strict=True)]
+
+
+def keep_to_share(share: Share) -> None:
+    """Keep this process, and those that it starts, to a share; call it before libraries with threads are loaded."""
+    if share.cores:
+        os.sched_setaffinity(0, share.cores)
+    use_threads(share.threads)
 
 
 def cpu_quota(cgroups: Path, membership: str) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from common.errors import ClipError
 from pipeline.results import ClipResult
 from pipeline.results_folder import ResultsFolder
+from pipeline.supervision.crew import Crew
 from pipeline.supervision.messages import Annotated, Task
 from pipeline.supervision.supervisor import Supervisor
 from pipeline.visualization.annotation import annotated_names
@@ -29,12 +30,12 @@ class FinishedClip:
 
 
 def tag_clips(
-    supervisor: Supervisor, clips: Sequence[Path], out: Path | None = None, annotate: Path | None = None
+    supervisor: Supervisor | Crew, clips: Sequence[Path], out: Path | None = None, annotate: Path | None = None
 ) -> Iterator[FinishedClip]:
     """Tag clips in order.
 
     Args:
-        supervisor: Has them tagged.
+        supervisor: Has them tagged, by one process or by several.
         clips: Video files or folders of frames.
         out: Folder for `results.jsonl` and `results.csv`; what an earlier run with the same weights and settings
             finished there is not done again.

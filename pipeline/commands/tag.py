@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from common.stopwatch import Stopwatch
+from common.system import share_cores
 from pipeline.commands import console
-from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from
+from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from, positive
 from pipeline.commands.system_argument import add_system_argument
 
 if TYPE_CHECKING:
     from pipeline.batch import FinishedClip
     from pipeline.results import ClipResult
+    from pipeline.supervision.crew import Crew
     from pipeline.supervision.messages import Ready, Setup
     from pipeline.supervision.supervisor import Supervisor
     from pipeline.visualization.run_summary import RunSummary
@@ -64,6 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give a clip up that has no result after so long, loading networks aside (default: one that shows no sign "
         "of progress for ten minutes)",
     )
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="processes that tag at the same time, each with its share of the cores (default: %(default)s, which has "
+        "all of them)",
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
     output.add_argument("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
@@ -83,6 +93,7 @@ def timeout(text: str) -> float:
 def run(arguments: argparse.Namespace) -> int:
     """Tag the clips, and print the results one by one."""
     from pipeline.any_tagger import check_options
+    from pipeline.supervision.crew import Crew
     from pipeline.supervision.messages import Setup
     from pipeline.supervision.process import WorkerProcess
     from pipeline.supervision.supervisor import Supervisor
@@ -93,12 +104,16 @@ def run(arguments: argparse.Namespace) -> int:
         config, {"--published": arguments.published, "--annotate": arguments.annotate, "--demo": arguments.demo}
     )
     setup = Setup(config, folder / "demo.mp4" if arguments.demo else None)
-    worker = WorkerProcess(setup)  # loads the networks while this process goes on
-    with Supervisor(worker, arguments.timeout) as supervisor:
+    # The networks are loaded while this process goes on.
+    with (
+        Crew(setup, share_cores(arguments.workers), arguments.timeout)
+        if arguments.workers > 1
+        else Supervisor(WorkerProcess(setup), arguments.timeout)
+    ) as supervisor:
         return _run(supervisor, arguments, setup)
 
 
-def _run(supervisor: "Supervisor", arguments: argparse.Namespace, setup: "Setup") -> int:
+def _run(supervisor: "Supervisor | Crew", arguments: argparse.Namespace, setup: "Setup") -> int:
     from pipeline.batch import tag_clips
     from pipeline.visualization.annotation import annotated_names
     from pipeline.visualization.run_summary import RunSummary

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.system import Share
 from pipeline.config import TaggerConfig
 
 if TYPE_CHECKING:
@@ -22,10 +23,12 @@ class Setup:
     Attributes:
         config: Of its tagger.
         demo: Where to write the demo clip before the first task; None for no demo.
+        share: Of the machine; None for all of it.
     """
 
     config: TaggerConfig
     demo: Path | None = None
+    share: Share | None = None
 
 
 @dataclass(frozen=True)

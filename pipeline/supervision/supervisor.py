@@ -107,27 +107,38 @@ class Supervisor:
         worker: The first one.
         timeout_seconds: How long one clip may take, and its annotated copy as long again, without the preparation of
             networks. By default, as long as it likes, while there are signs of life.
+        tasks_ahead: How many tasks the worker has at a time.
+        warned: What has been logged, which is not logged again; several supervisors may share it.
 
     Attributes:
         restarts: How often the worker was lost.
     """
 
-    def __init__(self, worker: WorkerProcess, timeout_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        worker: WorkerProcess,
+        timeout_seconds: float | None = None,
+        tasks_ahead: int = MAX_TASKS,
+        warned: set[Warned] | None = None,
+    ) -> None:
         self.restarts = 0
         self._worker = worker
         self._timeout_seconds = timeout_seconds
+        self._tasks_ahead = tasks_ahead
         self._watch = Watch(is_preparing=True)
         self._ready: Ready | None = None
         self._flights: deque[_Flight] = deque()
         self._has_sent_all = False
         self._has_result = False
         self._fruitless_losses = 0  # in succession, with no clip to blame
-        self._warnings: set[Warned] = set()
+        self._warnings = set() if warned is None else warned
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._is_closed = True
         self._worker.kill()
 
     def ready(self) -> Ready:
@@ -174,7 +185,7 @@ class Supervisor:
         for flight in self._flights:
             if not self._send(flight):
                 return
-        while len(self._flights) < MAX_TASKS:
+        while len(self._flights) < self._tasks_ahead:
             task = next(source, None)
             if task is None:
                 if not self._has_sent_all:
@@ -305,6 +316,9 @@ class Supervisor:
         self._has_sent_all = False
         setup = self._worker.setup
         self._worker = WorkerProcess(replace(setup, demo=None) if self._ready else setup)
+        if self._is_closed:  # by another thread, which has ended the one before
+            self._worker.kill()
+            raise WorkerError("the run has ended")
         self._watch = Watch(is_preparing=True)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from common.errors import UserError
 from common.heartbeat import listen
 from common.paths import PROJECT
-from common.system import end_with_parent, return_large_allocations
+from common.system import end_with_parent, keep_to_share, return_large_allocations
 from pipeline.supervision.messages import (
     START_OF_MESSAGES,
     Alive,
@@ -59,6 +59,8 @@ def main(tasks: BinaryIO) -> None:
     setup: Setup = pickle.load(tasks)
     _follow_the_parent()
     return_large_allocations()
+    if setup.share:
+        keep_to_share(setup.share)
     channel = Channel(messages)
     _forward_log(channel.send)
     listen(channel)

@@ -1,0 +1,151 @@
+"""Several worker processes for one run, each with its share of the cores and a supervisor of its own."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Self
+
+from common.errors import UserError
+from common.system import Share
+from pipeline.supervision.messages import Annotated, Ready, Setup, Tagged, Task, Warned
+from pipeline.supervision.process import WorkerProcess
+from pipeline.supervision.supervisor import Supervisor
+
+TASKS_AHEAD = 4  # of each worker: enough that it never waits, and few enough that none is left with many at the end
+
+Event = Tagged | Annotated
+
+
+class Crew:
+    """Has the tasks of a run done by several workers: as one `Supervisor` does, and with the same results, but sooner.
+
+    A task goes to the worker that first has time for it. A clip that makes its worker crash or hang costs the others
+    nothing. A context manager, which ends the workers.
+
+    Args:
+        setup: What each worker loads.
+        shares: Of the machine, one for each worker.
+        timeout_seconds: As for `Supervisor`.
+    """
+
+    def __init__(self, setup: Setup, shares: Sequence[Share], timeout_seconds: float | None = None) -> None:
+        warned: set[Warned] = set()
+        self._supervisors = [
+            Supervisor(WorkerProcess(replace(setup, share=share)), timeout_seconds, TASKS_AHEAD, warned)
+            for share in shares
+        ]
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was lost."""
+        return sum(supervisor.restarts for supervisor in self._supervisors)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with ExitStack() as members:
+            for supervisor in self._supervisors:
+                members.push(supervisor)
+
+    def ready(self) -> Ready:
+        """Wait until all workers have loaded the tagger.
+
+        Raises:
+            UserError: If one cannot, or what they have loaded is not the same.
+        """
+        first, *others = [supervisor.ready() for supervisor in self._supervisors]
+        if any((other.weights, other.settings) != (first.weights, first.settings) for other in others):
+            raise UserError("the weights or the gates have changed while they were loaded; repeat the command")
+        return first
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Event]:
+        """Work on tasks.
+
+        Args:
+            tasks: Their indices count from 0.
+
+        Yields:
+            As `Supervisor.run`, in the order of the tasks; what is done before its turn waits.
+
+        Raises:
+            UserError: If a worker cannot go on through no fault of a clip.
+        """
+        self.ready()
+        source = _Source(tasks)
+        reports: SimpleQueue[_Report] = SimpleQueue()
+        for supervisor in self._supervisors:
+            Thread(target=_work, args=(supervisor, source, reports), name="crew", daemon=True).start()
+        waiting: dict[int, list[_Report]] = {}
+        at_work, turn = len(self._supervisors), 0
+        while at_work:
+            report = reports.get()
+            if report.error:
+                raise report.error
+            if report.event is None:
+                at_work -= 1
+                continue
+            waiting.setdefault(report.index, []).append(report)
+            while due := waiting.pop(turn, None):
+                for one in due:
+                    assert one.event
+                    yield one.event
+                if not due[-1].is_last:
+                    break
+                turn += 1
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What a worker's thread reports.
+
+    Attributes:
+        index: Of the task, in the run.
+        event: With the same index; None if the worker has nothing more to do.
+        is_last: Whether nothing more comes of the task.
+        error: Why the run cannot go on.
+    """
+
+    index: int = 0
+    event: Event | None = None
+    is_last: bool = False
+    error: BaseException | None = None
+
+
+class _Source:
+    """The tasks of a run, which several threads take one by one."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = iter(tasks)
+        self._lock = Lock()
+
+    def take(self) -> Task | None:
+        """Return the next task; None after the last one."""
+        with self._lock:
+            return next(self._tasks, None)
+
+
+def _work(supervisor: Supervisor, source: _Source, reports: "SimpleQueue[_Report]") -> None:
+    """Have a worker do one task after the other, and report what it does; a thread of the run."""
+    taken: dict[int, Task] = {}  # by their places in the worker's own series
+
+    def share() -> Iterator[Task]:
+        place = 0
+        while task := source.take():
+            taken[place] = task
+            yield replace(task, index=place)
+            place += 1
+
+    try:
+        for event in supervisor.run(share()):
+            task = taken[event.index]
+            is_last = isinstance(event, Annotated) or not task.copy or event.result.status == "error"
+            if is_last:
+                del taken[event.index]
+            reports.put(_Report(task.index, replace(event, index=task.index), is_last))
+    except BaseException as error:  # for the thread that waits
+        reports.put(_Report(error=error))
+    else:
+        reports.put(_Report())
