@@ -9,13 +9,12 @@ from typing import Self
 
 from common.errors import UserError
 from common.system import Share
-from pipeline.supervision.messages import Annotated, Ready, Setup, Tagged, Task, Warned
+from pipeline.supervision.in_order import Event, InOrder
+from pipeline.supervision.messages import Ready, Setup, Task, Warned
 from pipeline.supervision.process import WorkerProcess
 from pipeline.supervision.supervisor import Supervisor
 
 TASKS_AHEAD = 4  # of each worker: enough that it never waits, and few enough that none is left with many at the end
-
-Event = Tagged | Annotated
 
 
 class Crew:
@@ -78,23 +77,15 @@ class Crew:
         reports: SimpleQueue[_Report] = SimpleQueue()
         for supervisor in self._supervisors:
             Thread(target=_work, args=(supervisor, source, reports), name="crew", daemon=True).start()
-        waiting: dict[int, list[_Report]] = {}
-        at_work, turn = len(self._supervisors), 0
+        order, at_work = InOrder(), len(self._supervisors)
         while at_work:
             report = reports.get()
             if report.error:
                 raise report.error
             if report.event is None:
                 at_work -= 1
-                continue
-            waiting.setdefault(report.index, []).append(report)
-            while due := waiting.pop(turn, None):
-                for one in due:
-                    assert one.event
-                    yield one.event
-                if not due[-1].is_last:
-                    break
-                turn += 1
+            else:
+                yield from order.add(report.event, is_last=report.is_last)
 
 
 @dataclass(frozen=True)
@@ -102,13 +93,11 @@ class _Report:
     """What a worker's thread reports.
 
     Attributes:
-        index: Of the task, in the run.
-        event: With the same index; None if the worker has nothing more to do.
+        event: With the index of its task in the run; None if the worker has nothing more to do.
         is_last: Whether nothing more comes of the task.
         error: Why the run cannot go on.
     """
 
-    index: int = 0
     event: Event | None = None
     is_last: bool = False
     error: BaseException | None = None
@@ -141,10 +130,10 @@ def _work(supervisor: Supervisor, source: _Source, reports: "SimpleQueue[_Report
     try:
         for event in supervisor.run(share()):
             task = taken[event.index]
-            is_last = isinstance(event, Annotated) or not task.copy or event.result.status == "error"
+            is_last = task.ends_with(event)
             if is_last:
                 del taken[event.index]
-            reports.put(_Report(task.index, replace(event, index=task.index), is_last))
+            reports.put(_Report(replace(event, index=task.index), is_last))
     except BaseException as error:  # for the thread that waits
         reports.put(_Report(error=error))
     else:

@@ -47,6 +47,10 @@ class Task:
     copy: Path | None = None
     result: "ClipResult | None" = None
 
+    def ends_with(self, event: "Tagged | Annotated") -> bool:
+        """Whether nothing more comes of the task after an event."""
+        return isinstance(event, Annotated) or self.copy is None or event.result.status == "error"
+
 
 @dataclass(frozen=True)
 class Ready:
