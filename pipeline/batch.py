@@ -8,9 +8,8 @@ from pathlib import Path
 from common.errors import ClipError
 from pipeline.results import ClipResult
 from pipeline.results_folder import ResultsFolder
-from pipeline.supervision.crew import Crew
 from pipeline.supervision.messages import Annotated, Task
-from pipeline.supervision.supervisor import Supervisor
+from pipeline.supervision.workforce import Workforce
 from pipeline.visualization.annotation import annotated_names
 from video.clips import clip_sha256
 from video.writer import remove_unfinished
@@ -30,12 +29,12 @@ class FinishedClip:
 
 
 def tag_clips(
-    supervisor: Supervisor | Crew, clips: Sequence[Path], out: Path | None = None, annotate: Path | None = None
+    workforce: Workforce, clips: Sequence[Path], out: Path | None = None, annotate: Path | None = None
 ) -> Iterator[FinishedClip]:
     """Tag clips in order.
 
     Args:
-        supervisor: Has them tagged, by one process or by several.
+        workforce: Has them tagged.
         clips: Video files or folders of frames.
         out: Folder for `results.jsonl` and `results.csv`; what an earlier run with the same weights and settings
             finished there is not done again.
@@ -48,7 +47,7 @@ def tag_clips(
     Raises:
         UserError: If `out` contains results of other weights or settings.
     """
-    ready = supervisor.ready()
+    ready = workforce.ready()
     names = annotated_names(clips, annotate) if annotate else {}
     if annotate:
         remove_unfinished(annotate)
@@ -63,7 +62,7 @@ def tag_clips(
 
     result: ClipResult | None = None
     with ResultsFolder(out, ready.weights, ready.settings) if out else nullcontext() as files:
-        for event in supervisor.run(tasks(files)):
+        for event in workforce.run(tasks(files)):
             if isinstance(event, Annotated):
                 assert result
                 yield FinishedClip(result, event.reason)

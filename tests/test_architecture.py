@@ -39,10 +39,11 @@ ONE_DOOR = {
     "scipy": "action_heads.training.temperature",
     "jinja2": "pipeline.pages.page",
     "matplotlib": "pipeline.plots.figures",
-    "pyarrow": "pipeline.exports.parquet",
+    "pyarrow": ("pipeline.exports.parquet", "pipeline.supervision.ray_crew"),
+    "ray": "pipeline.supervision.ray_crew",
     "rich": "pipeline.commands.terminal",
 }
-"""The only module that imports each library; of scikit-learn two, in rooms that never import each other."""
+"""The only module that imports each library; of some two, in rooms that never import each other."""
 HEAVY_MODULES = {
     "action_heads.backbone",
     "action_heads.backbones",

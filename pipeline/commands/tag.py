@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from common.errors import UserError
 from common.stopwatch import Stopwatch
 from common.system import share_cores
 from pipeline.commands import console
@@ -16,9 +17,8 @@ from pipeline.commands.system_argument import add_system_argument
 if TYPE_CHECKING:
     from pipeline.batch import FinishedClip
     from pipeline.results import ClipResult
-    from pipeline.supervision.crew import Crew
     from pipeline.supervision.messages import Ready, Setup
-    from pipeline.supervision.supervisor import Supervisor
+    from pipeline.supervision.workforce import Workforce
     from pipeline.visualization.run_summary import RunSummary
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ EPILOG = (
     "done), 2 wrong usage"
 )
 MAX_TIMEOUT_SECONDS = 1e7
+ENGINES = LOCAL, RAY = "local", "ray"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,10 +70,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=positive,
-        default=1,
         metavar="N",
-        help="processes that tag at the same time, each with its share of the cores (default: %(default)s, which has "
-        "all of them)",
+        help="processes that tag at the same time, each with its share of the cores (default: one, which has all of "
+        f"them; with --engine {RAY}, as many as the cluster has room for)",
+    )
+    engine = parser.add_argument_group("more than one machine")
+    engine.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=LOCAL,
+        help=f"{LOCAL}: this machine; {RAY}: a Ray cluster (default: %(default)s)",
+    )
+    engine.add_argument("--ray-address", metavar="ADDRESS", help="of the cluster (default: one is started here)")
+    engine.add_argument("--cpus-per-worker", type=positive, metavar="N", help="cores of each worker (default: 1)")
+    engine.add_argument(
+        "--gpus-per-worker", type=float, metavar="N", help="GPUs of each worker, or a part of one (default: 0)"
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
@@ -93,10 +105,7 @@ def timeout(text: str) -> float:
 def run(arguments: argparse.Namespace) -> int:
     """Tag the clips, and print the results one by one."""
     from pipeline.any_tagger import check_options
-    from pipeline.supervision.crew import Crew
     from pipeline.supervision.messages import Setup
-    from pipeline.supervision.process import WorkerProcess
-    from pipeline.supervision.supervisor import Supervisor
 
     folder = arguments.out or DEMO_FOLDER
     config = config_from(arguments)
@@ -105,15 +114,36 @@ def run(arguments: argparse.Namespace) -> int:
     )
     setup = Setup(config, folder / "demo.mp4" if arguments.demo else None)
     # The networks are loaded while this process goes on.
-    with (
-        Crew(setup, share_cores(arguments.workers), arguments.timeout)
-        if arguments.workers > 1
-        else Supervisor(WorkerProcess(setup), arguments.timeout)
-    ) as supervisor:
+    with _start(setup, arguments) as supervisor:
         return _run(supervisor, arguments, setup)
 
 
-def _run(supervisor: "Supervisor | Crew", arguments: argparse.Namespace, setup: "Setup") -> int:
+def _start(setup: "Setup", arguments: argparse.Namespace) -> "Workforce":
+    from pipeline.supervision.crew import Crew
+    from pipeline.supervision.process import WorkerProcess
+    from pipeline.supervision.supervisor import Supervisor
+
+    if arguments.engine == RAY:
+        if setup.demo:
+            raise UserError(f"--demo is made on this machine: leave out --engine {RAY}")
+        from pipeline.supervision.ray_crew import RayCrew, RayOptions
+
+        options = RayOptions(
+            arguments.ray_address, arguments.workers, arguments.cpus_per_worker or 1, arguments.gpus_per_worker or 0.0
+        )
+        crew = RayCrew(setup, options, arguments.timeout)
+        if crew.dashboard and not arguments.quiet:
+            console.print_note(f"Ray's dashboard: {crew.dashboard}", "faint")
+        return crew
+    for name in ("ray_address", "cpus_per_worker", "gpus_per_worker"):
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} is an option of --engine {RAY}")
+    if arguments.workers and arguments.workers > 1 and not setup.demo:
+        return Crew(setup, share_cores(arguments.workers), arguments.timeout)
+    return Supervisor(WorkerProcess(setup), arguments.timeout)
+
+
+def _run(supervisor: "Workforce", arguments: argparse.Namespace, setup: "Setup") -> int:
     from pipeline.batch import tag_clips
     from pipeline.visualization.annotation import annotated_names
     from pipeline.visualization.run_summary import RunSummary

@@ -18,19 +18,24 @@ class InOrder:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[int, list[tuple[Event, bool]]] = {}
+        self._waiting: dict[int, dict[type, tuple[Event, bool]]] = {}
         self._turn = 0
+        self._yielded = set[type]()  # of the task whose turn it is
 
     def add(self, event: Event, *, is_last: bool) -> Iterator[Event]:
-        """Add an event, and yield those whose turn it is.
+        """Add an event, and yield those whose turn it is; one that came before is left out.
 
         Args:
             event: Those of a task come in their order.
             is_last: Whether nothing more comes of its task.
         """
-        self._waiting.setdefault(event.index, []).append((event, is_last))
+        if event.index < self._turn or (event.index == self._turn and type(event) in self._yielded):
+            return
+        self._waiting.setdefault(event.index, {}).setdefault(type(event), (event, is_last))
         while due := self._waiting.pop(self._turn, None):
-            yield from (one for one, _ in due)
-            if not due[-1][1]:
+            self._yielded |= due.keys()
+            yield from (one for one, _ in due.values())
+            if not any(is_last for _, is_last in due.values()):
                 return
             self._turn += 1
+            self._yielded.clear()

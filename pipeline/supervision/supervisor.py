@@ -151,11 +151,12 @@ class Supervisor:
             self._advance()
         return self._ready
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Tagged | Annotated]:
+    def run(self, tasks: Iterable[Task], *, is_last: bool = True) -> Iterator[Tagged | Annotated]:
         """Work on tasks.
 
         Args:
             tasks: Numbered from 0; consumed somewhat ahead. The result of one that has it already is yielded again.
+            is_last: Whether no further run follows, for which the worker would be kept.
 
         Yields:
             For every task in order one result, and then, if it asks for an annotated copy and its clip can be read,
@@ -167,7 +168,7 @@ class Supervisor:
         source = iter(tasks)
         self.ready()
         while True:
-            self._send_tasks(source)
+            self._send_tasks(source, is_last)
             if not self._flights:
                 return
             if not self._flights[0].events:
@@ -180,7 +181,7 @@ class Supervisor:
                     break
                 self._flights.popleft()
 
-    def _send_tasks(self, source: Iterator[Task]) -> None:
+    def _send_tasks(self, source: Iterator[Task], is_last: bool) -> None:
         """Send as many tasks as possible, and that there are no more, if so."""
         for flight in self._flights:
             if not self._send(flight):
@@ -188,7 +189,7 @@ class Supervisor:
         while len(self._flights) < self._tasks_ahead:
             task = next(source, None)
             if task is None:
-                if not self._has_sent_all:
+                if is_last and not self._has_sent_all:
                     self._has_sent_all = True
                     self._worker.send(None)
                 return

@@ -1,0 +1,233 @@
+"""Workers on the machines of a Ray cluster: Ray Data takes the paths of clips there, and brings the results back.
+
+The only module that imports Ray, and only when it is used. A row is a clip's path, never one of its frames. Each of its
+actors has a worker process and a supervisor, as a run on one machine has: a clip that makes the worker crash or hang
+costs that clip. When an actor is lost, or its machine, Ray has its clips done elsewhere.
+"""
+
+import logging
+import os
+import pickle
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Self
+
+from common.errors import UserError
+from common.system import Share
+from pipeline.supervision.in_order import Event, InOrder
+from pipeline.supervision.messages import Ready, Refused, Setup, Tagged, Task
+from pipeline.supervision.process import WorkerProcess
+from pipeline.supervision.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCKS_PER_WORKER = 16  # or more, so that none is left with many clips at the end
+MAX_BLOCK_CLIPS = 64
+CONNECT_SECONDS = 10.0
+TASK, EVENT = "task", "event"  # columns of the tables
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """How a cluster is used.
+
+    Attributes:
+        address: Of a cluster, see `ray.init`; None starts one on this machine.
+        workers: How many; None: as many as there is room for.
+        cpus: Of each worker.
+        gpus: Of each worker; a fraction lets several share one.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    cpus: int = 1
+    gpus: float = 0.0
+
+
+class RayCrew:
+    """Has the tasks of a run done on a Ray cluster; does what `Supervisor` does.
+
+    A context manager, which leaves the cluster, and ends it if it was started here.
+
+    Args:
+        setup: What each worker loads; the paths in it are those of its machine.
+        options: How the cluster is used.
+        timeout_seconds: As for `Supervisor`.
+
+    Raises:
+        UserError: If Ray is not installed, or there is no such cluster.
+    """
+
+    restarts = 0  # those of the actors' workers are said in the clips' rows
+
+    def __init__(self, setup: Setup, options: RayOptions, timeout_seconds: float | None = None) -> None:
+        self._ray = _import_ray()
+        self._setup, self._options, self._timeout_seconds = setup, options, timeout_seconds
+        self._ready: Ready | None = None
+        self.dashboard = self._connect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ray.shutdown()
+
+    def ready(self) -> Ready:
+        """Load the tagger here, to know what the run uses.
+
+        Raises:
+            UserError: If it cannot be loaded.
+        """
+        if self._ready is None:
+            with Supervisor(WorkerProcess(self._setup)) as supervisor:
+                self._ready = supervisor.ready()
+        return self._ready
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Event]:
+        """Work on tasks; yields what `Supervisor.run` does, in the order of the tasks.
+
+        Raises:
+            UserError: If a worker cannot go on through no fault of a clip, or uses other weights than this machine.
+        """
+        ready, order = self.ready(), InOrder()
+        known: list[Tagged] = []
+        refs = [self._ray.put(block) for block in _blocks(tasks, self._count_workers(), known)]
+        for result in known:
+            yield from order.add(result, is_last=True)
+        for event, is_last in self._events(refs):
+            if isinstance(event, Refused):
+                raise UserError(event.reason)
+            if isinstance(event, Tagged) and event.result.weights != ready.weights:
+                raise UserError(f"{event.result.video}: its worker uses other weights than this machine")
+            yield from order.add(event, is_last=is_last)  # what an actor did that was lost may come again
+
+    def _connect(self) -> str:
+        """Connect to the cluster, or start one; return the address of its dashboard, or an empty string."""
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what concerns a run is raised
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        try:
+            _check_reachable(self._options.address)
+            context = self._ray.init(self._options.address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as reason:
+            line = str(reason).strip().partition("\n")[0]
+            raise UserError(f"--ray-address {self._options.address}: no cluster can be reached ({line})") from None
+        return context.dashboard_url or ""
+
+    def _count_workers(self) -> int:
+        """Return how many workers there are to be.
+
+        Raises:
+            UserError: If there is no room for a single one.
+        """
+        resources, wanted = self._ray.cluster_resources(), self._options
+        room = int(resources.get("CPU", 0) // wanted.cpus)
+        if wanted.gpus:
+            room = min(room, int(resources.get("GPU", 0) // wanted.gpus))
+        if not room:
+            raise UserError(
+                f"the cluster has no room for a worker: it was to have {wanted.cpus} cores and {wanted.gpus:g} GPUs, "
+                f"there are {resources.get('CPU', 0):g} and {resources.get('GPU', 0):g}"
+            )
+        return min(room, wanted.workers or room)
+
+    def _events(self, blocks: Sequence[Any]) -> Iterator[tuple[Event | Refused, bool]]:
+        """Have the tasks of blocks done; yields what comes of them as it comes, and whether that is all of a task."""
+        if not blocks:
+            return
+        from ray.data import DataContext, from_arrow_refs
+        from ray.exceptions import RayError
+
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        context.target_max_block_size = 1  # bytes: each result is sent at once
+        setup = replace(self._setup, share=Share(self._options.cpus))
+        dataset = from_arrow_refs(list(blocks)).map_batches(
+            _RayWorker,
+            fn_constructor_args=(setup, self._timeout_seconds),
+            batch_size=None,
+            batch_format="pyarrow",
+            concurrency=min(self._count_workers(), len(blocks)),
+            num_cpus=self._options.cpus,
+            num_gpus=self._options.gpus or None,
+        )
+        try:
+            tables: Iterable[Any] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+            for table in tables:
+                yield from map(pickle.loads, table[EVENT].to_pylist())
+        except RayError as reason:
+            raise UserError(f"Ray: {str(reason).strip().splitlines()[-1]}") from None
+
+
+class _RayWorker:
+    """What one of Ray's actors does: it has a worker process, and gives it the tasks of one block after another."""
+
+    def __init__(self, setup: Setup, timeout_seconds: float | None) -> None:
+        self._supervisor = Supervisor(WorkerProcess(setup), timeout_seconds)
+
+    def __call__(self, block: "pa.Table") -> "Iterator[pa.Table]":
+        """Yield what comes of the tasks of a block, each at once: an event, or why the run cannot go on."""
+        tasks: list[Task] = [pickle.loads(content) for content in block[TASK].to_pylist()]
+        numbered = (replace(task, index=place) for place, task in enumerate(tasks))
+        try:
+            for event in self._supervisor.run(numbered, is_last=False):
+                task = tasks[event.index]
+                yield _row(replace(event, index=task.index), task.ends_with(event))
+        except UserError as reason:  # which Ray would bury under its own
+            yield _row(Refused(str(reason)), True)
+
+
+def _row(content: Event | Refused, is_last: bool) -> "pa.Table":
+    import pyarrow as pa
+
+    return pa.table({EVENT: pa.array([pickle.dumps((content, is_last))], pa.binary())})
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+        import ray.data
+    except ImportError as reason:
+        raise UserError(
+            f"--engine ray needs Ray ({reason}): pip install actor-action[ray], or -r requirements-ray.txt"
+        ) from None
+    return ray
+
+
+def _check_reachable(address: str | None) -> None:
+    """Connect to an address for a moment: Ray would try for minutes.
+
+    Raises:
+        OSError: If that is impossible.
+    """
+    host, separator, port = (address or "").rpartition("://")[2].rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+
+
+def _blocks(tasks: Iterable[Task], workers: int, known: list[Tagged]) -> "Iterator[pa.Table]":
+    """Yield tables of tasks: of a few, if there are few, so that all workers have some to the end.
+
+    Args:
+        tasks: They are consumed.
+        workers: How many will work on them.
+        known: Receives the results of those for which nothing is to be done.
+    """
+    import pyarrow as pa
+
+    def contents() -> Iterator[bytes]:
+        for task in tasks:
+            if task.result and not task.copy:
+                known.append(Tagged(task.index, task.result))
+            else:
+                yield pickle.dumps(task)
+
+    source = contents()
+    first = list(islice(source, MAX_BLOCK_CLIPS * BLOCKS_PER_WORKER * workers))
+    size = min(MAX_BLOCK_CLIPS, max(1, len(first) // (BLOCKS_PER_WORKER * workers)))
+    source = chain(first, source)
+    while block := list(islice(source, size)):
+        yield pa.table({TASK: pa.array(block, pa.binary())})
