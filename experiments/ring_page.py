@@ -14,7 +14,7 @@ from common.markdown import fill_markers, github_table
 from common.paths import PROJECT
 from experiments.formatting import interval, percent
 from experiments.ring_rows import Row
-from pipeline.plots.figures import BLACK, BLUE, GREY, ORANGE, PlotFolder
+from pipeline.plots.figures import BLUE, GREY, ORANGE, PlotFolder
 from pipeline.system_scorers import TWO_STAGE
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ COLUMNS = (
     "frames/s",
 )
 SIZE = (8.6, 6.4)  # inches
+TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 def write_page(report: Mapping[str, Any], rows: Sequence[Row]) -> None:
@@ -104,6 +105,11 @@ def plot_rows(plots: PlotFolder, rows: Sequence[Row], subtitle: str) -> None:
             (point,) = panel.plot(row.frames_per_second, 100 * row.f1, "o", color=colour, markersize=5)
             point.set_gid("point-" + re.sub(r"\W", "_", row.name))
         panel.set_xscale("log")
+        speeds = [row.frames_per_second for row in rows]
+        ticks = [tick for tick in TICKS if min(speeds) / 2 <= tick <= 2 * max(speeds)]
+        panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        panel.minorticks_off()
+        panel.set_xlim(min(speeds) / 1.3, max(speeds) * 1.3)
         panel.set_ylim(bottom=0)
         panel.set_xlabel("frames of the clips per second, decoding included")
         panel.set_ylabel("F1 on the test clips, %")
@@ -122,12 +128,10 @@ def _name_points(panel: "Axes", rows: Sequence[Row]) -> None:
             va="center",
             fontsize=8,
             color=_colour(row),
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkB": 3},
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkB": 3, "relpos": (0, 0.5)},
             annotation_clip=False,
         )
 
 
 def _colour(row: Row) -> str:
-    if row.name.startswith(TWO_STAGE):
-        return ORANGE
-    return BLUE if row.published_f1 is not None else BLACK
+    return ORANGE if row.name.startswith(TWO_STAGE) else BLUE
