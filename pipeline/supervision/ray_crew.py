@@ -107,10 +107,11 @@ class RayCrew:
     def _connect(self) -> str:
         """Connect to the cluster, or start one; return the address of its dashboard, or an empty string."""
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what concerns a run is raised
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         try:
             _check_reachable(self._options.address)
-            context = self._ray.init(self._options.address, log_to_driver=False, logging_level=logging.ERROR)
+            context = self._ray.init(self._options.address or "local", log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as reason:
             line = str(reason).strip().partition("\n")[0]
             raise UserError(f"--ray-address {self._options.address}: no cluster can be reached ({line})") from None
