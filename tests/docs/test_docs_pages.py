@@ -152,7 +152,7 @@ def test_commands_that_are_not_run_exist_with_their_options(
         if not block.not_run:
             continue
         for line in block.code.replace("\\\n", " ").splitlines():
-            match shlex.split(line):
+            match shlex.split(line, comments=True):
                 case ["actor-action", command, *arguments]:
                     parser_of(command).parse_args(arguments)
                 case ["python", "-m", module, *arguments] if module != "venv":
