@@ -29,6 +29,7 @@ DIFFERENT_MEANINGS = {
     "--start": "a gate file; for `retrain-detector` the initial weights",
     "--held-out": "a split; for `retrain-detector` and `distil-trunk` the old spelling of --held-out-share",
     "--to": "a format; for `download-weights` a folder",
+    "--workers": "processes, from 1; for `retrain-detector` and `distil-trunk` from 0, which reads images in this one",
 }
 """Options whose meaning differs between commands, because scripts of users rely on it."""
 PARAMETRIZE_COMMANDS = pytest.mark.parametrize("command", COMMANDS)

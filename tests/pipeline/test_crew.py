@@ -51,18 +51,15 @@ def test_a_slow_clip_holds_up_its_own_worker_alone():
 
     def tasks():
         for index, name in enumerate(names):
-            taken.append((index, time.monotonic()))
+            taken.append(index)
             yield Task(index, Path(name))
 
     with crew() as workers:
-        workers.ready()
-        started = time.monotonic()
-        events = list(workers.run(tasks()))
-        seconds = time.monotonic() - started
+        run = workers.run(tasks())
+        events = [next(run)]  # of the slow one: the others wait for their turn
+        assert len(taken) == len(names) > WORKERS * TASKS_AHEAD
+        events += run
     assert errors_of(events, names) == [None] * len(names)
-    others_done = taken[-1][1] - started  # the last clip was given away
-    assert others_done < 2.5 < 3 <= seconds < 6  # the slow one takes 3 s
-    assert len(taken) == len(names) > WORKERS * TASKS_AHEAD
 
 
 def test_a_clip_that_kills_its_worker_costs_itself_alone():
@@ -115,14 +112,14 @@ def test_a_warning_is_logged_once(caplog):
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 def test_no_worker_is_left_when_a_run_is_given_up():
-    names = [f"slow-{number}" for number in range(12)]
+    names, before = [f"slow-{number}" for number in range(12)], children()
     with crew() as workers:
         run = workers.run(Task(index, Path(name)) for index, name in enumerate(names))
         next(run)
     deadline = time.monotonic() + 10
-    while children() and time.monotonic() < deadline:
+    while children() - before and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert children() == set()
+    assert children() <= before
 
 
 def children():
@@ -167,9 +164,9 @@ def test_under_a_quota_no_core_is_chosen(monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs affinity")
 def test_a_worker_runs_on_its_cores_alone():
-    core = min(os.sched_getaffinity(0))
+    core, before = min(os.sched_getaffinity(0)), children()
     with crew(shares=[Share(1, (core,))]) as workers:
         workers.ready()
-        (child,) = children()
+        (child,) = children() - before
         status = Path(f"/proc/{child}/status").read_text()
     assert f"Cpus_allowed_list:\t{core}\n" in status
