@@ -16,6 +16,7 @@ from experiments.formatting import interval, percent
 from experiments.ring_rows import Row
 from pipeline.plots.figures import BLUE, GREY, ORANGE, PlotFolder
 from pipeline.system_scorers import TWO_STAGE
+from rivals.registry import NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,9 @@ def write_page(report: Mapping[str, Any], rows: Sequence[Row]) -> None:
         rows: At least one.
     """
     ordered = sorted(rows, key=lambda row: row.f1, reverse=True)
-    parts = {"ring": f"\n{format_table(ordered)}\n", "conditions": f"\n{describe(report, rows)}\n"}
+    missing = [f"`{name}`" for name in (*NAMES, TWO_STAGE) if name not in {row.name for row in rows}]
+    note = f"\n\nNot measured yet: {', '.join(missing)}." if missing else ""
+    parts = {"ring": f"\n{format_table(ordered)}\n", "conditions": f"\n{describe(report, rows)}{note}\n"}
     write_atomically(PAGE, fill_markers(PAGE.read_text(encoding="utf-8"), parts))
     with TemporaryDirectory() as folder:
         plots = PlotFolder(Path(folder))

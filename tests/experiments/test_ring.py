@@ -153,6 +153,7 @@ def test_the_page_has_the_table_and_the_plot(tmp_path, monkeypatch):
     lines = page.read_text().splitlines()
     assert lines[0] == "top"
     assert lines[-1] == "end"
+    assert sum(f"`{name}`" in "".join(lines) for name in SYSTEMS) == len(SYSTEMS)  # none is measured yet
     assert "4 clips to train on, 2 to test on (1,234 frames); seed 7; one core; m" in lines
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
     assert [row[0] for row in cells] == ["`b`, paper", "`a`"]  # the best first
