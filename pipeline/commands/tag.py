@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engine.add_argument("--ray-address", metavar="ADDRESS", help="of the cluster (default: one is started here)")
     engine.add_argument("--cpus-per-worker", type=positive, metavar="N", help="cores of each worker (default: 1)")
     engine.add_argument(
-        "--gpus-per-worker", type=float, metavar="N", help="GPUs of each worker, or a part of one (default: 0)"
+        "--gpus-per-worker", type=gpus, metavar="N", help="GPUs of each worker, or a part of one (default: 0)"
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
@@ -99,6 +100,14 @@ def timeout(text: str) -> float:
     number = float(text)
     if not 0 < number <= MAX_TIMEOUT_SECONDS:
         raise argparse.ArgumentTypeError(f"{text} was given, more than 0 to {MAX_TIMEOUT_SECONDS:.0f} is allowed")
+    return number
+
+
+def gpus(text: str) -> float:
+    """Parse how many GPUs a worker has; a part of one lets several share it."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} was given, 0 or more is allowed")
     return number
 
 

@@ -165,6 +165,13 @@ def test_options_of_ray_need_it(option, people_clip, capsys):
     assert f"{option[0]} is an option of --engine ray" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", ["-1", "inf", "nan"])
+def test_a_worker_has_no_impossible_number_of_gpus(number, people_clip, capsys):
+    with pytest.raises(SystemExit):
+        main(["tag", "--video", str(people_clip), "--engine", "ray", "--gpus-per-worker", number])
+    assert f"--gpus-per-worker: {number} was given, 0 or more is allowed" in capsys.readouterr().err
+
+
 def test_without_ray_a_message_says_how_to_install_it(people_clip, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["tag", "--video", str(people_clip), "--engine", "ray"]) == console.WRONG_USAGE
