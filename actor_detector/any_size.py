@@ -20,6 +20,7 @@ def accept_any_size(network: Any) -> None:
     head = network.model[-1]
     if hasattr(head, "dynamic"):
         head.dynamic = True  # computes anchors in every pass instead of storing those of the last size
+        head.register_forward_pre_hook(_keep_strides_on_cpu)
     select = getattr(head, "get_topk_index", None)
     if select is None:
         return
@@ -31,3 +32,9 @@ def accept_any_size(network: Any) -> None:
         return select(scores, count)
 
     head.get_topk_index = select_at_most
+
+
+def _keep_strides_on_cpu(head: Any, _: Any) -> None:
+    """Move the strides, which anchors are made from one by one, to where reading them does not wait for a GPU."""
+    if head.stride.device.type != "cpu":
+        head.stride = head.stride.cpu()

@@ -1,4 +1,4 @@
-"""Running networks with PyTorch, the reference backend and the one for GPUs."""
+"""Running networks with PyTorch, the reference backend."""
 
 from concurrent.futures import Future
 from threading import Lock
@@ -66,16 +66,16 @@ class SharedModule:
 
 
 class TorchEngine:
-    """Runs a module synchronously, in the thread that submits.
+    """Runs a module on the CPU, in the thread that submits.
 
     Args:
-        shared: The module, and the device that it is on.
+        shared: The module, on the CPU.
         bf16: Whether to compute in bfloat16.
         batch_size: Maximum number of images in one forward pass.
     """
 
     def __init__(self, shared: SharedModule, bf16: bool, batch_size: int) -> None:
-        if shared.device.type == "cpu" and torch.get_num_threads() > available_cores():
+        if torch.get_num_threads() > available_cores():
             torch.set_num_threads(available_cores())  # a container's CPU quota, which torch does not know
         self._shared = shared
         self.batch_size = batch_size
@@ -89,17 +89,16 @@ class TorchEngine:
         """
         check_process()
         parts = []
-        device = self._shared.device
         with (
             self._shared.lock,
             reuse_large_allocations(),
             torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=self.bf16),
+            torch.autocast("cpu", torch.bfloat16, enabled=self.bf16),
         ):
             for start in range(0, len(images), self.batch_size):
                 part = images[start : start + self.batch_size]
-                inputs = torch.from_numpy(pad_batch(part, self.batch_size)).to(device)
-                parts.append(self._shared.module(inputs)[: len(part)].float().cpu().numpy())
+                inputs = torch.from_numpy(pad_batch(part, self.batch_size))
+                parts.append(self._shared.module(inputs)[: len(part)].float().numpy())
         done: Future[NDArray[np.float32]] = Future()
         done.set_result(np.concatenate(parts))
         return done

@@ -34,7 +34,7 @@ class TaggerConfig:
         confidence: Minimum confidence of a box, in [0, 1]; None selects one as for the image size; published: 0.5.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         backend: What runs the networks: `auto` (PyTorch on a GPU, OpenVINO otherwise), `torch` or `openvino`.
-        precision: What they compute in: `auto` (bfloat16 on a GPU, single precision otherwise), `f32`, `bf16`, or
+        precision: What they compute in: `auto` (single precision), `f32`, `bf16`, or
             `int8` for the detector and `f32` for the heads.
         calibration: Clips, or folders or globs of clips, from whose frames the quantization to `int8` is calibrated.
         batch_size: Frames in one forward pass of the detector; None selects what is fast on the device.

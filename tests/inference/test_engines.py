@@ -214,5 +214,5 @@ def test_make_runtime_rejects_invalid_combinations(choice, message):
 
 def test_auto_selects_by_device():
     assert make_runtime("auto", "auto", "cpu", None).name == "openvino f32"
-    assert make_runtime("auto", "auto", "cuda:0", None).name == "torch bf16"
+    assert make_runtime("auto", "auto", "cuda:0", None).name == "torch f32"
     assert build_runtime(TaggerConfig(device="cpu")).name == "openvino f32"
