@@ -183,8 +183,7 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default=TaggerConfig.precision,
-        help="what they compute in; auto: bf16 on a GPU, otherwise f32; int8: the detector only, needs --calibration "
-        "(default: auto)",
+        help="what they compute in; auto: f32; int8: the detector only, needs --calibration (default: auto)",
     )
     group.add_argument(
         "--calibration",

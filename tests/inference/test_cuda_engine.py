@@ -127,5 +127,6 @@ def test_the_detector_finds_on_a_gpu_what_it_finds_on_the_cpu(clip, precision):
 
 
 def test_both_stages_say_on_a_gpu_what_they_say_on_the_cpu(clip):
-    results = [ActorActionTagger.from_config(TaggerConfig(backend="torch", device=device)).tag(clip) for device in ("cpu", "cuda:0")]
+    configs = [TaggerConfig(backend="torch", device=device) for device in ("cpu", "cuda:0")]
+    results = [ActorActionTagger.from_config(config).tag(clip) for config in configs]
     assert results[0].labels == results[1].labels
