@@ -21,6 +21,7 @@ from a2d.taxonomy import Taxonomy, load_taxonomy
 from actor_detector.detector_settings import DetectorSettings
 from common.files import sha256_file
 from common.paths import kit_folder
+from inference.devices import find_device
 from pipeline.config import TaggerConfig
 from pipeline.known_detectors import EMBEDDED_FILE, EMBEDDED_SETTINGS
 from pipeline.visualization.demo_clip import write_demo
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # In an environment of their own, which takes a while to set up, see CONTRIBUTING.md.
 collect_ignore = [] if "ACTOR_ACTION_TOOLS" in os.environ else ["pipeline/test_other_tools.py"]
+if find_device("auto") == "cpu":
+    collect_ignore.append("inference/test_cuda_engine.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

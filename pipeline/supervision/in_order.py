@@ -1,14 +1,23 @@
 """What comes of tasks that are done at the same time, in the order of the tasks."""
 
+import pickle
 from collections.abc import Iterator
+from io import SEEK_END
+from tempfile import TemporaryFile
+from typing import IO
 
 from pipeline.supervision.messages import Annotated, Tagged
 
 Event = Tagged | Annotated
+IN_MEMORY = 1_000
+"""Events that wait in memory; further ones wait on disk: one clip may hold up hours of work of a thousand machines."""
 
 
 class InOrder:
     """Holds events back until it is their task's turn.
+
+    Args:
+        in_memory: How many may wait in memory.
 
     >>> from pipeline.results import ClipResult
     >>> events = [Tagged(index, ClipResult(f"{index}.mp4", None, "ok", None, None)) for index in (1, 0)]
@@ -17,10 +26,20 @@ class InOrder:
     [[], [0, 1]]
     """
 
-    def __init__(self) -> None:
-        self._waiting: dict[int, dict[type, tuple[Event, bool]]] = {}
+    def __init__(self, in_memory: int = IN_MEMORY) -> None:
+        self._waiting: dict[int, dict[type, _Kept]] = {}
+        self._store = _Store(in_memory)
         self._turn = 0
         self._yielded = set[type]()  # of the task whose turn it is
+
+    @property
+    def turn(self) -> int:
+        """The task whose turn it is."""
+        return self._turn
+
+    def __len__(self) -> int:
+        """Return how many tasks wait for their turn."""
+        return len(self._waiting)
 
     def add(self, event: Event, *, is_last: bool) -> Iterator[Event]:
         """Add an event, and yield those whose turn it is; one that came before is left out.
@@ -31,11 +50,51 @@ class InOrder:
         """
         if event.index < self._turn or (event.index == self._turn and type(event) in self._yielded):
             return
-        self._waiting.setdefault(event.index, {}).setdefault(type(event), (event, is_last))
+        of_task = self._waiting.setdefault(event.index, {})
+        if type(event) not in of_task:
+            of_task[type(event)] = self._store.put((event, is_last))
         while due := self._waiting.pop(self._turn, None):
             self._yielded |= due.keys()
-            yield from (one for one, _ in due.values())
-            if not any(is_last for _, is_last in due.values()):
+            pairs = [self._store.take(kept) for kept in due.values()]
+            yield from (one for one, _ in pairs)
+            if not any(last for _, last in pairs):
                 return
             self._turn += 1
             self._yielded.clear()
+
+
+_Pair = tuple[Event, bool]
+_Kept = _Pair | int
+"""Itself, or its place in the file."""
+
+
+class _Store:
+    """Keeps some pairs in memory, and the others in a file without a name."""
+
+    def __init__(self, in_memory: int) -> None:
+        self._free = in_memory
+        self._on_disk = 0
+        self._file: IO[bytes] | None = None
+
+    def put(self, pair: _Pair) -> _Kept:
+        if self._free:
+            self._free -= 1
+            return pair
+        if self._file is None:
+            self._file = TemporaryFile()  # noqa: SIM115  (it ends with this object)
+        self._on_disk += 1
+        place = self._file.seek(0, SEEK_END)
+        pickle.dump(pair, self._file)
+        return place
+
+    def take(self, kept: _Kept) -> _Pair:
+        if not isinstance(kept, int):
+            self._free += 1
+            return kept
+        assert self._file
+        self._file.seek(kept)
+        pair: _Pair = pickle.load(self._file)
+        self._on_disk -= 1
+        if not self._on_disk:
+            self._file.truncate(0)
+        return pair

@@ -11,11 +11,11 @@ import pickle
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Self
 
 from common.errors import UserError
 from common.system import Share
+from pipeline.supervision.blocks import Blocks
 from pipeline.supervision.in_order import Event, InOrder
 from pipeline.supervision.messages import Ready, Refused, Setup, Tagged, Task
 from pipeline.supervision.process import WorkerProcess
@@ -24,8 +24,6 @@ from pipeline.supervision.supervisor import Supervisor
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCKS_PER_WORKER = 16  # or more, so that none is left with many clips at the end
-MAX_BLOCK_CLIPS = 64
 CONNECT_SECONDS = 10.0
 TASK, EVENT = "task", "event"  # columns of the tables
 
@@ -93,10 +91,13 @@ class RayCrew:
             UserError: If a worker cannot go on through no fault of a clip, or uses other weights than this machine.
         """
         ready, order = self.ready(), InOrder()
-        known: list[Tagged] = []
-        refs = [self._ray.put(block) for block in _blocks(tasks, self._count_workers(), known)]
-        for result in known:
-            yield from order.add(result, is_last=True)
+        blocks, refs = Blocks[Task](self._count_workers()), []
+        for task in tasks:
+            if task.result and not task.copy:  # of an earlier run
+                yield from order.add(Tagged(task.index, task.result), is_last=True)
+            elif block := blocks.add(task):
+                refs.append(self._ray.put(_table(block)))
+        refs += [self._ray.put(_table(block)) for block in blocks.rest()]
         for event, is_last in self._events(refs):
             if isinstance(event, Refused):
                 raise UserError(event.reason)
@@ -209,26 +210,7 @@ def _check_reachable(address: str | None) -> None:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
-def _blocks(tasks: Iterable[Task], workers: int, known: list[Tagged]) -> "Iterator[pa.Table]":
-    """Yield tables of tasks: of a few, if there are few, so that all workers have some to the end.
-
-    Args:
-        tasks: They are consumed.
-        workers: How many will work on them.
-        known: Receives the results of those for which nothing is to be done.
-    """
+def _table(tasks: Sequence[Task]) -> "pa.Table":
     import pyarrow as pa
 
-    def contents() -> Iterator[bytes]:
-        for task in tasks:
-            if task.result and not task.copy:
-                known.append(Tagged(task.index, task.result))
-            else:
-                yield pickle.dumps(task)
-
-    source = contents()
-    first = list(islice(source, MAX_BLOCK_CLIPS * BLOCKS_PER_WORKER * workers))
-    size = min(MAX_BLOCK_CLIPS, max(1, len(first) // (BLOCKS_PER_WORKER * workers)))
-    source = chain(first, source)
-    while block := list(islice(source, size)):
-        yield pa.table({TASK: pa.array(block, pa.binary())})
+    return pa.table({TASK: pa.array([pickle.dumps(task) for task in tasks], pa.binary())})

@@ -1,4 +1,7 @@
-"""On a CUDA device, a recorded pass gives what the module gives, whatever is submitted in between."""
+"""On a CUDA device, a recorded pass gives what the module gives, whatever is submitted in between.
+
+These tests are only collected where there is such a device, see `tests/conftest.py`.
+"""
 
 import numpy as np
 import photo_clips
@@ -16,8 +19,6 @@ from inference.runtime import Runtime
 from inference.torch_engine import Preprocessed
 from pipeline.config import TaggerConfig
 from pipeline.tagger import ActorActionTagger
-
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 SIZE, BATCH = (16, 24), 4
 CLOSE = 2e-3  # TF32, in which GPUs convolve, has 10 bits of mantissa
