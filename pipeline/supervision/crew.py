@@ -9,7 +9,7 @@ from typing import Self
 
 from common.errors import UserError
 from common.system import Share
-from pipeline.supervision.in_order import Event, InOrder
+from pipeline.supervision.in_order import Event, InOrder, OnWait
 from pipeline.supervision.messages import Ready, Setup, Task, Warned
 from pipeline.supervision.process import WorkerProcess
 from pipeline.supervision.supervisor import Supervisor
@@ -27,9 +27,17 @@ class Crew:
         setup: What each worker loads.
         shares: Of the machine, one for each worker.
         timeout_seconds: As for `Supervisor`.
+        on_wait: As for `InOrder`.
     """
 
-    def __init__(self, setup: Setup, shares: Sequence[Share], timeout_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        shares: Sequence[Share],
+        timeout_seconds: float | None = None,
+        on_wait: OnWait | None = None,
+    ) -> None:
+        self._on_wait = on_wait
         warned: set[Warned] = set()
         self._supervisors = [
             Supervisor(WorkerProcess(replace(setup, share=share)), timeout_seconds, TASKS_AHEAD, warned)
@@ -77,7 +85,7 @@ class Crew:
         reports: SimpleQueue[_Report] = SimpleQueue()
         for supervisor in self._supervisors:
             Thread(target=_work, args=(supervisor, source, reports), name="crew", daemon=True).start()
-        order, at_work = InOrder(), len(self._supervisors)
+        order, at_work = InOrder(on_wait=self._on_wait), len(self._supervisors)
         while at_work:
             report = reports.get()
             if report.error:

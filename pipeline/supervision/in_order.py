@@ -1,14 +1,18 @@
 """What comes of tasks that are done at the same time, in the order of the tasks."""
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import SEEK_END
 from tempfile import TemporaryFile
+from time import monotonic
 from typing import IO
 
 from pipeline.supervision.messages import Annotated, Tagged
 
 Event = Tagged | Annotated
+OnWait = Callable[[int, int, float], None]
+"""Called with the task that the others wait for, how many are done after it, and for how many seconds they wait."""
+PATIENCE_SECONDS = 60.0
 IN_MEMORY = 1_000
 """Events that wait in memory; further ones wait on disk: one clip may hold up hours of work of a thousand machines."""
 
@@ -18,6 +22,7 @@ class InOrder:
 
     Args:
         in_memory: How many may wait in memory.
+        on_wait: Called once for each task that others wait for longer than `PATIENCE_SECONDS`.
 
     >>> from pipeline.results import ClipResult
     >>> events = [Tagged(index, ClipResult(f"{index}.mp4", None, "ok", None, None)) for index in (1, 0)]
@@ -26,10 +31,11 @@ class InOrder:
     [[], [0, 1]]
     """
 
-    def __init__(self, in_memory: int = IN_MEMORY) -> None:
+    def __init__(self, in_memory: int = IN_MEMORY, on_wait: OnWait | None = None) -> None:
         self._waiting: dict[int, dict[type, _Kept]] = {}
         self._store = _Store(in_memory)
-        self._turn = 0
+        self._on_wait = on_wait
+        self._turn, self._turn_since = 0, monotonic()
         self._yielded = set[type]()  # of the task whose turn it is
 
     @property
@@ -59,8 +65,12 @@ class InOrder:
             yield from (one for one, _ in pairs)
             if not any(last for _, last in pairs):
                 return
-            self._turn += 1
+            self._turn, self._turn_since = self._turn + 1, monotonic()
             self._yielded.clear()
+        waited = monotonic() - self._turn_since
+        if self._on_wait and self._waiting and waited > PATIENCE_SECONDS:
+            self._turn_since = float("inf")  # it is said once
+            self._on_wait(self._turn, len(self._waiting), waited)
 
 
 _Pair = tuple[Event, bool]

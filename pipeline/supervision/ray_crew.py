@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from common.errors import UserError
 from common.system import Share
 from pipeline.supervision.blocks import Blocks
-from pipeline.supervision.in_order import Event, InOrder
+from pipeline.supervision.in_order import Event, InOrder, OnWait
 from pipeline.supervision.messages import Ready, Refused, Setup, Tagged, Task
 from pipeline.supervision.process import WorkerProcess
 from pipeline.supervision.supervisor import Supervisor
@@ -54,6 +54,7 @@ class RayCrew:
         setup: What each worker loads; the paths in it are those of its machine.
         options: How the cluster is used.
         timeout_seconds: As for `Supervisor`.
+        on_wait: As for `InOrder`.
 
     Raises:
         UserError: If Ray is not installed, or there is no such cluster.
@@ -61,7 +62,14 @@ class RayCrew:
 
     restarts = 0  # those of the actors' workers are said in the clips' rows
 
-    def __init__(self, setup: Setup, options: RayOptions, timeout_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        options: RayOptions,
+        timeout_seconds: float | None = None,
+        on_wait: OnWait | None = None,
+    ) -> None:
+        self._on_wait = on_wait
         self._ray = _import_ray()
         self._setup, self._options, self._timeout_seconds = setup, options, timeout_seconds
         self._ready: Ready | None = None
@@ -90,7 +98,7 @@ class RayCrew:
         Raises:
             UserError: If a worker cannot go on through no fault of a clip, or uses other weights than this machine.
         """
-        ready, order = self.ready(), InOrder()
+        ready, order = self.ready(), InOrder(on_wait=self._on_wait)
         blocks, refs = Blocks[Task](self._count_workers()), []
         for task in tasks:
             if task.result and not task.copy:  # of an earlier run

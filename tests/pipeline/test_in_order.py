@@ -5,6 +5,7 @@ import random
 import pytest
 
 from pipeline.results import ClipResult
+from pipeline.supervision import in_order
 from pipeline.supervision.blocks import MAX_TASKS, SHARES, Blocks
 from pipeline.supervision.in_order import InOrder
 from pipeline.supervision.messages import Annotated, Tagged
@@ -45,6 +46,16 @@ def test_the_file_is_emptied_when_nothing_waits_there():
     assert file.seek(0, 2) > 0
     assert len(list(order.add(tagged(0), is_last=True))) == 50
     assert file.seek(0, 2) == 0
+
+
+def test_a_task_that_others_wait_for_is_named_once(monkeypatch):
+    named = []
+    clock = iter(range(0, 10_000, 25))
+    monkeypatch.setattr(in_order, "monotonic", lambda: float(next(clock)))
+    order = InOrder(on_wait=lambda index, done, seconds: named.append((index, done, seconds)))
+    for index in (0, 1, 3, 4, 5, 6, 7, 2, 8, 10, 11, 12, 13, 14):
+        list(order.add(tagged(index), is_last=True))
+    assert [(index, done > 1, seconds > 60) for index, done, seconds in named] == [(2, True, True), (9, True, True)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 100])

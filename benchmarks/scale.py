@@ -1,0 +1,171 @@
+"""Tagging with several workers, on Ray, and on many machines (simulated); memory of the process that drives them.
+
+Run from the repository root, on a machine with two cores or more that does nothing else:
+
+    python -m benchmarks.scale --clips $KIT/clips/*.mp4 --every 2 --out benchmarks/scale.json
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.commands import peak_bytes
+from benchmarks.fleet import Costs, block_sizes, simulate
+from benchmarks.report import add_clip_arguments, make_parser, publish
+from common.paths import PROJECT
+
+ONE, TWO, ON_RAY = "1 worker, 1 core", "2 workers, 1 core each", "2 workers, 1 core each, on Ray"
+FEW = 4  # clips, of which a run costs hardly more than its start
+UNREADABLE = 200
+FLEETS = (10, 100, 1000)
+MILLION = 1_000_000
+POLLING_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of `tag`.
+
+    Attributes:
+        seconds: Wall-clock time from its start to its end.
+        driver_bytes: Peak resident memory of the process that gives the workers their tasks, without them.
+        rows: Its results.
+    """
+
+    seconds: float
+    driver_bytes: int
+    rows: list[dict[str, Any]]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, simulate, print the tables, write the JSON."""
+    parser = make_parser(__doc__, repeats=3)
+    add_clip_arguments(parser)
+    parser.add_argument(
+        "--paths",
+        type=int,
+        nargs="*",
+        default=[1_000, 100_000],
+        help="of runs on Ray over so many files that are not there, to measure the driver (default: %(default)s)",
+    )
+    arguments = parser.parse_args(argv)
+    clips = [clip.resolve() for clip in arguments.clips[:: arguments.every]]
+    ways = {
+        ONE: ([], 1),
+        TWO: (["--workers", "2"], 2),
+        ON_RAY: (["--workers", "2", "--engine", "ray", "--cpus-per-worker", "1"], 2),
+    }
+    tag(clips[:FEW], [], 2)  # converts the networks
+    runs: dict[str, list[Run]] = {name: [] for name in ways}
+    starts: dict[str, list[Run]] = {name: [] for name in ways}
+    for number in range(arguments.repeats):
+        for name in list(ways)[:: 1 if number % 2 else -1]:
+            runs[name].append(tag(clips, *ways[name]))
+            starts[name].append(tag(clips[:FEW], *ways[name]))
+    rows: dict[str, dict[str, float]] = {name: _of_workers(name, runs, starts, len(clips)) for name in ways}
+    costs = _costs(clips, runs, starts)
+    drivers = {}
+    for count in arguments.paths:
+        drivers[f"driver of {count:,} clips"] = row, rate = _of_driver(count)
+        rows |= {f"driver of {count:,} clips": row}
+        costs = replace(costs, rows_per_second=rate)
+    for workers in FLEETS:
+        found = simulate(costs, MILLION, workers)
+        rows[f"simulated: {workers:,} workers, a million clips"] = {
+            "hours": found.seconds / 3600,
+            "efficiency": found.efficiency,
+            "blocks": found.blocks,
+        }
+    conditions = {"clips": len(clips), "repeats": arguments.repeats, "costs": _described(costs)}
+    publish(conditions, rows, arguments.out)
+    return 0
+
+
+def tag(clips: Sequence[Path], options: Sequence[str], cores: int, *, may_fail: bool = False) -> Run:
+    """Tag clips with the first cores of this machine, without cached detections.
+
+    Raises:
+        RuntimeError: If the command fails; with `may_fail`, its clips may.
+    """
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as stderr:
+        paths, out = Path(folder) / "clips.txt", Path(folder) / "out"
+        paths.write_text("".join(f"{clip}\n" for clip in clips), encoding="utf-8")
+        command = [sys.executable, "-m", "pipeline", "tag", "--video", f"@{paths}", "--no-cache", "--device", "cpu"]
+        started, peak = time.perf_counter(), 0
+        process = subprocess.Popen(
+            [*command, "--quiet", "--out", str(out), *options],
+            cwd=PROJECT,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores]),
+        )
+        while process.poll() is None:
+            peak = max(peak, peak_bytes(process.pid))
+            time.sleep(POLLING_SECONDS)
+        seconds = time.perf_counter() - started
+        if process.returncode > may_fail:
+            stderr.seek(0)
+            raise RuntimeError(f"{' '.join(command)}: {stderr.read().decode(errors='replace')[-500:]}")
+        lines = (out / "results.jsonl").read_text(encoding="utf-8").splitlines()
+        return Run(seconds, peak, [json.loads(line) for line in lines] if len(lines) <= len(clips[:MILLION]) else [])
+
+
+def _of_workers(name: str, runs: dict[str, list[Run]], starts: dict[str, list[Run]], clips: int) -> dict[str, float]:
+    """Compare the runs in one way with those of one worker, and of two on this machine; medians of rounds."""
+    both = runs[name]
+    return {
+        "seconds": median(run.seconds for run in both),
+        "clips_per_minute": median(60 * clips / run.seconds for run in both),
+        "start_seconds": median(run.seconds for run in starts[name]),
+        "efficiency": median(one.seconds / (2 * run.seconds) for one, run in zip(runs[ONE], both, strict=True))
+        if name != ONE
+        else 1.0,
+        "against_local": median(run.seconds / local.seconds for run, local in zip(both, runs[TWO], strict=True)),
+        "driver_mb": max(run.driver_bytes for run in both) / 1e6,
+    }
+
+
+def _costs(clips: Sequence[Path], runs: dict[str, list[Run]], starts: dict[str, list[Run]]) -> Costs:
+    """Work out what a clip, a failure, a start and a block cost a worker of one core."""
+    first = runs[ONE][0]
+    spent = [row["timing"]["total_seconds"] for row in first.rows if row["timing"]]
+    few = [row["timing"]["total_seconds"] for row in starts[ONE][0].rows if row["timing"]]
+    start = max(0.0, starts[ONE][0].seconds - sum(few))
+    scale = (first.seconds - start) / sum(spent)  # the next clip is decoded while one is tagged
+    missing = tag([Path(f"/missing/{number}.mp4") for number in range(UNREADABLE)], [], 1, may_fail=True)
+    on_ray, local = (median(run.seconds for run in runs[name]) for name in (ON_RAY, TWO))
+    ray_start, local_start = (median(run.seconds for run in starts[name]) for name in (ON_RAY, TWO))
+    blocks = len(block_sizes(len(clips), 2)) / 2  # of each worker
+    return Costs(
+        clip_seconds=[scale * seconds for seconds in spent],
+        start_seconds=ray_start,
+        block_seconds=max(0.0, (on_ray - ray_start) - (local - local_start)) / blocks,
+        rows_per_second=float("inf"),
+        unreadable_seconds=max(0.0, missing.seconds - start) / UNREADABLE,
+    )
+
+
+def _of_driver(count: int) -> tuple[dict[str, float], float]:
+    """Measure the driver of a run on Ray over files that are not there; also return how many rows it writes a second.
+
+    The workers share the machine with it, so that the rate is a lower bound.
+    """
+    clips = [Path(f"/missing/folder/of/an/archive/{number:09d}.mp4") for number in range(count)]
+    run = tag(clips, ["--workers", "2", "--engine", "ray", "--cpus-per-worker", "1"], 2, may_fail=True)
+    return {"seconds": run.seconds, "driver_mb": run.driver_bytes / 1e6}, count / run.seconds
+
+
+def _described(costs: Costs) -> dict[str, Any]:
+    return asdict(costs) | {"clip_seconds": [round(seconds, 3) for seconds in costs.clip_seconds]}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
