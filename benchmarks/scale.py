@@ -13,9 +13,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from benchmarks.commands import peak_bytes
 from benchmarks.fleet import Costs, block_sizes, simulate
@@ -28,6 +31,7 @@ UNREADABLE = 200
 FLEETS = (10, 100, 1000)
 MILLION = 1_000_000
 POLLING_SECONDS = 0.2
+MAX_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Run:
     Attributes:
         seconds: Wall-clock time from its start to its end.
         driver_bytes: Peak resident memory of the process that gives the workers their tasks, without them.
-        rows: Its results.
+        rows: Its results, the first ones.
     """
 
     seconds: float
@@ -84,8 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "efficiency": found.efficiency,
             "blocks": found.blocks,
         }
-    conditions = {"clips": len(clips), "repeats": arguments.repeats, "costs": _described(costs)}
-    publish(conditions, rows, arguments.out)
+    publish({"clips": len(clips), "repeats": arguments.repeats} | _described(costs), rows, arguments.out)
     return 0
 
 
@@ -114,8 +117,9 @@ def tag(clips: Sequence[Path], options: Sequence[str], cores: int, *, may_fail: 
         if process.returncode > may_fail:
             stderr.seek(0)
             raise RuntimeError(f"{' '.join(command)}: {stderr.read().decode(errors='replace')[-500:]}")
-        lines = (out / "results.jsonl").read_text(encoding="utf-8").splitlines()
-        return Run(seconds, peak, [json.loads(line) for line in lines] if len(lines) <= len(clips[:MILLION]) else [])
+        with (out / "results.jsonl").open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in islice(lines, MAX_ROWS)]
+        return Run(seconds, peak, rows)
 
 
 def _of_workers(name: str, runs: dict[str, list[Run]], starts: dict[str, list[Run]], clips: int) -> dict[str, float]:
@@ -164,7 +168,10 @@ def _of_driver(count: int) -> tuple[dict[str, float], float]:
 
 
 def _described(costs: Costs) -> dict[str, Any]:
-    return asdict(costs) | {"clip_seconds": [round(seconds, 3) for seconds in costs.clip_seconds]}
+    """Return the costs as conditions; of the clips' seconds, some quantiles."""
+    quantiles = np.quantile(costs.clip_seconds, (0.05, 0.5, 0.95, 1.0)).round(2).tolist()
+    numbers = {name: round(value, 4) for name, value in asdict(costs).items() if name != "clip_seconds"}
+    return {"clip_seconds_at_5_50_95_100_percent": quantiles, **numbers}
 
 
 if __name__ == "__main__":
