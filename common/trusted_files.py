@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+OnFile = Callable[[str, bytes], None]
+"""Called with the path of a file in a cache folder, and its content."""
 ROOT = 0
 PRIVATE = 0o700
 
@@ -68,10 +71,12 @@ class CacheFolder:
     Attributes:
         folder: Created when the first file is written, for this user alone; None caches nothing.
         what: What is cached there, for warnings.
+        on_file: Called with every file that is read or written, for one who has no access to the folder.
     """
 
     folder: Path | None
     what: str
+    on_file: OnFile | None = None
 
     @cached_property
     def _trusted(self) -> Path | None:
@@ -95,12 +100,17 @@ class CacheFolder:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode) or why_untrusted(status) or status.st_size > max_bytes:
                     return None
-                return file.read()
+                content = file.read()
         except (OSError, MemoryError):
             return None
+        if self.on_file:
+            self.on_file(name, content)
+        return content
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file atomically; if that fails, log a warning."""
+        if self.on_file:
+            self.on_file(name, content)
         if self._trusted is None:
             return
         path = self._trusted / name

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actor_detector.detections import ClipDetections
-from common.trusted_files import CacheFolder, parse_array
+from common.trusted_files import CacheFolder, OnFile, parse_array
 from pipeline.frame_sampling import interval_indices
 
 FORMAT = 1  # increase it when the contents of an entry, or how they are computed, change
@@ -94,9 +94,11 @@ class JudgementCache:
 
     Attributes:
         folder: Created when the first entry is written; None caches nothing.
+        on_file: Called with the file of every entry, see `CacheFolder`.
     """
 
     folder: Path | None
+    on_file: OnFile | None = None
 
     def load(self, key: str, layers: int) -> dict[int, BoxJudgements] | None:
         """Load an entry, by index of the actor; one that is absent, unreadable or of other layers counts as absent."""
@@ -128,7 +130,32 @@ class JudgementCache:
 
     @cached_property
     def _files(self) -> CacheFolder:
-        return CacheFolder(self.folder, "confirmed boxes")
+        return CacheFolder(self.folder, "confirmed boxes", self.on_file)
+
+
+@dataclass(frozen=True)
+class JudgementEntry:
+    """The place of one clip's judgements in a cache.
+
+    Attributes:
+        cache: The cache.
+        key: See `judgement_key`.
+        layers: How many layers judge.
+    """
+
+    cache: JudgementCache
+    key: str
+    layers: int
+
+    def load(self, detections: ClipDetections) -> dict[int, BoxJudgements] | None:
+        """Load the judgements by index of the actor; None if there are none of a clip with these detections."""
+        cached = self.cache.load(self.key, self.layers)
+        fits = cached is not None and all(judged.belongs_to(detections) for judged in cached.values())
+        return cached if fits else None
+
+    def save(self, judgements: Mapping[int, BoxJudgements]) -> None:
+        """Write the judgements, see `JudgementCache.save`."""
+        self.cache.save(self.key, judgements, self.layers)
 
 
 def judgement_key(detections_key: str, confirmation_sha256: str, confidence: float, every_seconds: float) -> str:

@@ -1,6 +1,6 @@
 """Stage 1 of a run: the detector over every frame of clips, and the confirmation of its boxes, behind a cache."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -24,9 +24,9 @@ from common.files import sha256_file
 from common.system import return_free_memory
 from inference.process_guard import check_process
 from inference.runtime import Runtime
-from pipeline.box_confirmation import BoxJudgements, JudgementCache, drop_unconfirmed, judgement_key
+from pipeline.box_confirmation import BoxJudgements, JudgementCache, JudgementEntry, drop_unconfirmed, judgement_key
 from pipeline.config import TaggerConfig, build_runtime
-from pipeline.detection_cache import DetectionCache, DetectionSettings
+from pipeline.detection_cache import DetectionCache, DetectionSettings, file_name
 from pipeline.frame_sampling import sample_frames
 from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
 from pipeline.streaming_heads import StreamingHeads
@@ -112,6 +112,7 @@ class CachedDetector:
             whatever is tuned or trained on such clips needs. A tagger judges all clips alike, so that a copy of a clip
             gets the same answer.
         until_sure: Which frames are looked at; None if every frame is.
+        given_up: Clips that another process could not read, or that ended it, and why: they are not tried again.
     """
 
     name: str
@@ -128,6 +129,7 @@ class CachedDetector:
     every_seconds: float = TaggerConfig.sample_every_seconds
     cross_fitted: bool = True
     until_sure: UntilSure | None = None
+    given_up: Mapping[Path, str] = field(default_factory=dict, compare=False, repr=False)
     _lock: RLock = field(default_factory=RLock, compare=False, repr=False)
 
     @classmethod
@@ -224,6 +226,22 @@ class CachedDetector:
             for job in running:
                 yield self._finish(job)
 
+    def lacks(self, clip: Path) -> bool:
+        """Return whether something about a clip is still to be computed; of one that cannot be read, nothing is."""
+        try:
+            key = self._detection_settings.key(clip_sha256(clip))
+        except (ClipError, OSError):
+            return False
+        detections = self.cache.load(key)
+        if detections is None or not self.confirmer:
+            return detections is None
+        confident = detections.at_confidence(self.settings.confidence)
+        return self._judgement_entry(key, self.confirmer).load(confident) is None
+
+    def file_of(self, clip_sha256: str) -> str:
+        """Return the path in the cache folder of the detections of a clip with a digest."""
+        return file_name(self._detection_settings.key(clip_sha256))
+
     @cached_property
     def _settings_of_every_frame(self) -> DetectionSettings:
         return DetectionSettings(
@@ -245,6 +263,8 @@ class CachedDetector:
         """Create a clip's job, which is done already if its detections are cached or it cannot be read."""
         is_watched = bool(self.confirmer or self.until_sure)
         streamed = start_clip() if start_clip else self._new_streaming() if is_watched else None
+        if clip in self.given_up:
+            return _CachedJob(clip, error=ClipError(self.given_up[clip]))
         try:
             digest = clip_sha256(clip)
         except ClipError as reason:
@@ -298,10 +318,9 @@ class CachedDetector:
         Raises:
             ClipError: If a frame cannot be read.
         """
-        cache, layers = JudgementCache(self.cache.folder), len(confirmer.layers.weight)
-        key = judgement_key(job.key, confirmer.sha256, self.settings.confidence, self.every_seconds)
-        cached = cache.load(key, layers) if job.is_cached else None
-        if cached is not None and all(judged.belongs_to(detections) for judged in cached.values()):
+        entry = self._judgement_entry(job.key, confirmer)
+        cached = entry.load(detections) if job.is_cached else None
+        if cached is not None:
             return cached
         streamed = job.streamed
         if streamed is None:
@@ -314,5 +333,9 @@ class CachedDetector:
             }
             streamed.submit_again(job.clip, detections, frames, loop_filter=self.speed_options.loop_filter)
         judgements = {self.taxonomy.actor(name).index: judged for name, judged in streamed.judgements().items()}
-        cache.save(key, judgements, layers)
+        entry.save(judgements)
         return judgements
+
+    def _judgement_entry(self, detections_key: str, confirmer: Confirmer) -> JudgementEntry:
+        key = judgement_key(detections_key, confirmer.sha256, self.settings.confidence, self.every_seconds)
+        return JudgementEntry(JudgementCache(self.cache.folder, self.cache.on_file), key, len(confirmer.layers.weight))

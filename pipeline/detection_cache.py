@@ -21,7 +21,7 @@ from a2d.taxonomy import Taxonomy
 from actor_detector.detections import ClipDetections
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
-from common.trusted_files import CacheFolder, parse_array
+from common.trusted_files import CacheFolder, OnFile, parse_array
 
 FORMAT = 6  # increase it when the contents of an entry, or how they are computed, change
 ARRAYS = ("frame_index", "time_seconds", "frame_row", "boxes", "confidence", "actor_index")
@@ -42,13 +42,15 @@ class DetectionCache:
 
     Attributes:
         folder: Created when the first entry is written; None caches nothing.
+        on_file: Called with the file of every entry, see `CacheFolder`.
     """
 
     folder: Path | None
+    on_file: OnFile | None = None
 
     def load(self, key: str) -> ClipDetections | None:
         """Load an entry; an unreadable one counts as absent and will be overwritten."""
-        content = self._files.read(_file_name(key), MAX_ENTRY_BYTES)
+        content = self._files.read(file_name(key), MAX_ENTRY_BYTES)
         if content is None:
             return None
         try:
@@ -78,14 +80,15 @@ class DetectionCache:
             content["represented"] = detections.represented
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **content)
-        self._files.write(_file_name(key), buffer.getvalue())
+        self._files.write(file_name(key), buffer.getvalue())
 
     @cached_property
     def _files(self) -> CacheFolder:
-        return CacheFolder(self.folder, "detections")
+        return CacheFolder(self.folder, "detections", self.on_file)
 
 
-def _file_name(key: str) -> str:
+def file_name(key: str) -> str:
+    """Return the path of an entry in the folder."""
     return f"{key[:2]}/{key}.npz"
 
 

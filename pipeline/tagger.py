@@ -7,7 +7,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -47,10 +47,12 @@ class TaggedClip:
     Attributes:
         result: Of any status.
         detections: Every box of every frame; None if the clip cannot be read.
+        files: See `pipeline.supervision.messages.Tagged`.
     """
 
     result: ClipResult
     detections: ClipDetections | None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

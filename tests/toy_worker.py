@@ -37,7 +37,9 @@ class ToyTagger:
         for clip in prefetch(decoded(clips), 2):
             if clip.stem.endswith("late"):  # after decoding
                 misbehave(clip)
-            yield SimpleNamespace(result=ClipResult(str(clip), clip.stem, "ok", None, WEIGHTS), detections=None)
+            yield SimpleNamespace(
+                result=ClipResult(str(clip), clip.stem, "ok", None, WEIGHTS), detections=None, files={}
+            )
 
 
 def decoded(clips: Iterable[Path]) -> Generator[Path, None, None]:

@@ -15,6 +15,13 @@ from pipeline.commands.arguments import (
     config_from,
     seconds,
 )
+from pipeline.commands.engine_arguments import (
+    LOCAL,
+    add_engine_arguments,
+    detection_ahead,
+    report_restarts,
+    uses_workers,
+)
 from pipeline.commands.system_argument import add_system_argument
 
 EPILOG = "exit code: 0 all samples scored, 1 some clip was missing or could not be read to its end, 2 wrong usage"
@@ -35,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write scores.json and scores.txt there")
     add_plots_argument(parser)
+    add_engine_arguments(parser, "detect")
     add_system_argument(parser)
     add_tagger_arguments(parser)
     add_run_arguments(parser)
@@ -42,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, print the tables, write the files."""
+    from common.errors import UserError
     from common.files import write_atomically
     from pipeline.any_tagger import check_options
     from pipeline.evaluation.split_scoring import ScoredSplits, score_split
@@ -50,13 +59,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     config = config_from(arguments)
     check_options(config, {"--published": arguments.published, "--near": arguments.near})
+    if config.system and uses_workers(arguments):
+        option = "--workers" if arguments.engine == LOCAL else f"--engine {arguments.engine}"
+        raise UserError(f"{option} has others run the detector, which --system {config.system} lacks: leave it out")
     console.make_folder(arguments.out)
     if arguments.plots:
         console.make_folder(arguments.plots)
     tagger = RivalTagger.from_config(config) if config.system else ActorActionTagger.from_config(config)
     print(tagger.describe_weights(), file=sys.stderr)
     splits = ScoredSplits(arguments.data, arguments.split, arguments.baseline_split, arguments.near, arguments.strict)
-    report = score_split(tagger, splits, console.progress_bar)
+    with detection_ahead(arguments) as ahead:
+        report = score_split(tagger, splits, console.progress_bar, ahead)
+    report_restarts(ahead.restarts)
     print(report.table())
     for warning in [*report.warnings(), *report.failures]:
         console.print_warning(f"warning: {warning}")

@@ -2,17 +2,15 @@
 
 import argparse
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from common.errors import UserError
 from common.stopwatch import Stopwatch
-from common.system import share_cores
 from pipeline.commands import console
-from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from, positive
+from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from
+from pipeline.commands.engine_arguments import add_engine_arguments, report_restarts, start_workers
 from pipeline.commands.system_argument import add_system_argument
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ EPILOG = (
     "done), 2 wrong usage"
 )
 MAX_TIMEOUT_SECONDS = 1e7
-ENGINES = LOCAL, RAY = "local", "ray"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,25 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give a clip up that has no result after so long, loading networks aside (default: one that shows no sign "
         "of progress for ten minutes)",
     )
-    parser.add_argument(
-        "--workers",
-        type=positive,
-        metavar="N",
-        help="processes that tag at the same time, each with its share of the cores (default: one, which has all of "
-        f"them; with --engine {RAY}, as many as the cluster has room for)",
-    )
-    engine = parser.add_argument_group("more than one machine")
-    engine.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default=LOCAL,
-        help=f"{LOCAL}: this machine; {RAY}: a Ray cluster (default: %(default)s)",
-    )
-    engine.add_argument("--ray-address", metavar="ADDRESS", help="of the cluster (default: one is started here)")
-    engine.add_argument("--cpus-per-worker", type=positive, metavar="N", help="cores of each worker (default: 1)")
-    engine.add_argument(
-        "--gpus-per-worker", type=gpus, metavar="N", help="GPUs of each worker, or a part of one (default: 0)"
-    )
+    add_engine_arguments(parser, "tag")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
     output.add_argument("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
@@ -103,14 +82,6 @@ def timeout(text: str) -> float:
     return number
 
 
-def gpus(text: str) -> float:
-    """Parse how many GPUs a worker has; a part of one lets several share it."""
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} was given, 0 or more is allowed")
-    return number
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Tag the clips, and print the results one by one."""
     from pipeline.any_tagger import check_options
@@ -123,33 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     setup = Setup(config, folder / "demo.mp4" if arguments.demo else None)
     # The networks are loaded while this process goes on.
-    with _start(setup, arguments) as supervisor:
+    with start_workers(setup, arguments, arguments.timeout, quiet=arguments.quiet) as supervisor:
         return _run(supervisor, arguments, setup)
-
-
-def _start(setup: "Setup", arguments: argparse.Namespace) -> "Workforce":
-    from pipeline.supervision.crew import Crew
-    from pipeline.supervision.process import WorkerProcess
-    from pipeline.supervision.supervisor import Supervisor
-
-    if arguments.engine == RAY:
-        if setup.demo:
-            raise UserError(f"--demo is made on this machine: leave out --engine {RAY}")
-        from pipeline.supervision.ray_crew import RayCrew, RayOptions
-
-        options = RayOptions(
-            arguments.ray_address, arguments.workers, arguments.cpus_per_worker or 1, arguments.gpus_per_worker or 0.0
-        )
-        crew = RayCrew(setup, options, arguments.timeout)
-        if crew.dashboard and not arguments.quiet:
-            console.print_note(f"Ray's dashboard: {crew.dashboard}", "faint")
-        return crew
-    for name in ("ray_address", "cpus_per_worker", "gpus_per_worker"):
-        if getattr(arguments, name) is not None:
-            raise UserError(f"--{name.replace('_', '-')} is an option of --engine {RAY}")
-    if arguments.workers and arguments.workers > 1 and not setup.demo:
-        return Crew(setup, share_cores(arguments.workers), arguments.timeout)
-    return Supervisor(WorkerProcess(setup), arguments.timeout)
 
 
 def _run(supervisor: "Workforce", arguments: argparse.Namespace, setup: "Setup") -> int:
@@ -175,9 +121,7 @@ def _run(supervisor: "Workforce", arguments: argparse.Namespace, setup: "Setup")
     if setup.demo and not printer.summary.missing_copies:
         printer.note(f"wrote {clips[0]} and {annotate / annotated_names(clips, annotate)[clips[0]]}")
     printer.write_files()
-    if supervisor.restarts:
-        times = "once" if supervisor.restarts == 1 else f"{supervisor.restarts} times"
-        console.print_warning(f"the decoding process had to be restarted {times}")
+    report_restarts(supervisor.restarts)
     return printer.finish(seconds)
 
 

@@ -17,6 +17,7 @@ from pipeline.commands.arguments import (
     fraction,
     positive,
 )
+from pipeline.commands.engine_arguments import add_engine_arguments, detection_ahead, report_restarts
 from thresholds.tuning import SearchSettings
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--confidences", type=fraction, nargs="+", default=(), metavar="C", help="choose the confidence from these"
     )
+    add_engine_arguments(parser, "detect")
     add_detector_arguments(parser)
     add_run_arguments(parser)
 
@@ -106,13 +108,10 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     search = GateSearch(arguments.objective, settings, method, arguments.image_sizes, arguments.confidences)
-    report = tune_on_data(
-        config_from(arguments),
-        arguments.data,
-        TuningSplits(arguments.split, arguments.held_out, arguments.start, arguments.strict),
-        search,
-        console.progress_bar,
-    )
+    splits = TuningSplits(arguments.split, arguments.held_out, arguments.start, arguments.strict)
+    with detection_ahead(arguments) as ahead:
+        report = tune_on_data(config_from(arguments), arguments.data, splits, search, console.progress_bar, ahead)
+    report_restarts(ahead.restarts)
     if len(report.points) > 1:
         print(f"{report.operating_points()}\n")
     print(report.table())

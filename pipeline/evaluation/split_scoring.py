@@ -14,6 +14,7 @@ from a2d.skipped_samples import SkippedSamples
 from common.errors import ClipError, DatasetError
 from common.progress import Progress, no_progress
 from pipeline.cached_detector import DetectedClip, UnreadableClip
+from pipeline.detection_ahead import DetectionAhead
 from pipeline.evaluation.split_report import BoolArray, Origin, SplitPredictions, SplitReport, report_split
 from pipeline.rival_tagger import RivalTagger
 from pipeline.streaming_heads import StreamingHeads
@@ -44,7 +45,10 @@ class ScoredSplits:
 
 
 def score_split(
-    tagger: ActorActionTagger | RivalTagger, splits: ScoredSplits, progress: Progress = no_progress
+    tagger: ActorActionTagger | RivalTagger,
+    splits: ScoredSplits,
+    progress: Progress = no_progress,
+    ahead: DetectionAhead | None = None,
 ) -> SplitReport:
     """Score the pipeline, or another system, on one split of a labelled data set.
 
@@ -55,6 +59,7 @@ def score_split(
         tagger: The pipeline, or the other system.
         splits: What to score, and how.
         progress: Shows the progress over the clips.
+        ahead: Has workers run stage 1; None if this process does.
 
     Returns:
         The report.
@@ -75,6 +80,9 @@ def score_split(
         system = tagger.scorer.name
         predictions = predict_with_rival(tagger, samples, progress, strict=splits.strict)
     else:
+        if ahead:
+            clips = (sample.clip for sample in samples)
+            tagger = replace(tagger, detector=ahead.prepare(tagger.config, tagger.detector, clips))
         predictions = predict_split(tagger, samples, splits.near_seconds, progress, strict=splits.strict)
     predictions = replace(predictions, skipped=(*skipped.reasons, *predictions.skipped))
     settings = {**tagger.settings, "near_seconds": splits.near_seconds}

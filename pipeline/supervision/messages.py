@@ -1,7 +1,7 @@
 """What a run's process and its worker process tell each other; importing it is cheap."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,9 @@ START_OF_MESSAGES = b"actor-action messages\n"
 """Written before the first message; whatever a library prints to stdout while the interpreter starts is skipped."""
 
 
+TAG, DETECT = "tag", "detect"
+
+
 @dataclass(frozen=True)
 class Setup:
     """What a worker loads; the first thing that it is sent.
@@ -24,11 +27,13 @@ class Setup:
         config: Of its tagger.
         demo: Where to write the demo clip before the first task; None for no demo.
         share: Of the machine; None for all of it.
+        job: What it does to a clip: `tag`, or `detect`, see `pipeline.detection_tagger`.
     """
 
     config: TaggerConfig
     demo: Path | None = None
     share: Share | None = None
+    job: str = TAG
 
 
 @dataclass(frozen=True)
@@ -112,10 +117,17 @@ class Started:
 
 @dataclass(frozen=True)
 class Tagged:
-    """A clip has its result, of any status."""
+    """A clip has its result, of any status.
+
+    Attributes:
+        index: Of the task.
+        result: The result.
+        files: Of the cache of detections, by their paths in its folder, if the worker only detects.
+    """
 
     index: int
     result: "ClipResult"
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from common.heartbeat import listen
 from common.paths import PROJECT
 from common.system import end_with_parent, keep_to_share, return_large_allocations
 from pipeline.supervision.messages import (
+    DETECT,
     START_OF_MESSAGES,
     Alive,
     Annotated,
@@ -148,7 +149,7 @@ class Worker:
         """Tag a clip, and those that follow it without a pause."""
         for tagged in tagger.tag_all(self._clips(first)):
             task = self._started.popleft()
-            self._send(Tagged(task.index, tagged.result))
+            self._send(Tagged(task.index, tagged.result, tagged.files))
             if task.copy and tagged.detections:
                 self._send(Annotated(task.index, _annotate(tagger, task, tagged)))
 
@@ -189,6 +190,10 @@ def _load(setup: Setup) -> "Tagger":
     from pipeline.any_tagger import open_tagger
 
     try:
+        if setup.job == DETECT:
+            from pipeline.detection_tagger import DetectionTagger
+
+            return DetectionTagger.from_config(setup.config)
         tagger = open_tagger(setup.config)
         if setup.demo:
             from pipeline.visualization.demo_clip import write_demo

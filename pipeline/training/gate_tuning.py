@@ -16,6 +16,7 @@ from common.progress import Progress, no_progress
 from pipeline.cached_detector import CachedDetector, UnreadableClip
 from pipeline.clip_windows import clip_presence_ratios
 from pipeline.config import TaggerConfig
+from pipeline.detection_ahead import DetectionAhead
 from pipeline.training.known_gates import count_clips_showing, find_known_gates
 from pipeline.training.operating_points import GateSearch, OperatingPoint, order_points, score
 from pipeline.training.tuning_report import TuningReport, TuningRow
@@ -52,6 +53,7 @@ def tune_on_data(
     splits: TuningSplits,
     search: GateSearch,
     progress: Progress = no_progress,
+    ahead: DetectionAhead | None = None,
 ) -> TuningReport:
     """Tune gates on one split of a labelled data set.
 
@@ -61,6 +63,7 @@ def tune_on_data(
         splits: What to tune on, and what to report on.
         search: What to search for, and how.
         progress: Shows the progress of the detections.
+        ahead: Has workers run stage 1; None if this process does.
 
     Returns:
         The report.
@@ -72,9 +75,13 @@ def tune_on_data(
     known = find_known_gates(splits.start, config.detector)
     held_out = find_held_out_split(data, splits.tuning, splits.held_out)
     points: list[OperatingPoint] = []
+    ahead = ahead or DetectionAhead()
+    config_of = {}
     for point_config in search.configurations(config):
         detector, skipped = CachedDetector.from_config(point_config, taxonomy), SkippedSamples(splits.strict)
         samples = read_samples(data, splits.tuning, taxonomy, skipped)
+        detector = ahead.prepare(point_config, detector, (sample.clip for sample in samples))
+        config_of[detector.settings] = point_config
         table = presence_table(detector, samples, taxonomy, progress, skipped)
         fixed, kept = known.keep(table, taxonomy)
         stable = tune_stable(table, search.objective, search.settings, search.method, fixed)
@@ -84,6 +91,7 @@ def tune_on_data(
     held_out_table, held_out_skipped = None, SkippedSamples(splits.strict)
     if held_out:
         samples = read_samples(data, held_out, taxonomy, held_out_skipped)
+        detector = ahead.prepare(config_of[detector.settings], detector, (sample.clip for sample in samples))
         try:
             held_out_table = presence_table(detector, samples, taxonomy, progress, held_out_skipped)
         except DatasetError:

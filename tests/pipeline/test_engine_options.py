@@ -1,0 +1,137 @@
+"""Workers of this machine and of a Ray cluster do for a command what it does alone, to the byte."""
+
+import os
+import shutil
+
+import pytest
+from deadly_worker import BOOT, DeadlyRayWorker
+from ray.cluster_utils import Cluster
+
+from common.paths import PROJECT
+from pipeline import cached_detector
+from pipeline.__main__ import main
+from pipeline.commands import console
+from pipeline.supervision import process, ray_crew
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """One node of one core; it shares no cache with this process where there is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{PROJECT}{os.pathsep}{PROJECT / 'tests'}")  # as if installed there
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
+        yield nodes
+        nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def data(people_clip, cat_clip, people_and_cat_clip, tmp_path_factory):
+    """A list of readable clips, one that is no video, and one that is missing."""
+    folder = tmp_path_factory.mktemp("data")
+    clips = {"people": people_clip, "cat": cat_clip, "both": people_and_cat_clip}
+    for name, clip in clips.items():
+        shutil.copy(clip, folder / f"{name}.mp4")
+    (folder / "broken.mp4").write_text("no video")
+    labels = {"people": "adult-walking", "cat": "cat-none"}
+    rows = [f"{name}.mp4,{labels[name]},train" for name in ("people", "cat")]
+    rows += ["broken.mp4,adult-walking,train", "gone.mp4,cat-none,train"]
+    rows += ["both.mp4,adult-none cat-walking,test"]
+    path = folder / "clips.csv"
+    path.write_text("\n".join(["file,labels,split", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def engines(cluster):
+    """The options of each engine."""
+    return {"workers": ["--workers", "2"], "ray": ["--engine", "ray", "--ray-address", cluster.address]}
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Run a command; returns its exit code, what it printed, and the contents of the files that it wrote."""
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+    def run_command(command, *arguments):
+        out = tmp_path / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        target = out / "gates.yaml" if command[0] == "tune-thresholds" else out
+        code = main([*command, "--out", str(target), "--device", "cpu", *arguments])
+        printed = capsys.readouterr()
+        errors = [line for line in printed.err.splitlines() if not line.startswith("Ray's dashboard")]
+        return code, printed.out, errors, {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+
+    return run_command
+
+
+@pytest.fixture
+def score(data, gates_file, heads):
+    """The command that scores the clips to train on, broken ones among them."""
+    stages = ["--thresholds", str(gates_file), "--heads", str(heads), "--look-every", "1"]
+    return ["score-split", "--data", str(data), "--split", "train", *stages]
+
+
+@pytest.fixture
+def tune(data):
+    """The command that tunes on them."""
+    return ["tune-thresholds", "--data", str(data), "--method", "tuned", "--runs", "1", "--particles", "5"]
+
+
+def forbid_detection(patch):
+    """Make the detector unusable in this process; its workers have modules of their own."""
+
+    def refuse(*_):
+        raise AssertionError("this process detects")
+
+    patch.setattr(cached_detector, "detect_clips", refuse)
+
+
+@pytest.mark.parametrize("command", ["score", "tune"])
+def test_workers_print_and_write_the_same(command, engines, run, request, monkeypatch, tmp_path):
+    command = request.getfixturevalue(command)
+    expected = run(command, "--no-cache")
+    code, printed, errors, files = expected
+    assert code == console.SOME_FAILED  # one clip is no video, one is missing
+    assert printed
+    assert files
+    assert any("broken.mp4" in line for line in errors)
+    forbid_detection(monkeypatch)
+    assert run(command, "--no-cache", *engines["ray"]) == expected
+    cache = tmp_path / "cache"
+    assert run(command, "--cache", str(cache), *engines["workers"]) == expected
+    assert len(list(cache.rglob("*.npz"))) == (2 if command[0] == "score-split" else 3)  # with the split held out
+
+
+@pytest.mark.parametrize("engine", ["workers", "ray"])
+def test_a_clip_that_ends_its_worker_counts_as_unreadable(
+    engine, engines, data, people_clip, run, monkeypatch, tmp_path
+):
+    shutil.copy(people_clip, data.parent / "deadly.mp4")
+    rows = data.parent / "deadly.csv"
+    rows.write_text("file,labels,split\npeople.mp4,adult-walking,train\ndeadly.mp4,adult-walking,train\n")
+    monkeypatch.setattr(process, "BOOT", BOOT)
+    monkeypatch.setattr(ray_crew, "_RayWorker", DeadlyRayWorker)
+    forbid_detection(monkeypatch)
+    tune = ["tune-thresholds", "--data", str(rows), "--method", "tuned", "--runs", "1", "--particles", "5"]
+    code, _, errors, files = run(tune, "--no-cache", *engines[engine])
+    assert code == console.SOME_FAILED
+    assert files
+    reason = f"{rows}:3: {data.parent}/deadly.mp4: the decoding process died with signal 9 (SIGKILL), three times"
+    assert f"skipped: {reason}" in errors
+    if engine == "workers":
+        assert any(line.startswith("the decoding process had to be restarted ") for line in errors)
+
+
+def test_another_system_has_no_use_for_workers(score, tmp_path, capsys):
+    command = [*score, "--out", str(tmp_path), "--system", "resnet18"]
+    for options, named in ((["--workers", "2"], "--workers"), (["--engine", "ray"], "--engine ray")):
+        assert main([*command[:5], *command[-4:], *options]) == console.WRONG_USAGE
+        message = f"error: {named} has others run the detector, which --system resnet18 lacks: leave it out"
+        assert capsys.readouterr().err.splitlines() == [message]
+
+
+@pytest.mark.parametrize("command", ["score", "tune"])
+def test_options_of_ray_need_it(command, request, tmp_path, capsys):
+    command = request.getfixturevalue(command)
+    assert main([*command, "--out", str(tmp_path / "out"), "--cpus-per-worker", "2"]) == console.WRONG_USAGE
+    assert "--cpus-per-worker is an option of --engine ray" in capsys.readouterr().err
