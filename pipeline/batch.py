@@ -22,10 +22,12 @@ class FinishedClip:
     Attributes:
         result: Of any status.
         copy_error: Why its annotated copy is missing; empty if it is not, or if there is to be none.
+        machine: Name of the one that tagged it; empty if it is this one, or it was tagged in an earlier run.
     """
 
     result: ClipResult
     copy_error: str = ""
+    machine: str = ""
 
 
 def tag_clips(
@@ -60,20 +62,20 @@ def tag_clips(
                 reused.add(index)
             yield Task(index, clip, annotate / names[clip] if annotate else None, earlier)
 
-    result: ClipResult | None = None
+    result, machine = None, ""
     with ResultsFolder(out, ready.weights, ready.settings) if out else nullcontext() as files:
         for event in workforce.run(tasks(files)):
             if isinstance(event, Annotated):
                 assert result
-                yield FinishedClip(result, event.reason)
+                yield FinishedClip(result, event.reason, machine)
                 continue
-            result = event.result
+            result, machine = event.result, event.machine
             if event.index in reused:
                 reused.remove(event.index)
             elif files:
                 files.add(result)  # at once: the annotated copy may still fail, or be interrupted
             if not annotate or result.status == "error":  # otherwise, news of the copy follows
-                yield FinishedClip(result)
+                yield FinishedClip(result, machine=machine)
 
 
 def _earlier_result(clip: Path, files: ResultsFolder | None) -> ClipResult | None:

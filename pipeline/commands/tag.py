@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from common.stopwatch import Stopwatch
+from common.units import format_seconds
 from pipeline.commands import console
 from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from
 from pipeline.commands.engine_arguments import add_engine_arguments, report_restarts, start_workers
@@ -114,6 +115,9 @@ def _run(supervisor: "Workforce", arguments: argparse.Namespace, setup: "Setup")
     ready = supervisor.ready()
     printer = _Printer(arguments, ready, ready.settings["label_threshold"], out, RunSummary())
     printer.note(ready.description)
+    supervisor.on_wait = lambda index, done, seconds: printer.note(
+        f"{clips[index]}: {done} later clips are done, and wait for this one since {format_seconds(seconds)}"
+    )
     stopwatch = Stopwatch()
     for finished in printer.progress(tag_clips(supervisor, clips, out, annotate), "tagging", "clip", len(clips)):
         printer.add(finished)
@@ -159,7 +163,7 @@ class _Printer:
     def add(self, finished: "FinishedClip") -> None:
         """Print a result, and at once that its annotated copy is missing, if it is."""
         result = finished.result
-        self.summary.add(result, finished.copy_error)
+        self.summary.add(result, finished.copy_error, finished.machine)
         if finished.copy_error:
             console.print_note(f"{result.video}: no annotated copy ({finished.copy_error})", "warning")
         if self.arguments.report or self.arguments.queue:

@@ -27,7 +27,9 @@ class Crew:
         setup: What each worker loads.
         shares: Of the machine, one for each worker.
         timeout_seconds: As for `Supervisor`.
-        on_wait: As for `InOrder`.
+
+    Attributes:
+        on_wait: See `InOrder`.
     """
 
     def __init__(
@@ -35,9 +37,8 @@ class Crew:
         setup: Setup,
         shares: Sequence[Share],
         timeout_seconds: float | None = None,
-        on_wait: OnWait | None = None,
     ) -> None:
-        self._on_wait = on_wait
+        self.on_wait: OnWait | None = None
         warned: set[Warned] = set()
         self._supervisors = [
             Supervisor(WorkerProcess(replace(setup, share=share)), timeout_seconds, TASKS_AHEAD, warned)
@@ -85,7 +86,7 @@ class Crew:
         reports: SimpleQueue[_Report] = SimpleQueue()
         for supervisor in self._supervisors:
             Thread(target=_work, args=(supervisor, source, reports), name="crew", daemon=True).start()
-        order, at_work = InOrder(on_wait=self._on_wait), len(self._supervisors)
+        order, at_work = InOrder(on_wait=self.on_wait), len(self._supervisors)
         while at_work:
             report = reports.get()
             if report.error:

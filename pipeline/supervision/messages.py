@@ -123,11 +123,13 @@ class Tagged:
         index: Of the task.
         result: The result.
         files: Of the cache of detections, by their paths in its folder, if the worker only detects.
+        machine: Name of the one that made it, if there are several.
     """
 
     index: int
     result: "ClipResult"
     files: Mapping[str, bytes] = field(default_factory=dict)
+    machine: str = ""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,9 @@ class RayCrew:
         setup: What each worker loads; the paths in it are those of its machine.
         options: How the cluster is used.
         timeout_seconds: As for `Supervisor`.
-        on_wait: As for `InOrder`.
+
+    Attributes:
+        on_wait: See `InOrder`.
 
     Raises:
         UserError: If Ray is not installed, or there is no such cluster.
@@ -67,9 +69,8 @@ class RayCrew:
         setup: Setup,
         options: RayOptions,
         timeout_seconds: float | None = None,
-        on_wait: OnWait | None = None,
     ) -> None:
-        self._on_wait = on_wait
+        self.on_wait: OnWait | None = None
         self._ray = _import_ray()
         self._setup, self._options, self._timeout_seconds = setup, options, timeout_seconds
         self._ready: Ready | None = None
@@ -98,7 +99,7 @@ class RayCrew:
         Raises:
             UserError: If a worker cannot go on through no fault of a clip, or uses other weights than this machine.
         """
-        ready, order = self.ready(), InOrder(on_wait=self._on_wait)
+        ready, order = self.ready(), InOrder(on_wait=self.on_wait)
         blocks, refs = Blocks[Task](self._count_workers()), []
         for task in tasks:
             if task.result and not task.copy:  # of an earlier run
@@ -177,6 +178,7 @@ class _RayWorker:
 
     def __init__(self, setup: Setup, timeout_seconds: float | None) -> None:
         self._supervisor = Supervisor(WorkerProcess(setup), timeout_seconds)
+        self._machine = socket.gethostname()
 
     def __call__(self, block: "pa.Table") -> "Iterator[pa.Table]":
         """Yield what comes of the tasks of a block, each at once: an event, or why the run cannot go on."""
@@ -185,7 +187,10 @@ class _RayWorker:
         try:
             for event in self._supervisor.run(numbered, is_last=False):
                 task = tasks[event.index]
-                yield _row(replace(event, index=task.index), task.ends_with(event))
+                is_last = task.ends_with(event)
+                if isinstance(event, Tagged):
+                    event = replace(event, machine=self._machine)
+                yield _row(replace(event, index=task.index), is_last)
         except UserError as reason:  # which Ray would bury under its own
             yield _row(Refused(str(reason)), True)
 

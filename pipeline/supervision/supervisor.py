@@ -12,6 +12,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Self
 
 from common.errors import UserError
+from pipeline.supervision.in_order import OnWait
 from pipeline.supervision.messages import (
     Alive,
     Annotated,
@@ -112,7 +113,10 @@ class Supervisor:
 
     Attributes:
         restarts: How often the worker was lost.
+        on_wait: Not called: no task waits for another.
     """
+
+    on_wait: OnWait | None = None
 
     def __init__(
         self,

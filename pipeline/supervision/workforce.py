@@ -3,11 +3,18 @@
 from collections.abc import Iterable, Iterator
 from typing import Protocol, Self
 
+from pipeline.supervision.in_order import OnWait
 from pipeline.supervision.messages import Annotated, Ready, Tagged, Task
 
 
 class Workforce(Protocol):
-    """A context manager, which ends the workers: `Supervisor`, `Crew` or `RayCrew`."""
+    """A context manager, which ends the workers: `Supervisor`, `Crew` or `RayCrew`.
+
+    Attributes:
+        on_wait: See `InOrder`; a single worker does its tasks in order.
+    """
+
+    on_wait: OnWait | None
 
     @property
     def restarts(self) -> int:

@@ -37,6 +37,29 @@ def test_overview_counts_what_the_clips_show_and_what_is_wrong():
     assert len(summary.overview(50.0, None)) == 3
 
 
+def test_machines_and_slow_clips_are_named_where_there_are_several():
+    summary = RunSummary()
+    for number in range(12):
+        clip = replace(row(f"{number}.mp4"), timing={"total_seconds": 100.0 if number == 7 else 1.0})
+        summary.add(clip, machine="north" if number % 4 else "south")
+    summary.add(failed("x.mkv"), machine="south")
+    summary.add(row("of an earlier run.mp4"))
+    lines = summary.overview(60.0, None)
+    assert lines[1:4] == [
+        "north: 9 clips, 9.0 a minute",
+        "south: 4 clips, 4.0 a minute, 1 of them could not be read",
+        "took long: 7.mp4 (1 min 40 s)",
+    ]
+
+
+def test_no_clip_took_long_where_all_are_alike():
+    summary = RunSummary()
+    for number in range(5):
+        summary.add(replace(row(f"{number}.mp4"), timing={"total_seconds": 2.0}), machine="north")
+    assert summary.overview(60.0, None)[1] == "north: 5 clips, 5.0 a minute"
+    assert not any("took long" in line for line in summary.overview(60.0, None))
+
+
 def test_long_lists_are_cut():
     labels = tuple(TaggedLabel(f"cat-{number:02}", number, 0.5) for number in range(12))
     (_, line) = summary_of(replace(row(), labels=labels)).overview(1.0, None)
