@@ -17,6 +17,10 @@ class TruncatedClipError(ClipError):
     """A video ends early or is damaged; raised after the frames that could be decoded have been yielded."""
 
 
+class StoreError(ClipError):
+    """A file or a folder in a store, such as S3, cannot be read."""
+
+
 class DatasetError(UserError):
     """A labelled data set, or one row of it, is invalid."""
 

@@ -12,6 +12,7 @@ from pipeline.supervision.messages import Annotated, Task
 from pipeline.supervision.workforce import Workforce
 from pipeline.visualization.annotation import annotated_names
 from video.clips import clip_sha256
+from video.remote_clips import AnyClip, RemoteClip
 from video.writer import remove_unfinished
 
 
@@ -31,13 +32,13 @@ class FinishedClip:
 
 
 def tag_clips(
-    workforce: Workforce, clips: Sequence[Path], out: Path | None = None, annotate: Path | None = None
+    workforce: Workforce, clips: Sequence[AnyClip], out: Path | None = None, annotate: Path | None = None
 ) -> Iterator[FinishedClip]:
     """Tag clips in order.
 
     Args:
         workforce: Has them tagged.
-        clips: Video files or folders of frames.
+        clips: Video files or folders of frames, or files in stores.
         out: Folder for `results.jsonl` and `results.csv`; what an earlier run with the same weights and settings
             finished there is not done again.
         annotate: Folder for annotated copies of the clips, see `pipeline.visualization.annotation`.
@@ -53,35 +54,56 @@ def tag_clips(
     names = annotated_names(clips, annotate) if annotate else {}
     if annotate:
         remove_unfinished(annotate)
-    reused = set[int]()
-
-    def tasks(files: ResultsFolder | None) -> Iterator[Task]:
-        for index, clip in enumerate(clips):
-            earlier = _earlier_result(clip, files)
-            if earlier:
-                reused.add(index)
-            yield Task(index, clip, annotate / names[clip] if annotate else None, earlier)
-
     result, machine = None, ""
     with ResultsFolder(out, ready.weights, ready.settings) if out else nullcontext() as files:
-        for event in workforce.run(tasks(files)):
+        earlier = _EarlierResults(files)
+        tasks = (
+            earlier.task(index, clip, annotate / names[clip] if annotate else None) for index, clip in enumerate(clips)
+        )
+        for event in workforce.run(tasks):
             if isinstance(event, Annotated):
                 assert result
                 yield FinishedClip(result, event.reason, machine)
                 continue
             result, machine = event.result, event.machine
-            if event.index in reused:
-                reused.remove(event.index)
-            elif files:
+            if files and earlier.is_new(event.index, result):
                 files.add(result)  # at once: the annotated copy may still fail, or be interrupted
             if not annotate or result.status == "error":  # otherwise, news of the copy follows
                 yield FinishedClip(result, machine=machine)
 
 
-def _earlier_result(clip: Path, files: ResultsFolder | None) -> ClipResult | None:
-    """Return the result of an earlier run for a clip, if its contents have not changed since."""
-    result = files.find(str(clip)) if files else None
+class _EarlierResults:
+    """The results of earlier runs, as far as the clips of this one have them, and may not have changed since."""
+
+    def __init__(self, files: ResultsFolder | None) -> None:
+        self._files = files
+        self._unchanged = set[int]()
+        self._in_question: dict[int, ClipResult] = {}  # of clips whose stores are asked by the workers
+
+    def task(self, index: int, clip: AnyClip, copy: Path | None) -> Task:
+        """Return the task of a clip."""
+        found = self._files.find(str(clip)) if self._files else None
+        if found and _is_unchanged(clip, found):
+            self._unchanged.add(index)
+            return Task(index, clip, copy, found)
+        if found and isinstance(clip, RemoteClip):
+            self._in_question[index] = found
+            return Task(index, clip, copy, earlier=found)
+        return Task(index, clip, copy)
+
+    def is_new(self, index: int, result: ClipResult) -> bool:
+        """Return whether what came of a task is not what an earlier run has written; asked once."""
+        if index in self._unchanged:
+            self._unchanged.remove(index)
+            return False
+        return self._in_question.pop(index, None) != result
+
+
+def _is_unchanged(clip: AnyClip, earlier: ClipResult) -> bool:
+    """Return whether a clip is known to be the same as in an earlier run, without asking its store."""
+    if isinstance(clip, RemoteClip):
+        return clip.version is not None and clip.version == earlier.version
     try:
-        return result if result and clip_sha256(clip) == result.sha256 else None
+        return clip_sha256(clip) == earlier.sha256
     except (OSError, ClipError):
-        return None
+        return False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from common.remote_files import is_address
 from thresholds.gates import PresenceDecision
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ COLUMNS = (
     *("video", "path", "sha256", "status", "error", "frames", "fps", "duration_seconds"),
     *("actors", "labels", "scores", "timeline", "weights", "timing", "looks"),
 )
+
+
+OPTIONAL_COLUMNS = ("version",)
+"""Keys of a row that it has only if there is something to say."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +161,8 @@ class ClipResult:
     """One row of `results.jsonl`: what a clip shows, and why.
 
     Attributes:
-        video: The path as given.
-        path: The absolute path, which identifies the clip, see `absolute_path`.
+        video: The path as given, or the address in a store, without secrets.
+        path: The absolute path, or the address, which identifies the clip, see `absolute_path`.
         sha256: Of the file's contents; None if it could not be read.
         status: `ok`, `truncated` (the clip ends early; what could be decoded is tagged) or `error`.
         error: What went wrong, one line, or None.
@@ -171,6 +176,7 @@ class ClipResult:
         timeline: What each head predicts when, by present actor.
         timing: Seconds by stage, and whether the detections came from the cache.
         looks: At which frames the detector looked; None if at all, or if the row is an earlier version's.
+        version: What the clip's store said of its contents; None if it said nothing, or for a clip of this machine.
     """
 
     video: str
@@ -188,6 +194,7 @@ class ClipResult:
     timeline: Mapping[str, Timeline] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
     looks: Looks | None = None
+    version: str | None = None
 
     def __post_init__(self) -> None:
         """Find the path that `video` stands for in the current folder."""
@@ -221,7 +228,8 @@ class ClipResult:
         for evidence in row["actors"].values():
             if evidence["interval"] is None:
                 del evidence["interval"]
-        return {"schema": SCHEMA, **{key: row[key] for key in COLUMNS}}
+        optional = {key: row[key] for key in OPTIONAL_COLUMNS if row[key] is not None}
+        return {"schema": SCHEMA, **{key: row[key] for key in COLUMNS}, **optional}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Self:
@@ -267,8 +275,10 @@ def absolute_path(video: str) -> str:
     Links in the folders are followed, but not the file's own: two links to one file are two clips.
 
     Args:
-        video: A path, relative to the current folder or absolute.
+        video: A path, relative to the current folder or absolute, or an address, which identifies its clip as it is.
     """
+    if is_address(video) and not os.path.exists(video):  # noqa: PTH110 - as below
+        return video
     parent, name = os.path.split(video.rstrip("/") or "/")
     if name in ("", ".", ".."):
         return os.path.realpath(video)
@@ -277,6 +287,8 @@ def absolute_path(video: str) -> str:
 
 def recorded_path(video: str, path: str | None) -> str | None:
     """Return the `path` of a row; None if it has none, or that of another file, after `video` was edited by hand."""
+    if path and path == video and is_address(path):
+        return path
     if path and os.path.isabs(path):  # noqa: PTH117 - as above
         name = video.rstrip("/").rpartition("/")[2]
         if name in ("", ".", "..") or path.endswith("/" + name):

@@ -17,6 +17,7 @@ from threading import RLock
 from typing import Any, Self
 
 from common.errors import UserError
+from common.remote_files import is_address
 from pipeline.results import ClipResult, Weights, absolute_path
 from pipeline.results_csv import format_csv
 from pipeline.results_lock import FolderLock
@@ -180,6 +181,8 @@ class ResultsFolder:
 
     def _absolute_path(self, video: str) -> str:
         """Return `absolute_path` of a clip; a folder is looked up once, and then little else is done."""
+        if is_address(video):
+            return absolute_path(video)
         parent, separator, name = video.rpartition("/")
         if separator and name not in ("", ".", "..") and (known := self._parents.get(parent)) and os.sep == "/":
             return f"{known}/{name}"

@@ -28,6 +28,7 @@ class RowHead(msgspec.Struct, kw_only=True, gc=False):
     status: str
     error: str | None
     path: str | None = None
+    version: str | None = None
 
     def find_path(self) -> tuple[str, bool]:
         """Return the absolute path that identifies the clip, and whether it does not depend on the current folder.
@@ -36,13 +37,13 @@ class RowHead(msgspec.Struct, kw_only=True, gc=False):
         """
         if path := recorded_path(self.video, self.path):
             return path, True
-        return absolute_path(self.video), os.path.isabs(self.video)  # noqa: PTH117 - ten times as fast
+        return (path := absolute_path(self.video)), path == self.video or os.path.isabs(self.video)  # noqa: PTH117 - ten times as fast
 
 
 class RowSummary(RowHead, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What a row is found by, and what the spreadsheet contains of it; the rest is only checked to be there.
 
-    The keys are those of `pipeline.results.COLUMNS`.
+    The keys are those of `pipeline.results.COLUMNS` and `OPTIONAL_COLUMNS`.
     """
 
     frames: int
@@ -66,8 +67,8 @@ _HEAD, _SUMMARY = msgspec.json.Decoder(RowHead), msgspec.json.Decoder(RowSummary
 class StoredResult(ClipResult):
     """A result in `results.jsonl`, which is equal to any other result of the same values.
 
-    Only `video`, `path`, `sha256`, `status` and `error` are known at first; the row is parsed when anything else is
-    asked for.
+    Only `video`, `path`, `sha256`, `status`, `error` and `version` are known at first; the row is parsed when
+    anything else is asked for.
 
     Args:
         line: The row.
@@ -83,6 +84,7 @@ class StoredResult(ClipResult):
             sha256=head.sha256,
             status=head.status,
             error=head.error,
+            version=head.version,
             line=line,
         )
 
@@ -113,7 +115,9 @@ class StoredResult(ClipResult):
         del self.__dict__["line"]
 
 
-_PARSED_LATER = frozenset(ClipResult.__dataclass_fields__) - {"video", "path", "sha256", "status", "error"}
+_PARSED_LATER = frozenset(ClipResult.__dataclass_fields__) - {
+    *("video", "path", "sha256", "status", "error", "version"),
+}
 
 
 def encode_row(result: ClipResult) -> bytes:

@@ -30,6 +30,8 @@ STUDIES = ("benchmarks", "docs", "experiments")
 SCRIPTS = ("run_pipeline", "tune_thresholds", "retrain_head", "score_split")
 COMMAND_LINE = ("pipeline.commands", "pipeline.__main__")
 ONE_DOOR = {
+    "fsspec": "common.remote_files",
+    "aiohttp": "common.remote_files",
     "ultralytics": "actor_detector.yolo",
     "pyswarms": "thresholds.swarm",
     "sklearn": ("action_heads.training.linear_probe", "rivals.fusion_fitting"),

@@ -11,7 +11,7 @@ from page_commands import copy_project, fenced_blocks, run, run_blocks, shell_en
 
 from common.paths import PROJECT
 from pipeline.__main__ import COMMANDS
-from pipeline.results import COLUMNS
+from pipeline.results import COLUMNS, OPTIONAL_COLUMNS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 CLIPS = {
@@ -101,4 +101,4 @@ def test_every_command_is_listed_and_has_a_help(copy, environment):
 def test_every_key_of_a_row_is_documented():
     table = README[README.index("| key |") :].partition("\n\n")[0]
     documented = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line))
-    assert documented == ["schema", *COLUMNS]
+    assert documented == ["schema", *COLUMNS, *OPTIONAL_COLUMNS]

@@ -1,12 +1,11 @@
 """Paths that are no clips, and why: addresses of other machines, and files whose contents cannot be read twice."""
 
-import re
 import stat
 from pathlib import Path
 
 from common.errors import ClipError
+from common.remote_files import scheme_of, without_secrets
 
-ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.")  # a single letter would be a drive of Windows
 OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -19,19 +18,27 @@ REMEDY = "a clip is read more than once, so save it to a file, and name that"
 
 
 def require_local(argument: str) -> None:
-    """Check that a command-line argument or a line of a list names something on this machine.
+    """Check that a clip is something on this machine.
 
     Raises:
         ClipError: If it is the address of a remote file, or stands for the standard input.
     """
-    address = ADDRESS.match(argument)
-    if (not address and argument != "-") or _exists(argument):
-        return
-    if not address:
+    require_nameable(argument)
+    if scheme_of(argument) and not exists(argument):
+        shown = without_secrets(argument)
+        raise ClipError(f"{shown}: an address, which `actor-action tag` alone takes; download the clip, name the file")
+
+
+def require_nameable(argument: str) -> None:
+    """Check that a command-line argument or a line of a list is a path, or the address of a file in a store.
+
+    Raises:
+        ClipError: If it is the address of a file on this machine, or stands for the standard input.
+    """
+    if argument == "-" and not exists(argument):
         raise ClipError(f"{argument}: the standard input is no clip; {REMEDY}")
-    if address[1].lower() == "file":
+    if scheme_of(argument) == "file" and not exists(argument):
         raise ClipError(f"{argument}: an address; name the file by its path, without file://")
-    raise ClipError(f"{argument}: addresses are not supported yet; download the clip, and name the file")
 
 
 def require_regular_file(path: Path) -> None:
@@ -64,7 +71,8 @@ def kind_of_file(path: Path) -> str:
     return next((kind for test, kind in KINDS if test(mode)), "no file")
 
 
-def _exists(path: str) -> bool:
+def exists(path: str) -> bool:
+    """Return whether a path of any form and length exists."""
     try:
         return Path(path).exists()
     except (OSError, ValueError):  # too long, as some addresses are, or with a zero byte

@@ -3,16 +3,18 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from common.errors import ClipError
+from common.remote_files import is_address
 from common.text_files import read_text_file
-from video.clip_paths import is_open_file, require_local, require_regular_file
+from video.clip_paths import exists, is_open_file, require_local, require_nameable, require_regular_file
 from video.clips import is_frame_folder
 from video.folder_search import FolderSearch
+from video.remote_clips import AnyClip, RemoteClip, find_remote_clips
 from video.video_suffixes import COMMON_SUFFIXES, VIDEO_SUFFIXES
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -24,13 +26,13 @@ class FoundClips:
     """The clips of command-line arguments, and what was found beside them.
 
     Attributes:
-        clips: Without duplicates, in the order of the arguments, sorted within a folder or glob.
+        clips: Without duplicates, in the order of the arguments, sorted within a folder or glob; some may be in stores.
         not_taken: Number of files that are no videos, by ending or kind.
         linked_folders: Number of linked folders that were not searched.
         problems: One line for each folder that could not be searched.
     """
 
-    clips: list[Path] = field(default_factory=list)
+    clips: list[AnyClip] = field(default_factory=list)
     not_taken: Counter[str] = field(default_factory=Counter)
     linked_folders: int = 0
     problems: list[str] = field(default_factory=list)
@@ -54,12 +56,16 @@ class FoundClips:
 
 
 def find_clips(arguments: Iterable[str]) -> list[Path]:
-    """Expand command-line arguments into clips, see `search_clips`.
+    """Expand command-line arguments into clips on this machine, see `search_clips`.
 
     Returns:
         The clips without duplicates, in the order of the arguments, sorted within a folder or glob.
+
+    Raises:
+        ClipError: As for `search_clips`, or if an argument or an entry of a list is an address.
     """
-    return search_clips(arguments).clips
+    found = _search(arguments, _Expansion(follow_links=False, takes_addresses=False))
+    return [clip for clip in found.clips if isinstance(clip, Path)]
 
 
 def search_clips(arguments: Iterable[str], follow_links: bool = False) -> FoundClips:
@@ -72,21 +78,28 @@ def search_clips(arguments: Iterable[str], follow_links: bool = False) -> FoundC
             hidden files and folders (whose name starts with a dot) in it are left out;
             a glob, including `**`, for shells that do not expand it;
             `@list.txt`, a text file with a file, folder, glob or further list on each line, relative to the text file's
-            folder; blank lines and lines that start with `#` are skipped.
+            folder; blank lines and lines that start with `#` are skipped;
+            the address of a file in a store that fsspec knows, or of a folder, or a glob, if the store can list files.
         follow_links: Whether to search linked folders too, each folder once.
 
     Returns:
         The clips, and what was not taken.
 
     Raises:
-        ClipError: If an argument is empty or an address, a folder or a glob contains no video, or a list is missing,
-            empty or contains itself.
+        ClipError: If an argument is empty or an address of an unknown kind, a folder or a glob contains no video or
+            cannot be listed, or a list is missing, empty or contains itself.
     """
-    expansion = _Expansion(follow_links)
-    clips: dict[str, Path] = {}
+    return _search(arguments, _Expansion(follow_links, takes_addresses=True))
+
+
+def _search(arguments: Iterable[str], expansion: "_Expansion") -> FoundClips:
+    clips: dict[str, AnyClip] = {}
     resolved: dict[Path, str] = {}
     for argument in arguments:
         for clip in expansion.expand(argument):
+            if isinstance(clip, RemoteClip):
+                clips.setdefault(clip.url, clip)
+                continue
             # Only the folder is resolved, not the file: two links to one file are two clips.
             if clip.parent not in resolved:
                 resolved[clip.parent] = os.path.realpath(clip.parent)
@@ -98,15 +111,18 @@ def search_clips(arguments: Iterable[str], follow_links: bool = False) -> FoundC
 class _Expansion:
     """Expands arguments one by one, and collects what is not taken."""
 
-    def __init__(self, follow_links: bool) -> None:
+    def __init__(self, follow_links: bool, takes_addresses: bool) -> None:
         self.found = FoundClips()
         self._follow_links = follow_links
+        self._takes_addresses = takes_addresses
 
-    def expand(self, argument: str) -> list[Path]:
+    def expand(self, argument: str) -> Sequence[AnyClip]:
         """Expand an argument, or an entry of a list."""
         if not argument.strip():
             raise ClipError(f"{argument!r} is no clip; a video, a folder, a glob or @list.txt was expected")
-        require_local(argument)
+        self._check(argument)
+        if is_address(argument) and not exists(argument):
+            return find_remote_clips(argument, self.found.not_taken, _is_matched)
         path = Path(argument)
         if is_open_file(path):
             require_regular_file(path)
@@ -114,10 +130,18 @@ class _Expansion:
             return self._search(path)
         if not _exists(path):
             if argument.startswith("@"):
+                if is_address(argument[1:]):
+                    raise ClipError(f"{argument}: a list is read from this machine; download it, and name the file")
                 return self._read_list(Path(argument[1:]))
             if _WILDCARD.search(argument):
                 return self._match(path)
         return [path]
+
+    def _check(self, argument: str) -> None:
+        """Check that an argument, or an entry of a list, may be a clip, without asking a store."""
+        if not self._takes_addresses:
+            require_local(argument)
+        require_nameable(argument)
 
     def _search(self, folder: Path) -> list[Path]:
         if is_frame_folder(folder):
@@ -154,7 +178,7 @@ class _Expansion:
             raise ClipError(f"{pattern}: no video matches")
         return sorted(clips)
 
-    def _read_list(self, path: Path, lists: tuple[str, ...] = ()) -> list[Path]:
+    def _read_list(self, path: Path, lists: tuple[str, ...] = ()) -> list[AnyClip]:
         """Read a list that is an entry of the given lists, whose paths are resolved."""
         resolved = os.path.realpath(path)
         if resolved in lists:
@@ -163,25 +187,24 @@ class _Expansion:
             text = read_text_file(path, ClipError, "list of clips")
         except FileNotFoundError:
             raise ClipError(f"{path}: no such list of clips") from None
-        clips = []
+        clips: list[AnyClip] = []
         for number, entry in _list_entries(text):
             is_file = _exists(path.parent / entry)
             if entry.startswith("@") and not is_file:
                 clips += self._read_list(path.parent / entry[1:], (*lists, resolved))
                 continue
             if not is_file:
-                _check_entry(entry, f"{path}:{number}")
+                try:
+                    self._check(entry)
+                    if is_address(entry):
+                        clips += self.expand(entry)
+                        continue
+                except ClipError as reason:
+                    raise ClipError(f"{path}:{number}: {reason}") from None
             clips += self.expand(str(path.parent / entry))
         if not clips:
             raise ClipError(f"{path}: the list contains no clip; one path per line was expected")
         return clips
-
-
-def _check_entry(entry: str, where: str) -> None:
-    try:
-        require_local(entry)
-    except ClipError as reason:
-        raise ClipError(f"{where}: {reason}") from None
 
 
 def _is_matched(name: str, hidden_patterns: list[str]) -> bool:

@@ -91,11 +91,12 @@ class FolderSearch:
         suffix = path.suffix.lower()
         if suffix in self.suffixes:
             return True
-        self.not_taken[_describe_ending(suffix)] += 1
+        self.not_taken[describe_ending(suffix)] += 1
         return False
 
 
-def _describe_ending(suffix: str) -> str:
+def describe_ending(suffix: str) -> str:
+    """Describe the ending of a file that is not taken, for the user."""
     if not suffix:
         return "without ending"
     is_plain = suffix.isprintable() and " " not in suffix and len(suffix) <= MAX_ENDING_LENGTH

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from common.scratch_folders import remove_leftovers
 from common.stopwatch import Stopwatch
 from common.units import format_seconds
 from pipeline.commands import console
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.supervision.messages import Ready, Setup
     from pipeline.supervision.workforce import Workforce
     from pipeline.visualization.run_summary import RunSummary
+    from video.remote_clips import AnyClip
 
 T = TypeVar("T")
 DEMO_FOLDER = Path("out") / "demo"
@@ -37,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--video",
         nargs="+",
         metavar="PATH",
-        help="video files, folders of them, globs, or @list.txt with one path per line",
+        help="video files, folders of them, globs, or @list.txt with one path per line; also addresses in stores, such "
+        "as s3://bucket/folder",
     )
     inputs.add_argument(
         "--demo",
@@ -95,8 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
     )
     setup = Setup(config, folder / "demo.mp4" if arguments.demo else None)
     # The networks are loaded while this process goes on.
-    with start_workers(setup, arguments, arguments.timeout, quiet=arguments.quiet) as supervisor:
-        return _run(supervisor, arguments, setup)
+    try:
+        with start_workers(setup, arguments, arguments.timeout, quiet=arguments.quiet) as supervisor:
+            return _run(supervisor, arguments, setup)
+    finally:
+        remove_leftovers()  # of workers that were killed
 
 
 def _run(supervisor: "Workforce", arguments: argparse.Namespace, setup: "Setup") -> int:
@@ -105,6 +111,7 @@ def _run(supervisor: "Workforce", arguments: argparse.Namespace, setup: "Setup")
     from pipeline.visualization.run_summary import RunSummary
 
     out, annotate = arguments.out, arguments.annotate
+    clips: list[AnyClip]
     if setup.demo:
         clips, annotate, out = [setup.demo], annotate or setup.demo.parent, None
     else:
@@ -211,10 +218,13 @@ class _Printer:
         return console.DONE if self.is_printed and not problems else console.SOME_FAILED
 
 
-def _find_clips(arguments: argparse.Namespace) -> list[Path]:
+def _find_clips(arguments: argparse.Namespace) -> "list[AnyClip]":
     from video.find_clips import search_clips
 
     found = search_clips(arguments.video, arguments.follow_links)
     for note in found.notes():
         console.print_note(note)
+    remote = next((clip for clip in found.clips if not isinstance(clip, Path)), None)
+    if arguments.queue and remote:
+        raise UserError(f"--queue is for clips on this machine: download {remote}, or leave --queue out")
     return found.clips

@@ -14,6 +14,7 @@ from pathlib import Path
 from a2d.formats.whole_clips import TODO_SPLIT
 from common.file_names import FileNames
 from common.files import write_atomically
+from common.remote_files import is_address
 from pipeline.exports.export import Export, frame_size
 from pipeline.exports.moments import FrameClock, LabelledBox, labelled_boxes
 from pipeline.exports.text import xml
@@ -64,7 +65,7 @@ def _meta(result: ClipResult, export: Export, size: tuple[int, int] | None) -> I
     yield "      </labels>\n"
     if size:
         yield f"      <original_size><width>{size[0]}</width><height>{size[1]}</height></original_size>\n"
-    source = os.path.relpath(result.path, export.out)
+    source = result.path if is_address(result.path) else os.path.relpath(result.path, export.out)
     yield f"      <source>{xml(source)}</source>\n    </task>\n  </meta>\n"
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from common.file_names import FileNames
 from common.files import write_atomically
+from common.remote_files import is_address
 from pipeline.exports.export import Export
 from pipeline.exports.text import file_url, xml
 from pipeline.results import ClipResult, TaggedLabel
@@ -26,12 +27,12 @@ def write(results: Iterable[ClipResult], export: Export) -> None:
     names = FileNames(".eaf")
     for result in export.tagged(results):
         relative = os.path.relpath(result.path, export.out)
-        content = _format(result, f"./{relative}")
+        path_url = quote(f"./{relative}".encode(errors="surrogateescape"))
+        content = _format(result, result.path if is_address(result.path) else path_url)
         write_atomically(export.out / names.name(Path(result.path).stem), content)
 
 
-def _format(result: ClipResult, relative_path: str) -> str:
-    path_url = quote(relative_path.encode(errors="surrogateescape"))
+def _format(result: ClipResult, path_url: str) -> str:
     kind = mimetypes.MimeTypes().guess_type(result.path, strict=False)[0] or "unknown"  # of the system, nothing is read
     slots: list[str] = []
     tiers = "".join(_format_tier(label, slots) for label in result.labels)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from a2d.formats.whole_clips import TODO_SPLIT
 from a2d.taxonomy import Taxonomy
 from common.files import open_atomically, write_atomically
+from common.remote_files import is_address
 from pipeline.exports.export import Export
 from pipeline.exports.moments import FrameClock, LabelledBox
 from pipeline.exports.text import JsonArray, clean, xml
@@ -47,6 +48,8 @@ def label_config(taxonomy: Taxonomy) -> str:
 
 def _task(result: ClipResult, boxes: Sequence[LabelledBox], size: tuple[int, int]) -> dict[str, object]:
     url = LOCAL_FILES + quote(result.path.lstrip("/").encode(errors="surrogateescape"))
+    if is_address(result.path):
+        url = result.path
     data = {"video": url, "path": clean(result.path), "fps": result.fps, "split": TODO_SPLIT, "status": result.status}
     regions = [*_choices(result), *_timeline(result), *_rectangles(result, boxes, size)]
     parts = [{"id": f"r{number}", "to_name": "video", **region} for number, region in enumerate(regions, 1)]

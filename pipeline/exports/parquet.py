@@ -1,8 +1,8 @@
 """Parquet (https://parquet.apache.org/docs/): a table with a row for each clip, with those that could not be read.
 
-The columns are the keys of a row of results, without `timing`, which differs between runs. What is a mapping there is a
-list of entries here, which have their key as `actor` or `label`, so that every reader can unnest them. Frames are
-counted from 0, times are in seconds, boxes in pixels.
+The columns are the keys of a row of results, without `timing`, which differs between runs, and `version`. What is
+a mapping there is a list of entries here, which have their key as `actor` or `label`, so that every reader can unnest
+them. Frames are counted from 0, times are in seconds, boxes in pixels.
 """
 
 from collections.abc import Iterable

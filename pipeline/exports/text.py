@@ -6,6 +6,8 @@ import re
 from typing import IO
 from urllib.parse import quote
 
+from common.remote_files import is_address
+
 # What XML 1.0 does not allow in a document, in any form (https://www.w3.org/TR/xml/#charsets): most control characters,
 # and lone surrogates, which stand for bytes of a file name that are no Unicode.
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -43,9 +45,13 @@ def json_bytes(content: object) -> bytes:
 def file_url(path: str) -> str:
     """Return the URL of a file on this machine, with the bytes of its name, whether they are Unicode or not.
 
+    The address of a file in a store is one already.
+
     >>> file_url("/clips/a b.mp4")
     'file:///clips/a%20b.mp4'
     """
+    if is_address(path):
+        return path
     return "file://" + quote(path.encode(errors="surrogateescape"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from a2d.taxonomy import Actor, Taxonomy
+from common.remote_files import is_address
 from pipeline.pages.filmstrip import Filmstrip
 from pipeline.results import ActorEvidence, ClipResult
 
@@ -105,8 +106,9 @@ class ClipCard:
 
     @property
     def is_playable(self) -> bool:
-        """Whether a browser might play it: it is a file, not a folder of frames."""
-        return self.result.status != "error" and not Path(self.result.path).is_dir()
+        """Whether a browser might play it: it is a file on this machine, not a folder of frames."""
+        path = self.result.path
+        return self.result.status != "error" and not is_address(path) and not Path(path).is_dir()
 
     @cached_property
     def labels(self) -> list[LabelRow]:
@@ -229,6 +231,8 @@ def link_to(clip: str, folder: Path) -> str:
     >>> link_to("/videos/a b#1.mp4", Path("/videos/out"))
     '../a%20b%231.mp4'
     """
+    if is_address(clip):
+        return clip
     try:
         relative = os.path.relpath(clip, folder)
     except ValueError:  # on another drive

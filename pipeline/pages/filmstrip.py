@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from a2d.taxonomy import Taxonomy
 from common.errors import ClipError
+from common.remote_files import is_address
 from common.sampling import evenly_spaced_indices
 from pipeline.results import ClipResult
 from pipeline.visualization.drawing import box
@@ -58,6 +59,8 @@ def make_filmstrip(result: ClipResult, taxonomy: Taxonomy, max_bytes: int) -> Fi
     nobody = "no actor is present: " if result.actors else ""
     note = "" if sampled else f"{nobody}frames at equal distances"
     candidates = sampled or range(result.frames)
+    if is_address(result.path):
+        return Filmstrip(note="no pictures: the clip is in a store")
     clip = Path(result.path)
     try:
         if not clip.exists():

@@ -11,6 +11,7 @@ from pipeline.config import TaggerConfig
 if TYPE_CHECKING:
     from a2d.taxonomy import Taxonomy
     from pipeline.results import ClipResult, Weights
+    from video.remote_clips import AnyClip
 
 START_OF_MESSAGES = b"actor-action messages\n"
 """Written before the first message; whatever a library prints to stdout while the interpreter starts is skipped."""
@@ -42,15 +43,17 @@ class Task:
 
     Attributes:
         index: Its place in the run, from 0.
-        clip: A video file, or a folder of PNG frames.
+        clip: A video file, or a folder of PNG frames, or a file in a store.
         copy: Where to write the annotated copy; None for no copy.
         result: Of an earlier run or attempt; None if the clip is to be tagged.
+        earlier: The result of an earlier run, if the store must still be asked whether the clip has changed since.
     """
 
     index: int
-    clip: Path
+    clip: "AnyClip"
     copy: Path | None = None
     result: "ClipResult | None" = None
+    earlier: "ClipResult | None" = None
 
     def ends_with(self, event: "Tagged | Annotated") -> bool:
         """Whether nothing more comes of the task after an event."""

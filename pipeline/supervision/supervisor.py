@@ -31,6 +31,7 @@ from pipeline.supervision.watch import TICK_SECONDS, Watch
 
 if TYPE_CHECKING:
     from pipeline.results import Weights
+    from video.remote_clips import AnyClip
 
 MAX_DEATHS = 3  # of the process with the same clip: the system may have killed it for what another program did
 MAX_OTHER_LOSSES = 2  # a clip that hangs or fails among others is tried once more, and then its turn is exact
@@ -327,9 +328,9 @@ class Supervisor:
         self._watch = Watch(is_preparing=True)
 
 
-def _size(clip: Path) -> int:
-    """Return the size of a file in bytes; 0 if it cannot be determined."""
+def _size(clip: "AnyClip") -> int:
+    """Return the size of a file in bytes; 0 if it cannot be determined, or is that of a file in a store."""
     try:
-        return clip.stat().st_size
+        return clip.stat().st_size if isinstance(clip, Path) else 0
     except OSError:
         return 0

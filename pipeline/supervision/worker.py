@@ -21,6 +21,7 @@ from common.errors import UserError
 from common.heartbeat import listen
 from common.paths import PROJECT
 from common.system import end_with_parent, keep_to_share, return_large_allocations
+from pipeline.supervision.fetching import Fetcher, LocalTask
 from pipeline.supervision.messages import (
     DETECT,
     START_OF_MESSAGES,
@@ -40,6 +41,7 @@ from pipeline.supervision.messages import (
 
 if TYPE_CHECKING:
     from pipeline.any_tagger import Tagger
+    from pipeline.results import ClipResult
     from pipeline.tagger import ActorActionTagger, TaggedClip
 
 BEAT_SECONDS = 1.0  # one sign of life in this time is enough
@@ -63,16 +65,17 @@ def main(tasks: BinaryIO) -> None:
     if setup.share:
         keep_to_share(setup.share)
     channel = Channel(messages)
-    _forward_log(channel.send)
-    listen(channel)
     worker = Worker(channel.send)
+    _forward_log(channel.send, worker.fetcher.original)
+    listen(channel)
     Thread(target=_receive, args=(tasks, worker.tasks), name="receive", daemon=True).start()
     try:
         worker.run(setup)
     except UserError as reason:
         channel.send(Refused(str(reason)))
     except Exception as reason:  # what it was is for the other process to judge
-        channel.send(Failed(describe_exception(reason)))
+        channel.send(Failed(worker.fetcher.original(describe_exception(reason))))
+    worker.fetcher.close()
     # Threads that hang in a decoder, and libraries that clean up, must not delay the end.
     os._exit(0)
 
@@ -123,13 +126,15 @@ class Worker:
 
     Attributes:
         tasks: The tasks; None after the last one.
+        fetcher: Takes them.
     """
 
     def __init__(self, send: Send) -> None:
         self.tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self.fetcher = Fetcher(self.tasks, send)
         self._send = send
-        self._held: list[Task | None] = []  # taken from the queue too early
-        self._started: deque[Task] = deque()
+        self._held: list[LocalTask | None] = []  # taken from the queue too early
+        self._started: deque[LocalTask] = deque()
 
     def run(self, setup: Setup) -> None:
         """Load the tagger, report it, and work on tasks until there are no more.
@@ -139,36 +144,51 @@ class Worker:
         """
         tagger = _load(setup)
         self._send(Ready(tagger.describe_weights(), tagger.weights, tagger.settings, tagger.taxonomy))
-        while (task := self._held.pop() if self._held else self.tasks.get()) is not None:
-            if task.result:
-                self._annotate_again(tagger, task)
+        while (task := self._held.pop() if self._held else self.fetcher.get()) is not None:
+            if task.result or task.error:
+                self._settle(tagger, task)
             else:
                 self._tag(tagger, task)
 
-    def _tag(self, tagger: "Tagger", first: Task) -> None:
+    def _tag(self, tagger: "Tagger", first: LocalTask) -> None:
         """Tag a clip, and those that follow it without a pause."""
         for tagged in tagger.tag_all(self._clips(first)):
-            task = self._started.popleft()
-            self._send(Tagged(task.index, tagged.result, tagged.files))
-            if task.copy and tagged.detections:
-                self._send(Annotated(task.index, _annotate(tagger, task, tagged)))
+            local = self._started.popleft()
+            task, result = local.task, local.own(tagged.result)
+            is_drawn = bool(task.copy and tagged.detections)
+            if not is_drawn:
+                self.fetcher.finish(local)
+            self._send(Tagged(task.index, result, tagged.files))
+            if is_drawn:
+                self._send_annotated(tagger, local, tagged)
 
-    def _annotate_again(self, tagger: "Tagger", task: Task) -> None:
-        """Write the annotated copy of a clip that has its result."""
+    def _settle(self, tagger: "Tagger", local: LocalTask) -> None:
+        """Report the result of a clip that has one, and draw its copy, or report why the clip could not be fetched."""
         from pipeline.tagger import TaggedClip
 
-        assert task.result
-        self._send(Started(task.index))
-        self._send(Annotated(task.index, _annotate(tagger, task, TaggedClip(task.result, None))))
-
-    def _clips(self, task: Task | None) -> Iterator[Path]:
-        """Yield a clip and those of further tasks until there is none for a moment; runs in the decoding thread."""
-        while task and not task.result:
-            self._started.append(task)
+        task = local.task
+        if not local.is_remote:
             self._send(Started(task.index))
+        if not task.result:
+            self._send(Tagged(task.index, local.result or _failed(tagger, local)))
+        if task.copy and local.result:
+            self._send_annotated(tagger, local, TaggedClip(local.result, None))
+        self.fetcher.finish(local)
+
+    def _send_annotated(self, tagger: "Tagger", local: LocalTask, tagged: "TaggedClip") -> None:
+        reason = local.error.removeprefix(f"{local.task.clip}: ") or local.original(_annotate(tagger, local, tagged))
+        self.fetcher.finish(local)
+        self._send(Annotated(local.task.index, reason))
+
+    def _clips(self, task: LocalTask | None) -> Iterator[Path]:
+        """Yield a clip and those of further tasks until there is none for a moment; runs in the decoding thread."""
+        while task and not (task.result or task.error):
+            self._started.append(task)
+            if not task.is_remote:  # of which this was said before it was fetched
+                self._send(Started(task.task.index))
             yield task.clip
             try:
-                task = self.tasks.get(timeout=PATIENCE_SECONDS)
+                task = self.fetcher.get(PATIENCE_SECONDS)
             except Empty:
                 return
         self._held.append(task)
@@ -204,17 +224,24 @@ def _load(setup: Setup) -> "Tagger":
     return tagger
 
 
-def _annotate(tagger: "Tagger", task: Task, tagged: "TaggedClip") -> str:
+def _failed(tagger: "Tagger", local: LocalTask) -> "ClipResult":
+    """Return the result of a clip that could not be fetched."""
+    from pipeline.results import ClipResult
+
+    return ClipResult(str(local.task.clip), None, "error", local.error, tagger.weights)
+
+
+def _annotate(tagger: "Tagger", local: LocalTask, tagged: "TaggedClip") -> str:
     """Write the annotated copy of a clip; return why that is impossible, or an empty string."""
     from pipeline.visualization.annotation import annotate_clip
 
-    assert task.copy
+    assert local.task.copy
     try:
         two_stages = cast("ActorActionTagger", tagger)  # copies of another system's clips are not asked for
-        detections = tagged.detections or two_stages.detector.detect(task.clip).detections
-        annotate_clip(task.clip, tagged.result, detections, tagger.taxonomy, task.copy)
+        detections = tagged.detections or two_stages.detector.detect(local.clip).detections
+        annotate_clip(local.clip, tagged.result, detections, tagger.taxonomy, local.task.copy)
     except Exception as reason:  # whatever it is, only the copy is missing
-        return describe_exception(reason).removeprefix(f"{task.clip}: ")
+        return describe_exception(reason).removeprefix(f"{local.clip}: ")
     return ""
 
 
@@ -240,14 +267,14 @@ def _follow_the_parent() -> None:
 class _ForwardingHandler(logging.Handler):
     """Sends log records to the other process, which prints those that it has not printed before."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, rename: Callable[[str], str]) -> None:
         super().__init__()
-        self._forward = send
+        self._forward, self._rename = send, rename
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._forward(Warned(record.levelno, record.getMessage()))
+        self._forward(Warned(record.levelno, self._rename(record.getMessage())))
 
 
-def _forward_log(send: Send) -> None:
-    logging.basicConfig(level=logging.WARNING, handlers=[_ForwardingHandler(send)])
+def _forward_log(send: Send, rename: Callable[[str], str]) -> None:
+    logging.basicConfig(level=logging.WARNING, handlers=[_ForwardingHandler(send, rename)])
     logging.captureWarnings(True)

@@ -3,7 +3,7 @@
 The labels that are said of a moment are lit, and each actor's bar shows its share of the frames up to there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +24,7 @@ from pipeline.visualization.verdict_strip import VerdictStrip
 from video.audio import open_audio
 from video.clips import decode_frames
 from video.frames import ASSUMED_FPS, Frame
+from video.remote_clips import AnyClip
 from video.writer import video_writer
 
 SUFFIX = ".annotated.mp4"
@@ -125,21 +126,25 @@ def annotate_clip(clip: Path, result: ClipResult, detections: ClipDetections, ta
             writer.add(drawn, begin, detections.duration_seconds - begin)
 
 
-def annotated_names(clips: Sequence[Path], folder: Path | None = None) -> dict[Path, str]:
+def annotated_names(clips: Sequence[AnyClip], folder: Path | None = None) -> dict[AnyClip, str]:
     """Name the annotated copies of clips: `<stem>.annotated.mp4`, numbered where several would have the same name.
 
     Names that differ in case only are the same on some systems. Long ones are shortened.
 
     Args:
-        clips: Video files or folders of frames.
+        clips: Video files or folders of frames, or files in stores.
         folder: Where the copies are written; clips that are there are not replaced.
 
     >>> annotated_names([Path("a/dog.mp4"), Path("b/Dog.avi"), Path("cat.mp4")])[Path("b/Dog.avi")]
     'Dog-2.annotated.mp4'
     """
     there = folder.absolute() if folder else None
-    names = FileNames(SUFFIX, [clip.name for clip in clips if clip.absolute().parent == there])
-    return {clip: names.name(clip.absolute().stem) for clip in clips}
+    names = FileNames(SUFFIX, [clip.name for clip in _local(clips) if clip.absolute().parent == there])
+    return {clip: names.name(clip.absolute().stem if isinstance(clip, Path) else clip.stem) for clip in clips}
+
+
+def _local(clips: Iterable[AnyClip]) -> Iterator[Path]:
+    yield from (clip for clip in clips if isinstance(clip, Path))
 
 
 def _undamaged(frames: Iterator[Frame]) -> Iterator[Frame]:

@@ -18,7 +18,7 @@ from common.errors import UserError
 from pipeline import results_folder
 from pipeline.__main__ import main
 from pipeline.commands import console
-from pipeline.results import COLUMNS
+from pipeline.results import COLUMNS, OPTIONAL_COLUMNS
 from pipeline.results_folder import format_csv
 from pipeline.results_rows import RowSummary, StoredResult
 
@@ -288,7 +288,7 @@ def test_results_are_parsed_when_they_are_asked_for(tmp_path):
 
 
 def test_every_key_of_a_row_is_known_to_the_index():
-    assert {*RowSummary.__struct_fields__} == {"schema", *COLUMNS}
+    assert {*RowSummary.__struct_fields__} == {"schema", *COLUMNS, *OPTIONAL_COLUMNS}
 
 
 # Results of different runs

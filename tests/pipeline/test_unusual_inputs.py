@@ -31,8 +31,10 @@ def test_a_pipe_has_a_row_of_its_own(tmp_path):
     ]
 
 
-def test_an_address_is_wrong_usage(tmp_path):
-    done = tag(tmp_path, "http://example.org/clip.mp4")
+def test_an_address_of_an_unknown_kind_is_wrong_usage(tmp_path):
+    done = tag(tmp_path, "rtsp://example.org/clip.mp4")
     assert done.returncode == console.WRONG_USAGE
-    assert done.stderr.startswith("error: http://example.org/clip.mp4: addresses are not supported yet")
+    assert done.stderr.startswith(
+        "error: rtsp://example.org/clip.mp4: addresses of rtsp:// are not supported; download the clip"
+    )
     assert len(done.stderr.splitlines()) == 1

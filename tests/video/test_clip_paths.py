@@ -66,11 +66,11 @@ def test_a_pipe_among_the_frames_of_a_folder_is_a_frame_that_cannot_be_read(tmp_
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("http://example.org/a/b.mp4", "addresses are not supported yet; download the clip"),
-        ("https://example.org/clip.mp4?token=1&x=[2]", "addresses are not supported"),
-        ("HTTP://EXAMPLE.ORG/" + 500 * "a", "addresses are not supported"),
-        ("rtsp://camera:554/stream", "addresses are not supported"),
-        ("s3://bucket/clip.mp4", "addresses are not supported"),
+        ("http://example.org/a/b.mp4", "an address, which `actor-action tag` alone takes; download the clip"),
+        ("https://example.org/clip.mp4?a=1&x=[2]", "an address"),
+        ("http://EXAMPLE.ORG/" + 500 * "a", "an address"),
+        ("rtsp://camera:554/stream", "an address"),
+        ("s3://bucket/clip.mp4", "an address"),
         ("file:///clips/clip.mp4", "name the file by its path, without file://"),
         ("-", "the standard input is no clip; .* save it to a file"),
     ],
