@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from common.errors import UserError
 from common.scratch_folders import remove_leftovers
 from common.stopwatch import Stopwatch
 from common.units import format_seconds
