@@ -3,14 +3,16 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from io import StringIO
 from pathlib import Path
 
 from common.errors import ClipError
 from common.remote_files import is_address
 from common.text_files import read_text_file
+from video.clip_list import ClipList
 from video.clip_paths import exists, is_open_file, require_local, require_nameable, require_regular_file
 from video.clips import is_frame_folder
 from video.folder_search import FolderSearch
@@ -32,7 +34,7 @@ class FoundClips:
         problems: One line for each folder that could not be searched.
     """
 
-    clips: list[AnyClip] = field(default_factory=list)
+    clips: ClipList = field(default_factory=ClipList)
     not_taken: Counter[str] = field(default_factory=Counter)
     linked_folders: int = 0
     problems: list[str] = field(default_factory=list)
@@ -93,18 +95,17 @@ def search_clips(arguments: Iterable[str], follow_links: bool = False) -> FoundC
 
 
 def _search(arguments: Iterable[str], expansion: "_Expansion") -> FoundClips:
-    clips: dict[str, AnyClip] = {}
+    clips = expansion.found.clips
     resolved: dict[Path, str] = {}
     for argument in arguments:
         for clip in expansion.expand(argument):
             if isinstance(clip, RemoteClip):
-                clips.setdefault(clip.url, clip)
+                clips.add(clip.url, clip)
                 continue
             # Only the folder is resolved, not the file: two links to one file are two clips.
             if clip.parent not in resolved:
                 resolved[clip.parent] = os.path.realpath(clip.parent)
-            clips.setdefault(f"{resolved[clip.parent]}/{clip.name}", clip)
-    expansion.found.clips = list(clips.values())
+            clips.add(f"{resolved[clip.parent]}/{clip.name}", clip)
     return expansion.found
 
 
@@ -116,7 +117,7 @@ class _Expansion:
         self._follow_links = follow_links
         self._takes_addresses = takes_addresses
 
-    def expand(self, argument: str) -> Sequence[AnyClip]:
+    def expand(self, argument: str) -> Iterable[AnyClip]:
         """Expand an argument, or an entry of a list."""
         if not argument.strip():
             raise ClipError(f"{argument!r} is no clip; a video, a folder, a glob or @list.txt was expected")
@@ -178,8 +179,8 @@ class _Expansion:
             raise ClipError(f"{pattern}: no video matches")
         return sorted(clips)
 
-    def _read_list(self, path: Path, lists: tuple[str, ...] = ()) -> list[AnyClip]:
-        """Read a list that is an entry of the given lists, whose paths are resolved."""
+    def _read_list(self, path: Path, lists: tuple[str, ...] = ()) -> Iterator[AnyClip]:
+        """Yield the clips of a list that is an entry of the given lists, whose paths are resolved."""
         resolved = os.path.realpath(path)
         if resolved in lists:
             raise ClipError(f"{path}: the list contains itself")
@@ -187,24 +188,23 @@ class _Expansion:
             text = read_text_file(path, ClipError, "list of clips")
         except FileNotFoundError:
             raise ClipError(f"{path}: no such list of clips") from None
-        clips: list[AnyClip] = []
+        number = 0
         for number, entry in _list_entries(text):
             is_file = _exists(path.parent / entry)
             if entry.startswith("@") and not is_file:
-                clips += self._read_list(path.parent / entry[1:], (*lists, resolved))
+                yield from self._read_list(path.parent / entry[1:], (*lists, resolved))
                 continue
             if not is_file:
                 try:
                     self._check(entry)
                     if is_address(entry):
-                        clips += self.expand(entry)
+                        yield from self.expand(entry)
                         continue
                 except ClipError as reason:
                     raise ClipError(f"{path}:{number}: {reason}") from None
-            clips += self.expand(str(path.parent / entry))
-        if not clips:
+            yield from self.expand(str(path.parent / entry))
+        if not number:
             raise ClipError(f"{path}: the list contains no clip; one path per line was expected")
-        return clips
 
 
 def _is_matched(name: str, hidden_patterns: list[str]) -> bool:
@@ -228,7 +228,7 @@ def _exists(path: Path) -> bool:
 
 def _list_entries(text: str) -> Iterator[tuple[int, str]]:
     """Yield line number and entry."""
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(StringIO(text), start=1):  # without a list of all lines
         entry = line.strip()
         if entry and not entry.startswith("#"):
             yield number, entry

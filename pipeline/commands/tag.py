@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -219,13 +219,12 @@ class _Printer:
         return console.DONE if self.is_printed and not problems else console.SOME_FAILED
 
 
-def _find_clips(arguments: argparse.Namespace) -> "list[AnyClip]":
+def _find_clips(arguments: argparse.Namespace) -> "Sequence[AnyClip]":
     from video.find_clips import search_clips
 
     found = search_clips(arguments.video, arguments.follow_links)
     for note in found.notes():
         console.print_note(note)
-    remote = next((clip for clip in found.clips if not isinstance(clip, Path)), None)
-    if arguments.queue and remote:
-        raise UserError(f"--queue is for clips on this machine: download {remote}, or leave --queue out")
+    if arguments.queue and (remote := [clip for clip in found.clips if not isinstance(clip, Path)]):
+        raise UserError(f"--queue is for clips on this machine: download {remote[0]}, or leave --queue out")
     return found.clips

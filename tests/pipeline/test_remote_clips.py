@@ -316,7 +316,7 @@ def test_folders_and_globs_are_listed(store, tmp_path):
 )
 def test_what_cannot_be_listed_is_refused_in_one_line(store, argument, message):
     if message is None:  # the name of a file, as far as anybody knows
-        assert search_clips([argument]).clips == [Path(argument)]
+        assert list(search_clips([argument]).clips) == [Path(argument)]
         return
     with pytest.raises(ClipError, match=f"^{re.escape(argument)}: .*{re.escape(message)}") as caught:
         search_clips([argument])
