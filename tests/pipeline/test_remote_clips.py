@@ -19,6 +19,7 @@ from threading import Thread
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from result_rows import row
 
 from common.errors import ClipError
 from common.remote_files import fetch, without_secrets
@@ -26,6 +27,7 @@ from common.scratch_folders import PREFIX, ScratchFolder, remove_leftovers
 from pipeline.__main__ import main
 from pipeline.commands import console
 from pipeline.config import TaggerConfig
+from pipeline.exports.formats import FORMATS, write_export
 from pipeline.results import ClipResult, Weights, absolute_path
 from pipeline.supervision import process
 from pipeline.supervision.crew import Crew
@@ -363,12 +365,22 @@ def test_addresses_carry_no_secrets():
 
 def test_addresses_identify_clips_as_they_are(tmp_path):
     address = "s3://clips/a//b/../c.mp4"
-    row = result(address, "sha", version="etag 1")
-    assert row.path == absolute_path(address) == address
-    assert ClipResult.from_dict(json.loads(json.dumps(row.to_dict()))) == row
+    found = result(address, "sha", version="etag 1")
+    assert found.path == absolute_path(address) == address
+    assert ClipResult.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     names = [RemoteClip.of(f"s3://clips/{name}").name for name in ("a/b.mp4", "..", 300 * "n" + ".mp4", "a?b#c.mp4")]
     assert names == ["b.mp4", "clip", "clip.mp4", "a?b#c.mp4"]
     assert RemoteClip.of("https://example.org/a%20b.mp4?x=1/2").name == "a b.mp4"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_exports_name_clips_by_their_addresses(name, taxonomy, tmp_path):
+    address, out = "s3://clips/a b.mp4", tmp_path / "out"
+    assert write_export([row(address)], name, out, taxonomy).written == 1
+    files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
+    contents = b"".join(path.read_bytes() for path in files)
+    assert (address.encode() in contents) == (name != "praat")  # which names no media
+    assert str(Path.cwd()).encode() not in contents
 
 
 def test_a_queue_is_for_clips_on_this_machine(tmp_path, capsys):
