@@ -53,6 +53,7 @@ HEAVY_MODULES = {
     "actor_detector.dense_stem",
     "inference.image_tensors",
     "inference.openvino_engine",
+    "inference.cuda_engine",
     "inference.torch_engine",
     "networks.efficientnet_lite",
     "networks.tensors",
