@@ -23,7 +23,7 @@ COMMANDS = {
     "export": "write the results of a folder for other tools: FiftyOne, Label Studio, CVAT, COCO, ELAN, …",
     "label": "label clips by keys, in a page that is served to this machine alone",
     "tune-thresholds": "tune the gates: the share of a video's frames from which an actor counts as present",
-    "retrain-head": "train one actor's action head; no other head changes",
+    "retrain-head": "train one actor's action head, or all; no other head changes",
     "retrain-confirmation": "train the layers that confirm the detector's boxes",
     "train-rival": "train another system of the A2D challenge, by name, to be scored and to tag with --system",
     "score-split": "score the whole pipeline on a labelled split, with trivial baselines for comparison",

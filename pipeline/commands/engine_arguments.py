@@ -12,7 +12,7 @@ from pipeline.commands.arguments import positive
 if TYPE_CHECKING:
     from pipeline.detection_ahead import DetectionAhead
     from pipeline.supervision.messages import Setup
-    from pipeline.supervision.ray_crew import RayOptions
+    from pipeline.supervision.ray_crew import RayCrew
     from pipeline.supervision.workforce import Workforce
 
 ENGINES = LOCAL, RAY = "local", "ray"
@@ -72,12 +72,34 @@ def uses_workers(arguments: argparse.Namespace) -> bool:
     return arguments.engine == RAY or arguments.workers is not None
 
 
-def ray_options(arguments: argparse.Namespace) -> "RayOptions":
-    """Return how the cluster is used."""
-    from pipeline.supervision.ray_crew import RayOptions
+def start_cluster(
+    arguments: argparse.Namespace,
+    setup: "Setup | None" = None,
+    timeout_seconds: float | None = None,
+    *,
+    quiet: bool = False,
+) -> "RayCrew":
+    """Connect to the cluster that the arguments name, or start one.
+
+    Args:
+        arguments: Of the command.
+        setup: What each worker loads; None if they are only to call functions.
+        timeout_seconds: As for `Supervisor`.
+        quiet: Whether to print no note about it.
+
+    Raises:
+        UserError: If there is no such cluster.
+    """
+    from pipeline.config import TaggerConfig
+    from pipeline.supervision.messages import Setup
+    from pipeline.supervision.ray_crew import RayCrew, RayOptions
 
     cpus, gpus_each = arguments.cpus_per_worker or 1, arguments.gpus_per_worker or 0.0
-    return RayOptions(arguments.ray_address, arguments.workers, cpus, gpus_each)
+    options = RayOptions(arguments.ray_address, arguments.workers, cpus, gpus_each)
+    crew = RayCrew(setup or Setup(TaggerConfig()), options, timeout_seconds)
+    if crew.dashboard and not quiet:
+        console.print_note(f"Ray's dashboard: {crew.dashboard}", "faint")
+    return crew
 
 
 def start_workers(
@@ -102,12 +124,7 @@ def start_workers(
     if arguments.engine == RAY:
         if setup.demo:
             raise UserError(f"--demo is made on this machine: leave out --engine {RAY}")
-        from pipeline.supervision.ray_crew import RayCrew
-
-        crew = RayCrew(setup, ray_options(arguments), timeout_seconds)
-        if crew.dashboard and not quiet:
-            console.print_note(f"Ray's dashboard: {crew.dashboard}", "faint")
-        return crew
+        return start_cluster(arguments, setup, timeout_seconds, quiet=quiet)
     if arguments.workers and arguments.workers > 1 and not setup.demo:
         return Crew(setup, share_cores(arguments.workers), timeout_seconds)
     return Supervisor(WorkerProcess(setup), timeout_seconds)

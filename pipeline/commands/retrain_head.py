@@ -1,4 +1,4 @@
-"""Train ONE actor's action head; no other head changes, to the byte."""
+"""Train ONE actor's action head, or all, each by itself; no other head changes, to the byte."""
 
 import argparse
 import sys
@@ -18,10 +18,22 @@ from pipeline.commands.arguments import (
     config_from,
     positive,
 )
+from pipeline.commands.engine_arguments import (
+    RAY,
+    add_engine_arguments,
+    detection_ahead,
+    report_restarts,
+    start_cluster,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from a2d.taxonomy import Taxonomy
-    from pipeline.training.head_training import HeadTrainingPlan
+    from pipeline.detection_ahead import DetectionAhead
+    from pipeline.supervision.calls import Outcome
+    from pipeline.training.all_heads import HeadJob
+    from pipeline.training.head_training import HeadTrainingPlan, HeadTrainingReport
 
 BACKBONE, TUNING_MODE, INPUT, PLAIN_INPUT = "efficientnet_lite0", CLASSIFIER, BOTH, WHOLE_FRAME
 PUBLISHED_TRUNK = "imagenet"
@@ -31,10 +43,17 @@ EPILOG = "exit code: 0 all clips used, 1 some clip was skipped (the head is writ
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--actor", required=True, help="person, ball, bird, car, cat or dog, or one of --taxonomy")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--actor", help="person, ball, bird, car, cat or dog, or one of --taxonomy")
+    which.add_argument(
+        "--all",
+        action="store_true",
+        help="train the heads of all actors that the clips show, as a run with --actor for each would",
+    )
     add_training_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of heads")
     add_plots_argument(parser)
+    add_engine_arguments(parser, "detect and, with --all, train")
     network = parser.add_argument_group("network")
     network.add_argument(
         "--backbone",
@@ -71,19 +90,84 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train the head, then print every head's hash before and after."""
+    """Train the head, or all, then print every head's hash before and after."""
     from a2d.taxonomy import load_taxonomy
-    from pipeline.cached_detector import CachedDetector
-    from pipeline.training.head_training import retrain_head
 
     taxonomy = load_taxonomy(arguments.taxonomy)
     plan = make_plan(arguments, taxonomy)
-    detector = CachedDetector.from_config(config_from(arguments), taxonomy)
     console.make_folder(arguments.out)
     if arguments.plots:
         console.make_folder(arguments.plots)
+    with detection_ahead(arguments) as ahead:
+        train = train_all if arguments.all else train_one
+        return train(arguments, plan, taxonomy, ahead)
+
+
+def train_one(
+    arguments: argparse.Namespace, plan: "HeadTrainingPlan", taxonomy: "Taxonomy", ahead: "DetectionAhead"
+) -> int:
+    """Train the head of a plan in this process; return the exit code."""
+    from pipeline.cached_detector import CachedDetector
+    from pipeline.training.all_heads import LabelledClips
+    from pipeline.training.head_training import retrain_head
+
+    config = config_from(arguments)
+    detector = CachedDetector.from_config(config, taxonomy)
     print(plan.describe(), file=sys.stderr)
+    if ahead.start:
+        detector = ahead.prepare(config, detector, LabelledClips.read(plan, taxonomy).to_detect(plan, taxonomy))
+        report_restarts(ahead.restarts)
     report = retrain_head(plan, taxonomy, detector, console.progress_bar)
+    print_report(arguments, report)
+    return console.report_skipped(report.skipped)
+
+
+def train_all(
+    arguments: argparse.Namespace, plan: "HeadTrainingPlan", taxonomy: "Taxonomy", ahead: "DetectionAhead"
+) -> int:
+    """Train the heads of all actors that the clips show, and print their tables in the order of the taxonomy.
+
+    Returns:
+        The exit code.
+    """
+    from pipeline.training.all_heads import TrainedHeads, make_jobs
+
+    heads = TrainedHeads.before(plan.out, taxonomy.actor_names)
+    jobs = make_jobs(plan, config_from(arguments), taxonomy, ahead, elsewhere=arguments.engine == RAY)
+    report_restarts(ahead.restarts)
+    shown = {job.plan.actor.name for job in jobs}
+    for name in taxonomy.actor_names:
+        if name not in shown:
+            console.print_note(f"{name}: no clip of the split {plan.split!r} shows it, so its head is not trained")
+            heads.leave_out(name)
+    for job in jobs:
+        print(job.plan.describe(), file=sys.stderr)
+    for job, outcome in _train(arguments, jobs):
+        if outcome.error:
+            console.print_error(f"{job.plan.actor.name}: {outcome.error}")
+        for report in heads.add(job.plan.actor.name, outcome):
+            print_report(arguments, report)
+            print()
+    print(heads.table())
+    code = console.report_skipped(heads.skipped)
+    return console.SOME_FAILED if heads.failed else code
+
+
+def _train(arguments: argparse.Namespace, jobs: "Sequence[HeadJob]") -> "Iterator[tuple[HeadJob, Outcome]]":
+    """Train heads in this process, in some at a time, or on a cluster; yields each as soon as it is done."""
+    from pipeline.training.all_heads import train_here, train_in_processes, train_on_cluster
+
+    if arguments.engine == RAY:
+        with start_cluster(arguments) as cluster:
+            yield from train_on_cluster(jobs, cluster.call_all)
+    elif arguments.workers:
+        yield from train_in_processes(jobs, arguments.workers)
+    else:
+        yield from train_here(jobs, console.progress_bar)
+
+
+def print_report(arguments: argparse.Namespace, report: "HeadTrainingReport") -> None:
+    """Print a head's tables and warnings, and draw its plots."""
     print(report.table())
     for warning in report.warnings:
         console.print_warning(f"warning: {warning}")
@@ -94,11 +178,10 @@ def run(arguments: argparse.Namespace) -> int:
         plots = PlotFolder(arguments.plots)
         plot_training(plots, report)
         console.report_plots(plots)
-    return console.report_skipped(report.skipped)
 
 
 def make_plan(arguments: argparse.Namespace, taxonomy: "Taxonomy") -> "HeadTrainingPlan":
-    """Create the plan that the arguments describe."""
+    """Create the plan that the arguments describe; with --all, for the first actor."""
     from action_heads.backbones import find_backbone
     from action_heads.model import load_trunk
     from inference.devices import find_device
@@ -112,7 +195,7 @@ def make_plan(arguments: argparse.Namespace, taxonomy: "Taxonomy") -> "HeadTrain
     default_input = INPUT if tuning_mode == TUNING_MODE else PLAIN_INPUT
     default_trunk = PUBLISHED_TRUNK if backbone.name.startswith(TIMM_PREFIX) else EMBEDDED
     return HeadTrainingPlan(
-        actor=taxonomy.actor(arguments.actor),
+        actor=taxonomy.actors[0] if arguments.all else taxonomy.actor(arguments.actor),
         data=arguments.data,
         split=arguments.split,
         held_out=arguments.held_out,

@@ -29,12 +29,14 @@ class Setup:
         demo: Where to write the demo clip before the first task; None for no demo.
         share: Of the machine; None for all of it.
         job: What it does to a clip: `tag`, or `detect`, see `pipeline.detection_tagger`.
+        call: A function and its argument, pickled, to call instead, once, see `pipeline.supervision.calls`.
     """
 
     config: TaggerConfig
     demo: Path | None = None
     share: Share | None = None
     job: str = TAG
+    call: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -143,4 +145,11 @@ class Annotated:
     reason: str = ""
 
 
-Message = Ready | Refused | Failed | Warned | Preparing | Alive | Started | Tagged | Annotated
+@dataclass(frozen=True)
+class Returned:
+    """The function of the setup has returned."""
+
+    value: Any
+
+
+Message = Ready | Refused | Failed | Warned | Preparing | Alive | Started | Tagged | Annotated | Returned

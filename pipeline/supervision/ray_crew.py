@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from common.errors import UserError
 from common.system import Share
 from pipeline.supervision.blocks import Blocks
+from pipeline.supervision.calls import Outcome, call, log_warnings
 from pipeline.supervision.in_order import Event, InOrder, OnWait
 from pipeline.supervision.messages import Ready, Refused, Setup, Tagged, Task
 from pipeline.supervision.process import WorkerProcess
@@ -113,6 +114,29 @@ class RayCrew:
             if isinstance(event, Tagged) and event.result.weights != ready.weights:
                 raise UserError(f"{event.result.video}: its worker uses other weights than this machine")
             yield from order.add(event, is_last=is_last)  # what an actor did that was lost may come again
+
+    def call_all(self, setups: Sequence[Setup]) -> Iterator[tuple[int, Outcome]]:
+        """Call the functions of setups, each in a process of its own; yields as `pipeline.supervision.calls.call_all`.
+
+        Raises:
+            UserError: If there is no room for a worker.
+        """
+        from ray.exceptions import RayError
+
+        task = self._ray.remote(num_cpus=self._options.cpus, num_gpus=self._options.gpus or None)(call)
+        places, running = iter(range(len(setups))), dict[Any, int]()
+        room = self._count_workers()
+        while True:
+            for place in islice(places, room - len(running)):
+                running[task.remote(replace(setups[place], share=Share(self._options.cpus)))] = place
+            if not running:
+                return
+            (done, *_), _ = self._ray.wait(list(running))
+            try:
+                outcome: Outcome = self._ray.get(done)
+            except RayError as reason:
+                outcome = Outcome(error=f"Ray: {str(reason).strip().splitlines()[-1]}")
+            yield running.pop(done), log_warnings(outcome)
 
     def _connect(self) -> str:
         """Connect to the cluster, or start one; return the address of its dashboard, or an empty string."""

@@ -32,6 +32,7 @@ from pipeline.supervision.messages import (
     Preparing,
     Ready,
     Refused,
+    Returned,
     Setup,
     Started,
     Tagged,
@@ -137,11 +138,15 @@ class Worker:
         self._started: deque[LocalTask] = deque()
 
     def run(self, setup: Setup) -> None:
-        """Load the tagger, report it, and work on tasks until there are no more.
+        """Load the tagger, report it, and work on tasks until there are no more; or call the function of the setup.
 
         Raises:
             UserError: If the tagger cannot be loaded, or not completely.
         """
+        if setup.call:
+            function, argument = pickle.loads(setup.call)
+            self._send(Returned(function(argument)))
+            return
         tagger = _load(setup)
         self._send(Ready(tagger.describe_weights(), tagger.weights, tagger.settings, tagger.taxonomy))
         while (task := self._held.pop() if self._held else self.fetcher.get()) is not None:

@@ -76,11 +76,14 @@ def tune_on_data(
     held_out = find_held_out_split(data, splits.tuning, splits.held_out)
     points: list[OperatingPoint] = []
     ahead = ahead or DetectionAhead()
-    config_of = {}
-    for point_config in search.configurations(config):
+    config_of, configurations = {}, search.configurations(config)
+    early: list[Sample] = []  # with one configuration, workers need not be started twice
+    if held_out and ahead.start and len(configurations) == 1:
+        early = read_samples(data, held_out, taxonomy, SkippedSamples())
+    for point_config in configurations:
         detector, skipped = CachedDetector.from_config(point_config, taxonomy), SkippedSamples(splits.strict)
         samples = read_samples(data, splits.tuning, taxonomy, skipped)
-        detector = ahead.prepare(point_config, detector, (sample.clip for sample in samples))
+        detector = ahead.prepare(point_config, detector, (sample.clip for sample in [*samples, *early]))
         config_of[detector.settings] = point_config
         table = presence_table(detector, samples, taxonomy, progress, skipped)
         fixed, kept = known.keep(table, taxonomy)

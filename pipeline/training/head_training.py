@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,21 @@ class HeadTrainingPlan:
     def preprocessing(self) -> Preprocessing:
         """Preprocessing of the head."""
         return self.trunk.preprocessing
+
+    def prepare(self) -> Self:
+        """Write the trunk beside the heads that refer to it, if it is in no file yet; return the plan with that one.
+
+        Raises:
+            TrainingError: If the input does not fit the tuning mode.
+            CheckpointError: If the heads there refer to another trunk.
+        """
+        if self.tuning_mode == CLASSIFIER:
+            return self if self.trunk.is_apart else replace(self, trunk=share_trunk(self.trunk, self.out))
+        if self.input_kind in (BOTH, MOVING):
+            raise TrainingError(
+                f"input {self.input_kind} requires --tune classifier; otherwise, use input crop or frame"
+            )
+        return self
 
     def describe(self) -> str:
         """Return one line that names what will be trained from what."""
@@ -185,10 +200,7 @@ def retrain_head(
     Raises:
         UserError: If the data set is invalid or does not show the actor, or the training fails.
     """
-    if plan.input_kind in (BOTH, MOVING) and plan.tuning_mode != CLASSIFIER:
-        raise TrainingError(f"input {plan.input_kind} requires --tune classifier; otherwise, use input crop or frame")
-    if plan.tuning_mode == CLASSIFIER and not plan.trunk.is_apart:
-        plan = replace(plan, trunk=share_trunk(plan.trunk, plan.out))
+    plan = plan.prepare()
     data = _sample_data(plan, taxonomy, detector, progress)
     before = hash_heads(plan.out)
     train = _fit_classifier if plan.tuning_mode == CLASSIFIER else _finetune

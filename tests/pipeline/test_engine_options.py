@@ -2,24 +2,32 @@
 
 import os
 import shutil
+from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from deadly_worker import BOOT, DeadlyRayWorker
 from ray.cluster_utils import Cluster
 
+from common.errors import UserError
 from common.paths import PROJECT
 from pipeline import cached_detector
 from pipeline.__main__ import main
+from pipeline.cached_detector import CachedDetector
 from pipeline.commands import console
+from pipeline.config import TaggerConfig
+from pipeline.detection_ahead import DetectionAhead
 from pipeline.supervision import process, ray_crew
+from pipeline.supervision.process import WorkerProcess
+from pipeline.supervision.supervisor import Supervisor
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """One node of one core; it shares no cache with this process where there is none."""
+    """One node of two cores; it shares no cache with this process where there is none."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", f"{PROJECT}{os.pathsep}{PROJECT / 'tests'}")  # as if installed there
-        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100 << 20})
         yield nodes
         nodes.shutdown()
 
@@ -44,7 +52,8 @@ def data(people_clip, cat_clip, people_and_cat_clip, tmp_path_factory):
 @pytest.fixture
 def engines(cluster):
     """The options of each engine."""
-    return {"workers": ["--workers", "2"], "ray": ["--engine", "ray", "--ray-address", cluster.address]}
+    ray = ["--engine", "ray", "--ray-address", cluster.address, "--workers"]
+    return {"workers": ["--workers", "2"], "ray": [*ray, "1"], "two on ray": [*ray, "2"]}
 
 
 @pytest.fixture
@@ -135,3 +144,72 @@ def test_options_of_ray_need_it(command, request, tmp_path, capsys):
     command = request.getfixturevalue(command)
     assert main([*command, "--out", str(tmp_path / "out"), "--cpus-per-worker", "2"]) == console.WRONG_USAGE
     assert "--cpus-per-worker is an option of --engine ray" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def many(people_clip, cat_clip, people_and_cat_clip, tmp_path_factory):
+    """A list of clips of two actors, and of a third one that is no video."""
+    folder = tmp_path_factory.mktemp("many")
+    rows = []
+    for name, clip, labels in (
+        ("people", people_clip, "adult-walking"),
+        ("cat", cat_clip, "cat-none"),
+        ("both", people_and_cat_clip, "adult-none cat-walking"),
+    ):
+        shutil.copy(clip, folder / f"{name}.mp4")
+        rows.append(f"{name}.mp4,{labels},train")
+    (folder / "broken.mp4").write_text("no video")
+    (folder / "held-out.mp4").write_bytes((folder / "both.mp4").read_bytes())
+    rows += ["broken.mp4,bird-flying,train", "held-out.mp4,cat-walking,test"]
+    path = folder / "clips.csv"
+    path.write_text("\n".join(["file,labels,split", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def single_heads(many, cache, tmp_path_factory):
+    """The heads of single runs."""
+    out = tmp_path_factory.mktemp("single")
+    for actor in ("person", "cat"):
+        command = ["retrain-head", "--actor", actor, "--data", str(many), "--out", str(out), "--device", "cpu"]
+        assert main([*command, "--look-every", "1", "--cache", str(cache)]) < console.WRONG_USAGE
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+@pytest.mark.parametrize("engine", ["alone", "workers", "two on ray"])
+def test_all_heads_are_those_of_single_runs(engine, engines, many, single_heads, run, tmp_path):
+    options = {"alone": [], **engines}[engine]
+    plots = ["--plots", str(tmp_path / "plots")] if engine == "alone" else []
+    command = ["retrain-head", "--all", "--data", str(many), "--look-every", "1", "--no-cache"]
+    code, printed, errors, files = run(command, *options, *plots)
+    assert files == single_heads
+    assert code == console.SOME_FAILED  # the head of birds has nothing but a file that is no video
+    assert any(line.startswith(f"bird: {many}:5: {many.parent}/broken.mp4") for line in errors)
+    assert "car: no clip of the split 'train' shows it, so its head is not trained" in errors
+    tables, _, last = printed.rpartition("\n\n")
+    titles = [line for line in tables.splitlines() if line.startswith("The ")]
+    assert titles == [f"The {actor} head alone, frame by frame (%)" for actor in ("person", "cat")]
+    rows = [line.split() for line in last.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["person", "ball", "bird", "car", "cat", "dog"]
+    assert rows[2][1:] == ["failed"]
+    for row in (rows[0], rows[4]):
+        digest = sha256(files[f"{row[0]}.safetensors"]).hexdigest()
+        assert row[2] == digest[:12]
+        assert f"{digest}  new" in tables
+    assert (rows[4][1], rows[4][3] != "–", rows[0][3]) == ("2", True, "–")
+
+
+def test_all_heads_and_one_are_not_asked_for_together(many, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["retrain-head", "--all", "--actor", "cat", "--data", str(many), "--out", str(tmp_path)])
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_a_worker_that_detects_otherwise_ends_the_command(people_clip, taxonomy):
+    config = TaggerConfig(device="cpu")
+
+    def start(setup):
+        return Supervisor(WorkerProcess(replace(setup, config=replace(setup.config, stride=2))))
+
+    with DetectionAhead(start) as ahead, pytest.raises(UserError, match=r"people.mp4: a worker detects otherwise"):
+        ahead.prepare(config, CachedDetector.from_config(config, taxonomy), [people_clip])
