@@ -112,7 +112,7 @@ def _run(supervisor: "Workforce", arguments: argparse.Namespace, setup: "Setup")
     from pipeline.visualization.run_summary import RunSummary
 
     out, annotate = arguments.out, arguments.annotate
-    clips: list[AnyClip]
+    clips: Sequence[AnyClip]
     if setup.demo:
         clips, annotate, out = [setup.demo], annotate or setup.demo.parent, None
     else:

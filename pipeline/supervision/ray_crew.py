@@ -11,6 +11,7 @@ import pickle
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from common.errors import UserError
@@ -168,6 +169,11 @@ class RayCrew:
             )
         return min(room, wanted.workers or room)
 
+    def _concurrency(self, blocks: int) -> tuple[int, int]:
+        """Return for how many workers there is room, and how many there may be once the cluster has grown."""
+        now = min(self._count_workers(), blocks)
+        return now, max(now, min(self._options.workers or 0, blocks))
+
     def _events(self, blocks: Sequence[Any]) -> Iterator[tuple[Event | Refused, bool]]:
         """Have the tasks of blocks done; yields what comes of them as it comes, and whether that is all of a task."""
         if not blocks:
@@ -185,7 +191,7 @@ class RayCrew:
             fn_constructor_args=(setup, self._timeout_seconds),
             batch_size=None,
             batch_format="pyarrow",
-            concurrency=min(self._count_workers(), len(blocks)),
+            concurrency=self._concurrency(len(blocks)),
             num_cpus=self._options.cpus,
             num_gpus=self._options.gpus or None,
         )
