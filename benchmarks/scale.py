@@ -26,7 +26,7 @@ from benchmarks.report import add_clip_arguments, make_parser, publish
 from common.paths import PROJECT
 
 ONE, TWO, ON_RAY = "1 worker, 1 core", "2 workers, 1 core each", "2 workers, 1 core each, on Ray"
-FEW = 4  # clips, of which a run costs hardly more than its start
+FEW = 2  # clips, of which a run costs hardly more than its start
 UNREADABLE = 200
 FLEETS = (10, 100, 1000)
 MILLION = 1_000_000
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--paths",
         type=int,
         nargs="*",
-        default=[1_000, 100_000],
+        default=[1_000, 100_000, 1_000_000],
         help="of runs on Ray over so many files that are not there, to measure the driver (default: %(default)s)",
     )
     arguments = parser.parse_args(argv)
@@ -76,11 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             starts[name].append(tag(clips[:FEW], *ways[name]))
     rows: dict[str, dict[str, float]] = {name: _of_workers(name, runs, starts, len(clips)) for name in ways}
     costs = _costs(clips, runs, starts)
-    drivers = {}
-    for count in arguments.paths:
-        drivers[f"driver of {count:,} clips"] = row, rate = _of_driver(count)
-        rows |= {f"driver of {count:,} clips": row}
-        costs = replace(costs, rows_per_second=rate)
+    drivers = {count: _run_driver(count) for count in sorted(arguments.paths)}
+    for count, run in drivers.items():
+        rows[f"driver of {count:,} clips"] = {"seconds": run.seconds, "driver_mb": run.driver_bytes / 1e6}
+    if len(drivers) > 1:
+        few, many = min(drivers), max(drivers)
+        costs = replace(costs, rows_per_second=(many - few) / (drivers[many].seconds - drivers[few].seconds))
     for workers in FLEETS:
         found = simulate(costs, MILLION, workers)
         rows[f"simulated: {workers:,} workers, a million clips"] = {
@@ -157,14 +158,10 @@ def _costs(clips: Sequence[Path], runs: dict[str, list[Run]], starts: dict[str, 
     )
 
 
-def _of_driver(count: int) -> tuple[dict[str, float], float]:
-    """Measure the driver of a run on Ray over files that are not there; also return how many rows it writes a second.
-
-    The workers share the machine with it, so that the rate is a lower bound.
-    """
+def _run_driver(count: int) -> Run:
+    """Run the driver on Ray over files that are not there; the workers share the machine with it."""
     clips = [Path(f"/missing/folder/of/an/archive/{number:09d}.mp4") for number in range(count)]
-    run = tag(clips, ["--workers", "2", "--engine", "ray", "--cpus-per-worker", "1"], 2, may_fail=True)
-    return {"seconds": run.seconds, "driver_mb": run.driver_bytes / 1e6}, count / run.seconds
+    return tag(clips, ["--workers", "2", "--engine", "ray", "--cpus-per-worker", "1"], 2, may_fail=True)
 
 
 def _described(costs: Costs) -> dict[str, Any]:

@@ -90,13 +90,11 @@ def start_cluster(
     Raises:
         UserError: If there is no such cluster.
     """
-    from pipeline.config import TaggerConfig
-    from pipeline.supervision.messages import Setup
     from pipeline.supervision.ray_crew import RayCrew, RayOptions
 
     cpus, gpus_each = arguments.cpus_per_worker or 1, arguments.gpus_per_worker or 0.0
     options = RayOptions(arguments.ray_address, arguments.workers, cpus, gpus_each)
-    crew = RayCrew(setup or Setup(TaggerConfig()), options, timeout_seconds)
+    crew = RayCrew(setup, options, timeout_seconds)
     if crew.dashboard and not quiet:
         console.print_note(f"Ray's dashboard: {crew.dashboard}", "faint")
     return crew

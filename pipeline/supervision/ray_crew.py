@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from common.errors import UserError
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CONNECT_SECONDS = 10.0
-TASK, EVENT = "task", "event"  # columns of the tables
+TASK, NEWS = "task", "news"  # columns of the tables
+SEND_SECONDS = 2.0  # what happens meanwhile is sent together: each table costs the driver a millisecond
+News = list[tuple[Event | Refused, bool]]
+"""What comes of tasks, and whether that is all of a task."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class RayCrew:
     A context manager, which leaves the cluster, and ends it if it was started here.
 
     Args:
-        setup: What each worker loads; the paths in it are those of its machine.
+        setup: What each worker loads; the paths in it are those of its machine. None if they only call functions.
         options: How the cluster is used.
         timeout_seconds: As for `Supervisor`.
 
@@ -68,7 +72,7 @@ class RayCrew:
 
     def __init__(
         self,
-        setup: Setup,
+        setup: Setup | None,
         options: RayOptions,
         timeout_seconds: float | None = None,
     ) -> None:
@@ -76,12 +80,18 @@ class RayCrew:
         self._ray = _import_ray()
         self._setup, self._options, self._timeout_seconds = setup, options, timeout_seconds
         self._ready: Ready | None = None
-        self.dashboard = self._connect()
+        self._example = setup and Supervisor(WorkerProcess(setup))  # it loads while the cluster is looked for
+        try:
+            self.dashboard = self._connect()
+        except BaseException:
+            self._end_example()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._end_example()
         self._ray.shutdown()
 
     def ready(self) -> Ready:
@@ -91,8 +101,9 @@ class RayCrew:
             UserError: If it cannot be loaded.
         """
         if self._ready is None:
-            with Supervisor(WorkerProcess(self._setup)) as supervisor:
-                self._ready = supervisor.ready()
+            assert self._example
+            self._ready = self._example.ready()
+            self._end_example()
         return self._ready
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Event]:
@@ -139,6 +150,10 @@ class RayCrew:
                 outcome = Outcome(error=f"Ray: {str(reason).strip().splitlines()[-1]}")
             yield running.pop(done), log_warnings(outcome)
 
+    def _end_example(self) -> None:
+        if self._example:
+            self._example.__exit__()
+
     def _connect(self) -> str:
         """Connect to the cluster, or start one; return the address of its dashboard, or an empty string."""
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what concerns a run is raised
@@ -175,7 +190,7 @@ class RayCrew:
         return now, max(now, min(self._options.workers or 0, blocks))
 
     def _events(self, blocks: Sequence[Any]) -> Iterator[tuple[Event | Refused, bool]]:
-        """Have the tasks of blocks done; yields what comes of them as it comes, and whether that is all of a task."""
+        """Have the tasks of blocks done; yields what comes of them, and whether that is all of a task."""
         if not blocks:
             return
         from ray.data import DataContext, from_arrow_refs
@@ -184,7 +199,8 @@ class RayCrew:
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        context.target_max_block_size = 1  # bytes: each result is sent at once
+        context.target_max_block_size = 1  # byte: each row is sent at once
+        assert self._setup
         setup = replace(self._setup, share=Share(self._options.cpus))
         dataset = from_arrow_refs(list(blocks)).map_batches(
             _RayWorker,
@@ -198,7 +214,8 @@ class RayCrew:
         try:
             tables: Iterable[Any] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
             for table in tables:
-                yield from map(pickle.loads, table[EVENT].to_pylist())
+                for content in table[NEWS].to_pylist():
+                    yield from pickle.loads(content)
         except RayError as reason:
             raise UserError(f"Ray: {str(reason).strip().splitlines()[-1]}") from None
 
@@ -211,24 +228,30 @@ class _RayWorker:
         self._machine = socket.gethostname()
 
     def __call__(self, block: "pa.Table") -> "Iterator[pa.Table]":
-        """Yield what comes of the tasks of a block, each at once: an event, or why the run cannot go on."""
+        """Yield what comes of the tasks of a block, every two seconds: events, or why the run cannot go on."""
         tasks: list[Task] = [pickle.loads(content) for content in block[TASK].to_pylist()]
         numbered = (replace(task, index=place) for place, task in enumerate(tasks))
+        news, sent = News(), monotonic()
         try:
             for event in self._supervisor.run(numbered, is_last=False):
                 task = tasks[event.index]
                 is_last = task.ends_with(event)
                 if isinstance(event, Tagged):
                     event = replace(event, machine=self._machine)
-                yield _row(replace(event, index=task.index), is_last)
+                news.append((replace(event, index=task.index), is_last))
+                if monotonic() - sent > SEND_SECONDS:
+                    yield _row(news)
+                    news, sent = News(), monotonic()
         except UserError as reason:  # which Ray would bury under its own
-            yield _row(Refused(str(reason)), True)
+            news.append((Refused(str(reason)), True))
+        if news:
+            yield _row(news)
 
 
-def _row(content: Event | Refused, is_last: bool) -> "pa.Table":
+def _row(news: News) -> "pa.Table":
     import pyarrow as pa
 
-    return pa.table({EVENT: pa.array([pickle.dumps((content, is_last))], pa.binary())})
+    return pa.table({NEWS: pa.array([pickle.dumps(news)], pa.binary())})
 
 
 def _import_ray() -> Any:

@@ -7,6 +7,7 @@ first test.
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,8 @@ def test_many_clips_come_in_order_and_earlier_results_in_their_places(cluster, t
     events.remove(copy)
     assert errors_of(events, names) == [None] * 50
     assert events[7].result == known
+    assert {event.machine for event in events if event.index not in (7, 9)} == {socket.gethostname()}
+    assert events[7].machine == ""
 
 
 def test_a_clip_that_kills_its_worker_three_times_has_a_row(cluster, toys):
