@@ -11,7 +11,8 @@ def test_every_step_is_measured(tmp_path):
     rows = json.loads((tmp_path / "report.json").read_text())["rows"]
     assert list(rows) == ["30 rows of 1 KB, no index yet", "30 rows of 1 KB, index"]
     for row in rows.values():
-        assert row["all_s"] > 0
+        assert row["open_s"] > 0  # of four decimals; all steps together may round to nothing
+        assert row["all_s"] >= 0
         assert 0 < row["peak_mb"] < 500
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"], "nothing is left"
 
