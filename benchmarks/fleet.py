@@ -76,7 +76,7 @@ def simulate(costs: Costs, clips: int, workers: int, seed: int = 0) -> FleetRun:
 
     >>> costs = Costs([2.0], 4.0, 0.0, 1e9, 0.0, unreadable_share=0.0, crash_share=0.0)
     >>> simulate(costs, 100, 1)
-    FleetRun(seconds=204.0, efficiency=0.9803921568627451, blocks=17, is_driver_bound=False)
+    FleetRun(seconds=204.0, efficiency=0.9803921568627451, blocks=8, is_driver_bound=False)
     """
     seconds = costs.draw(clips, np.random.default_rng(seed))
     until = np.concatenate([[0.0], np.cumsum(seconds)])

@@ -15,7 +15,7 @@ from common.markdown import fill_markers
 FOLDER = Path(__file__).parent
 PAGE, PLOT, FRONTIER = FOLDER / "README.md", FOLDER / "speed.png", FOLDER / "frontier.png"
 SCALING = FOLDER / "scaling.png"
-REPORTS = ("stage1", "speed_options", "frontier", "folder", "heads", "start", "memory", "scaling")
+REPORTS = ("stage1", "speed_options", "frontier", "folder", "heads", "start", "memory", "scaling", "scale")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,8 +6,8 @@ from typing import Generic, TypeVar
 
 MAX_TASKS = 64
 """Of a block: enough that handing it out costs nothing beside the work, and few enough that losing one costs little."""
-SHARES = 4
-"""A block of the last ones is this part of a worker's share of what is left, so that all end at the same time."""
+SHARES = 2
+"""A block of the last ones is this part of a worker's share of what is left, so that all end at about the same time."""
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ class Blocks(Generic[T]):
     >>> [blocks.add(task) for task in range(20)] == [None] * 20
     True
     >>> [len(block) for block in blocks.rest()]
-    [2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    [5, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1]
     """
 
     def __init__(self, workers: int) -> None:
