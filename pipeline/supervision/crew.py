@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Self
 
 from common.errors import UserError
 from common.system import Share
+from pipeline.supervision.feed import Report, do_in_turn
 from pipeline.supervision.in_order import Event, InOrder, OnWait
 from pipeline.supervision.messages import Ready, Setup, Task, Warned
 from pipeline.supervision.process import WorkerProcess
@@ -83,33 +84,22 @@ class Crew:
         """
         self.ready()
         source = _Source(tasks)
-        reports: SimpleQueue[_Report] = SimpleQueue()
+        reports: _Reports = SimpleQueue()
         for supervisor in self._supervisors:
             Thread(target=_work, args=(supervisor, source, reports), name="crew", daemon=True).start()
         order, at_work = InOrder(on_wait=self.on_wait), len(self._supervisors)
         while at_work:
             report = reports.get()
-            if report.error:
-                raise report.error
-            if report.event is None:
+            if isinstance(report, BaseException):
+                raise report
+            if report is None:
                 at_work -= 1
             else:
                 yield from order.add(report.event, is_last=report.is_last)
 
 
-@dataclass(frozen=True)
-class _Report:
-    """What a worker's thread reports.
-
-    Attributes:
-        event: With the index of its task in the run; None if the worker has nothing more to do.
-        is_last: Whether nothing more comes of the task.
-        error: Why the run cannot go on.
-    """
-
-    event: Event | None = None
-    is_last: bool = False
-    error: BaseException | None = None
+_Reports = SimpleQueue[Report | BaseException | None]
+"""What comes of tasks, or why the run cannot go on; None from each worker that has nothing more to do."""
 
 
 class _Source:
@@ -125,25 +115,12 @@ class _Source:
             return next(self._tasks, None)
 
 
-def _work(supervisor: Supervisor, source: _Source, reports: "SimpleQueue[_Report]") -> None:
+def _work(supervisor: Supervisor, source: _Source, reports: _Reports) -> None:
     """Have a worker do one task after the other, and report what it does; a thread of the run."""
-    taken: dict[int, Task] = {}  # by their places in the worker's own series
-
-    def share() -> Iterator[Task]:
-        place = 0
-        while task := source.take():
-            taken[place] = task
-            yield replace(task, index=place)
-            place += 1
-
     try:
-        for event in supervisor.run(share()):
-            task = taken[event.index]
-            is_last = task.ends_with(event)
-            if is_last:
-                del taken[event.index]
-            reports.put(_Report(replace(event, index=task.index), is_last))
+        for report in do_in_turn(supervisor, iter(source.take, None)):
+            reports.put(report)
     except BaseException as error:  # for the thread that waits
-        reports.put(_Report(error=error))
+        reports.put(error)
     else:
-        reports.put(_Report())
+        reports.put(None)

@@ -19,6 +19,7 @@ from common.errors import UserError
 from common.system import Share
 from pipeline.supervision.blocks import Blocks
 from pipeline.supervision.calls import Outcome, call, log_warnings
+from pipeline.supervision.feed import Feed
 from pipeline.supervision.in_order import Event, InOrder, OnWait
 from pipeline.supervision.messages import Ready, Refused, Setup, Tagged, Task
 from pipeline.supervision.process import WorkerProcess
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 TASK, NEWS = "task", "news"  # columns of the tables
+BLOCKS_AHEAD = 2  # of each worker: the one that it works on, and the next
 SEND_SECONDS = 2.0  # what happens meanwhile is sent together: each table costs the driver a millisecond
 News = list[tuple[Event | Refused, bool]]
 """What comes of tasks, and whether that is all of a task."""
@@ -193,7 +195,7 @@ class RayCrew:
         """Have the tasks of blocks done; yields what comes of them, and whether that is all of a task."""
         if not blocks:
             return
-        from ray.data import DataContext, from_arrow_refs
+        from ray.data import ActorPoolStrategy, DataContext, from_arrow_refs
         from ray.exceptions import RayError
 
         context = DataContext.get_current()
@@ -202,12 +204,19 @@ class RayCrew:
         context.target_max_block_size = 1  # byte: each row is sent at once
         assert self._setup
         setup = replace(self._setup, share=Share(self._options.cpus))
+        least, most = self._concurrency(len(blocks))
         dataset = from_arrow_refs(list(blocks)).map_batches(
             _RayWorker,
             fn_constructor_args=(setup, self._timeout_seconds),
             batch_size=None,
             batch_format="pyarrow",
-            concurrency=self._concurrency(len(blocks)),
+            compute=ActorPoolStrategy(
+                min_size=least,
+                max_size=most,
+                max_tasks_in_flight_per_actor=BLOCKS_AHEAD,
+                enable_true_multi_threading=True,
+            ),
+            max_concurrency=BLOCKS_AHEAD,
             num_cpus=self._options.cpus,
             num_gpus=self._options.gpus or None,
         )
@@ -221,24 +230,23 @@ class RayCrew:
 
 
 class _RayWorker:
-    """What one of Ray's actors does: it has a worker process, and gives it the tasks of one block after another."""
+    """What one of Ray's actors does: its worker process is given one block after another, without a pause between.
+
+    Ray has two threads call it, so that the worker always has a block to go on with.
+    """
 
     def __init__(self, setup: Setup, timeout_seconds: float | None) -> None:
-        self._supervisor = Supervisor(WorkerProcess(setup), timeout_seconds)
+        self._feed = Feed(Supervisor(WorkerProcess(setup), timeout_seconds))
         self._machine = socket.gethostname()
 
     def __call__(self, block: "pa.Table") -> "Iterator[pa.Table]":
         """Yield what comes of the tasks of a block, every two seconds: events, or why the run cannot go on."""
-        tasks: list[Task] = [pickle.loads(content) for content in block[TASK].to_pylist()]
-        numbered = (replace(task, index=place) for place, task in enumerate(tasks))
         news, sent = News(), monotonic()
         try:
-            for event in self._supervisor.run(numbered, is_last=False):
-                task = tasks[event.index]
-                is_last = task.ends_with(event)
+            for event, is_last in self._feed.run([pickle.loads(content) for content in block[TASK].to_pylist()]):
                 if isinstance(event, Tagged):
                     event = replace(event, machine=self._machine)
-                news.append((replace(event, index=task.index), is_last))
+                news.append((event, is_last))
                 if monotonic() - sent > SEND_SECONDS:
                     yield _row(news)
                     news, sent = News(), monotonic()

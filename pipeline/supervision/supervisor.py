@@ -156,12 +156,12 @@ class Supervisor:
             self._advance()
         return self._ready
 
-    def run(self, tasks: Iterable[Task], *, is_last: bool = True) -> Iterator[Tagged | Annotated]:
-        """Work on tasks.
+    def run(self, tasks: Iterable[Task | None]) -> Iterator[Tagged | Annotated]:
+        """Work on tasks, once.
 
         Args:
             tasks: Numbered from 0; consumed somewhat ahead. The result of one that has it already is yielded again.
-            is_last: Whether no further run follows, for which the worker would be kept.
+                None says that there is none at present, while others are under way.
 
         Yields:
             For every task in order one result, and then, if it asks for an annotated copy and its clip can be read,
@@ -173,7 +173,7 @@ class Supervisor:
         source = iter(tasks)
         self.ready()
         while True:
-            self._send_tasks(source, is_last)
+            self._send_tasks(source)
             if not self._flights:
                 return
             if not self._flights[0].events:
@@ -186,17 +186,20 @@ class Supervisor:
                     break
                 self._flights.popleft()
 
-    def _send_tasks(self, source: Iterator[Task], is_last: bool) -> None:
+    def _send_tasks(self, source: Iterator[Task | None]) -> None:
         """Send as many tasks as possible, and that there are no more, if so."""
         for flight in self._flights:
             if not self._send(flight):
                 return
         while len(self._flights) < self._tasks_ahead:
-            task = next(source, None)
-            if task is None:
-                if is_last and not self._has_sent_all:
+            try:
+                task = next(source)
+            except StopIteration:
+                if not self._has_sent_all:
                     self._has_sent_all = True
                     self._worker.send(None)
+                return
+            if task is None:
                 return
             self._flights.append(_Flight(task))
             self._send(self._flights[-1])
