@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.supervision.blocks import Blocks
+from pipeline.supervision.blocks import block_sizes
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,3 @@ def simulate(costs: Costs, clips: int, workers: int, seed: int = 0) -> FleetRun:
     of_workers, of_driver = max(free_at), clips / costs.rows_per_second
     total = max(of_workers, of_driver)
     return FleetRun(total, float(until[-1]) / (workers * total), len(ends) - 1, of_driver > of_workers)
-
-
-def block_sizes(clips: int, workers: int) -> list[int]:
-    """Return how many clips each block of a run contains."""
-    blocks = Blocks[None](workers)
-    sizes = [len(block) for _ in range(clips) if (block := blocks.add(None))]
-    return sizes + [len(block) for block in blocks.rest()]

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.commands import peak_bytes
-from benchmarks.fleet import Costs, block_sizes, simulate
+from benchmarks.fleet import Costs, simulate
 from benchmarks.report import add_clip_arguments, make_parser, publish
 from common.paths import PROJECT
+from pipeline.supervision.blocks import block_sizes
 
 ONE, TWO, ON_RAY = "1 worker, 1 core", "2 workers, 1 core each", "2 workers, 1 core each, on Ray"
 FEW = 2  # clips, of which a run costs hardly more than its start

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import platformdirs
 
+from common.errors import UserError
+from common.remote_files import without_secrets
+
 PROJECT = Path(__file__).resolve().parent.parent
 MODELS = PROJECT / "models"
 A2D_TAXONOMY_FILE = PROJECT / "a2d" / "taxonomy.yaml"
@@ -32,4 +35,6 @@ def kit_folder() -> Path:
 
 def _folder(variable: str, default: Path) -> Path:
     value = os.environ.get(variable)
+    if value and "://" in value:
+        raise UserError(f"{variable}: {without_secrets(value)} is no folder of this machine")
     return Path(value).expanduser() if value else default

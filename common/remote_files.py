@@ -32,6 +32,7 @@ VERSIONS = ("etag", "generation", "content-md5", "md5hash", "last-modified", "la
 TIMES = ("updated", "mtime", "modify")
 CONNECT_SECONDS, READ_SECONDS = 15, 60
 MAX_REASON = 200  # characters
+CONNECTIONS = ("aiohttp", "asyncio")  # modules whose errors fsspec takes for a missing file
 NO_FILE = "no such file, folder or bucket"
 NO_CREDENTIALS = (
     "NoCredentialsError",
@@ -128,6 +129,34 @@ def fetch(file: StoredFile, path: Path) -> None:
     size = path.stat().st_size
     if file.size is not None and size != file.size and scheme_of(file.address) not in WEB:  # which may compress
         raise StoreError(f"{without_secrets(file.address)}: {size} of {file.size} bytes were received; try again")
+
+
+def read_bytes(address: str, max_bytes: int) -> bytes | None:
+    """Return the contents of a small file, or None if there is none, or it is larger.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    store, path = _open(address)
+    with _explained(address):
+        try:
+            content: bytes = store.cat_file(path, start=0, end=max_bytes + 1)
+        except FileNotFoundError as reason:
+            if reason.__cause__ and type(reason.__cause__).__module__.startswith(CONNECTIONS):
+                raise
+            return None
+    return content if len(content) <= max_bytes else None
+
+
+def write_bytes(address: str, content: bytes) -> None:
+    """Write a small file as a whole.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    store, path = _open(address)
+    with _explained(address):
+        store.pipe_file(path, content)
 
 
 def search(address: str) -> list[StoredFile]:
@@ -240,7 +269,7 @@ def _explained(address: str) -> Iterator[None]:
 def _describe(reason: BaseException) -> str:
     """Describe in one line, without any address, what a store's library has raised."""
     cause, name = reason.__cause__, type(reason).__name__
-    if isinstance(reason, FileNotFoundError) and cause and type(cause).__module__.startswith(("aiohttp", "asyncio")):
+    if isinstance(reason, FileNotFoundError) and cause and type(cause).__module__.startswith(CONNECTIONS):
         return _describe(cause)  # for fsspec, a server that does not answer is a file that is not there
     status = getattr(reason, "status", None)
     if isinstance(status, int) and status != 404:

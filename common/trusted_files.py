@@ -1,7 +1,7 @@
 """Cached files: read only if this user or the administrator wrote them, whole or not at all.
 
 A cache must not let others choose what a run computes: a folder that belongs to somebody else, or to which everybody
-can write, is neither read nor written, and links in a cache are not followed.
+can write, is neither read nor written, and links in a cache are not followed. In a store, its permissions say who may.
 """
 
 import errno
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.files import write_atomically
+from common.remote_folders import AnyFolder, RemoteCache, RemoteFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +67,7 @@ def trusted_folder(folder: Path | None, what: str) -> Path | None:
 
 @dataclass(frozen=True)
 class CacheFolder:
-    """A folder of small files.
+    """A folder of small files, of this machine or in a store.
 
     Attributes:
         folder: Created when the first file is written, for this user alone; None caches nothing.
@@ -74,13 +75,22 @@ class CacheFolder:
         on_file: Called with every file that is read or written, for one who has no access to the folder.
     """
 
-    folder: Path | None
+    folder: AnyFolder | None
     what: str
     on_file: OnFile | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is the same folder on every machine."""
+        return isinstance(self.folder, RemoteFolder)
+
     @cached_property
     def _trusted(self) -> Path | None:
-        return trusted_folder(self.folder, self.what)
+        return trusted_folder(self.folder, self.what) if not isinstance(self.folder, RemoteFolder) else None
+
+    @cached_property
+    def _remote(self) -> RemoteCache | None:
+        return RemoteCache(self.folder, self.what) if isinstance(self.folder, RemoteFolder) else None
 
     def read(self, name: str, max_bytes: int) -> bytes | None:
         """Read a file; one that is missing, too large, a link or not to be trusted counts as missing.
@@ -89,6 +99,12 @@ class CacheFolder:
             name: Path in the folder.
             max_bytes: Maximum size.
         """
+        content = self._remote.read(name, max_bytes) if self._remote else self._read_here(name, max_bytes)
+        if content is not None and self.on_file:
+            self.on_file(name, content)
+        return content
+
+    def _read_here(self, name: str, max_bytes: int) -> bytes | None:
         if self._trusted is None:
             return None
         path = self._trusted / name
@@ -100,17 +116,16 @@ class CacheFolder:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode) or why_untrusted(status) or status.st_size > max_bytes:
                     return None
-                content = file.read()
+                return file.read()
         except (OSError, MemoryError):
             return None
-        if self.on_file:
-            self.on_file(name, content)
-        return content
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file atomically; if that fails, log a warning."""
         if self.on_file:
             self.on_file(name, content)
+        if self._remote:
+            self._remote.write(name, content)
         if self._trusted is None:
             return
         path = self._trusted / name

@@ -44,7 +44,8 @@ from inference.devices import find_device
 from pipeline.cached_detector import CachedDetector
 from pipeline.clip_windows import clip_presence_ratios
 from pipeline.commands import console
-from pipeline.commands.arguments import add_detector_arguments, add_run_arguments, config_from, positive
+from pipeline.commands.argument_types import positive
+from pipeline.commands.arguments import add_detector_arguments, add_run_arguments, config_from
 from pipeline.evaluation.split_report import trivial_baselines
 from pipeline.training.operating_points import GateSearch
 from thresholds.fitness import PresenceTable

@@ -32,7 +32,7 @@ from experiments.column_scores import bootstrap_columns
 from experiments.formatting import interval, percent
 from pipeline.cached_detector import CachedDetector
 from pipeline.commands import console
-from pipeline.commands.arguments import fraction, positive
+from pipeline.commands.argument_types import fraction, positive
 from pipeline.config import NO_CONFIRMATION, TaggerConfig
 from thresholds.gates import load_gates
 

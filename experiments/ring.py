@@ -24,7 +24,8 @@ from experiments.ring_rows import Ring, Row, ensemble_row, system_row
 from experiments.ring_two_stage import PUBLISHED, SAME_CLIPS, published_row, same_clips_row, shipped_row
 from inference.devices import find_device
 from pipeline.commands import console
-from pipeline.commands.arguments import add_run_arguments, positive
+from pipeline.commands.argument_types import positive
+from pipeline.commands.arguments import add_run_arguments
 from pipeline.system_scorers import TWO_STAGE
 from rivals.ensemble import PUBLISHED_MEMBERS
 from rivals.registry import ENSEMBLE, SYSTEMS, find_system

@@ -25,7 +25,8 @@ from a2d.metrics import Scores
 from a2d.taxonomy import load_taxonomy
 from actor_detector.letterbox import Letterbox
 from pipeline.commands import console
-from pipeline.commands.arguments import add_detector_arguments, add_run_arguments, config_from, positive
+from pipeline.commands.argument_types import positive
+from pipeline.commands.arguments import add_detector_arguments, add_run_arguments, config_from
 from pipeline.tagger import ActorActionTagger
 from video.clips import decode_frames
 from video.writer import video_writer

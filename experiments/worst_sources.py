@@ -24,7 +24,7 @@ from common.errors import DatasetError
 from experiments.ablation_report import read_report
 from experiments.ablation_rows import ONLY_ACTORS_MISSED, SHIPPED
 from pipeline.commands import console
-from pipeline.commands.arguments import positive
+from pipeline.commands.argument_types import positive
 
 COLUMNS = ("source", "clips", "F1 (%)", "F1 lost", "share of all", "missed actors", "wrong labels", "labels")
 

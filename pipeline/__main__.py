@@ -90,7 +90,10 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
         The exit code.
     """
     parser = Parser(prog=prog)
-    add_command(parser, name)
+    try:
+        add_command(parser, name)
+    except UserError as reason:  # of an environment variable that says the default
+        parser.error(str(reason))
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 

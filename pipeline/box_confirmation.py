@@ -10,12 +10,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actor_detector.detections import ClipDetections
+from common.remote_folders import AnyFolder
 from common.trusted_files import CacheFolder, OnFile, parse_array
 from pipeline.frame_sampling import interval_indices
 
@@ -97,7 +97,7 @@ class JudgementCache:
         on_file: Called with the file of every entry, see `CacheFolder`.
     """
 
-    folder: Path | None
+    folder: AnyFolder | None
     on_file: OnFile | None = None
 
     def load(self, key: str, layers: int) -> dict[int, BoxJudgements] | None:

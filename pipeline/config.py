@@ -8,6 +8,7 @@ from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
 from common.errors import GatesError
 from common.paths import A2D_TAXONOMY_FILE, MODELS, cache_folder
+from common.remote_folders import AnyFolder
 from common.trusted_files import trusted_folder
 from inference.devices import find_device
 from inference.runtime import AUTO, Runtime, make_runtime
@@ -47,7 +48,7 @@ class TaggerConfig:
         seed: Of the random choice of those frames.
         sample_every_seconds: How often a head is given a frame while its actor is visible, in seconds.
         label_threshold: Minimum probability of a predicted action, in [0, 1].
-        cache: Folder of cached detections; None caches none.
+        cache: Folder of cached detections, of this machine or in a store; None caches none.
         engines: Folder of converted networks; None caches none.
         force: Use gates that were tuned for another detector or other settings.
         trust_weights: Unpickle a `.pt` detector even if that may run code from it.
@@ -73,7 +74,7 @@ class TaggerConfig:
     seed: int = 0
     sample_every_seconds: float = 0.5
     label_threshold: float = LABEL_THRESHOLD
-    cache: Path | None = None
+    cache: AnyFolder | None = None
     engines: Path | None = field(default_factory=lambda: cache_folder() / "engines")
     force: bool = False
     trust_weights: bool = False

@@ -1,6 +1,6 @@
 """Stage 1 of a command by workers: they fill the cache of detections, which the command then finds full."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,9 +80,8 @@ class DetectionAhead(AbstractContextManager["DetectionAhead"]):
         events = workers.run(Task(index, clip) for index, clip in enumerate(clips))
         for clip, event in zip(self.progress(clips, "detecting", "clip"), events, strict=True):
             assert isinstance(event, Tagged)  # no copies are asked for
-            for name, content in event.files.items():
-                if cache.read(name, len(content)) != content:  # the folder may be the worker's own
-                    cache.write(name, content)
+            if not cache.is_shared:
+                _keep(event.files, cache)
             received |= event.files.keys()
             result = event.result
             if result.sha256 is None:
@@ -93,3 +92,9 @@ class DetectionAhead(AbstractContextManager["DetectionAhead"]):
                     f"{detector.runtime.name}: name the same --device and --backend for all, and the same version of "
                     "the project"
                 )
+
+
+def _keep(files: Mapping[str, bytes], cache: CacheFolder) -> None:
+    for name, content in files.items():
+        if cache.read(name, len(content)) != content:  # the folder may be the worker's own
+            cache.write(name, content)

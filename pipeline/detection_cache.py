@@ -11,7 +11,6 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from a2d.taxonomy import Taxonomy
 from actor_detector.detections import ClipDetections
 from actor_detector.detector_settings import DetectorSettings
 from actor_detector.speed_options import SpeedOptions
+from common.remote_folders import AnyFolder
 from common.trusted_files import CacheFolder, OnFile, parse_array
 
 FORMAT = 6  # increase it when the contents of an entry, or how they are computed, change
@@ -45,7 +45,7 @@ class DetectionCache:
         on_file: Called with the file of every entry, see `CacheFolder`.
     """
 
-    folder: Path | None
+    folder: AnyFolder | None
     on_file: OnFile | None = None
 
     def load(self, key: str) -> ClipDetections | None:

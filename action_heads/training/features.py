@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from action_heads.prediction import BATCH_SIZE, NETWORK_FORMAT
 from action_heads.preprocessing import Preprocessing, crop_and_resize
 from action_heads.training.samples import SampledFrame, decode_sampled_frames
 from common.progress import Progress, no_progress
+from common.remote_folders import AnyFolder
 from common.trusted_files import CacheFolder, parse_array
 from inference.interfaces import Engine, Network, content_key
 from inference.runtime import Runtime
@@ -35,7 +35,7 @@ class FeatureCache:
         folder: Created when the first entry is written; None disables the cache.
     """
 
-    folder: Path | None
+    folder: AnyFolder | None
 
     def load(self, key: str) -> NDArray[np.float32] | None:
         """Return an entry, or None if it is absent or unreadable."""

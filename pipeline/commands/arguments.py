@@ -6,8 +6,16 @@ from pathlib import Path
 
 from action_heads.defaults import AUXILIARY_WEIGHT, STILLS_WEIGHT
 from common.paths import cache_folder
-from common.system import MAX_THREADS
 from inference.runtime import BACKENDS, PRECISIONS
+from pipeline.commands.argument_types import (
+    folder_or_address,
+    fraction,
+    grey_levels,
+    positive,
+    seconds,
+    seed,
+    thread_count,
+)
 from pipeline.config import TaggerConfig
 from pipeline.known_detectors import (
     EMBEDDED,
@@ -17,62 +25,6 @@ from pipeline.known_detectors import (
     DetectorDefaults,
 )
 from pipeline.known_heads import KNOWN_HEADS, find_heads_folder
-
-
-def positive(text: str) -> int:
-    """Parse a whole number from 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} was given, a whole number from 1 is allowed")
-    return number
-
-
-def natural(text: str) -> int:
-    """Parse a whole number from 0."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} was given, a whole number from 0 is allowed")
-    return number
-
-
-def seed(text: str) -> int:
-    """Parse a whole number from 0 that every random number generator accepts."""
-    number = int(text)
-    if not 0 <= number < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} was given, 0 to {2**32 - 1} is allowed")
-    return number
-
-
-def thread_count(text: str) -> int:
-    """Parse a number of threads."""
-    number = int(text)
-    if not 1 <= number <= MAX_THREADS:
-        raise argparse.ArgumentTypeError(f"{text} was given, 1 to {MAX_THREADS} is allowed")
-    return number
-
-
-def fraction(text: str) -> float:
-    """Parse a number in [0, 1]."""
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} was given, 0 to 1 is allowed")
-    return number
-
-
-def seconds(text: str) -> float:
-    """Parse a duration in seconds."""
-    number = float(text)
-    if not 0.01 <= number <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} was given, 0.01 to 3600 is allowed")
-    return number
-
-
-def grey_levels(text: str) -> float:
-    """Parse a difference in grey levels."""
-    number = float(text)
-    if not 0 <= number <= 255:
-        raise argparse.ArgumentTypeError(f"{text} was given, 0 to 255 is allowed")
-    return number
 
 
 def add_taxonomy_argument(parser: argparse.ArgumentParser) -> None:
@@ -198,7 +150,13 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the challenge report used: image size 224, confidence 0.5, and its gates, unless others are named",
     )
     add_trust_argument(group)
-    group.add_argument("--cache", type=Path, default=cache_folder(), metavar="DIR", help="folder of cached detections")
+    group.add_argument(
+        "--cache",
+        type=folder_or_address,
+        default=cache_folder(),
+        metavar="DIR",
+        help="folder of cached detections; s3:// or gs://, where all workers of a cluster can use it",
+    )
     group.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="cache no detections")
     _add_speed_options(parser)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from action_heads.distillation.settings import DistillationSettings
 from pipeline.commands import console
-from pipeline.commands.arguments import add_run_arguments, add_strict_argument, fraction, natural, positive
+from pipeline.commands.argument_types import fraction, natural, positive
+from pipeline.commands.arguments import add_run_arguments, add_strict_argument
 
 EPILOG = "A training that was stopped, by Ctrl-C or a power failure, continues with the same command and --resume."
 

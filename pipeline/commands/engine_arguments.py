@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from common.errors import UserError
 from common.system import share_cores
 from pipeline.commands import console
-from pipeline.commands.arguments import positive
+from pipeline.commands.argument_types import positive
 
 if TYPE_CHECKING:
     from pipeline.detection_ahead import DetectionAhead

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.commands import console
-from pipeline.commands.arguments import seed
+from pipeline.commands.argument_types import seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

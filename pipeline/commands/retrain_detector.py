@@ -8,14 +8,8 @@ from actor_detector.training.settings import Phase, StemPhase, TrainingSettings
 from common.errors import TrainingError
 from common.paths import MODELS
 from pipeline.commands import console
-from pipeline.commands.arguments import (
-    add_run_arguments,
-    add_strict_argument,
-    add_trust_argument,
-    fraction,
-    natural,
-    positive,
-)
+from pipeline.commands.argument_types import fraction, natural, positive
+from pipeline.commands.arguments import add_run_arguments, add_strict_argument, add_trust_argument
 
 EPILOG = "A training that was stopped, by Ctrl-C or a power failure, continues with the same command and --resume."
 DEEP_RATE = 0.4  # learning rate of the second phase, relative to the others

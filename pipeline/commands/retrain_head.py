@@ -10,13 +10,13 @@ from action_heads.training.recipes import PAPER, adjust_recipe, recipe_from_name
 from action_heads.trunk_files import EMBEDDED
 from action_heads.tuning_modes import ALL, BACKBONE_NAMES, CLASSIFIER, TIMM_PREFIX, TUNING_MODES
 from pipeline.commands import console
+from pipeline.commands.argument_types import positive
 from pipeline.commands.arguments import (
     add_detector_arguments,
     add_plots_argument,
     add_run_arguments,
     add_training_arguments,
     config_from,
-    positive,
 )
 from pipeline.commands.engine_arguments import (
     RAY,

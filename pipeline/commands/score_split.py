@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pipeline.commands import console
+from pipeline.commands.argument_types import seconds
 from pipeline.commands.arguments import (
     add_data_arguments,
     add_plots_argument,
@@ -13,7 +14,6 @@ from pipeline.commands.arguments import (
     add_strict_argument,
     add_tagger_arguments,
     config_from,
-    seconds,
 )
 from pipeline.commands.engine_arguments import (
     LOCAL,

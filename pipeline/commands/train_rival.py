@@ -6,12 +6,12 @@ from pathlib import Path
 
 from common.errors import TrainingError
 from pipeline.commands import console
+from pipeline.commands.argument_types import positive
 from pipeline.commands.arguments import (
     add_data_arguments,
     add_held_out_argument,
     add_run_arguments,
     add_strict_argument,
-    positive,
 )
 from pipeline.known_systems import SYSTEMS_FOLDER, system_file
 from rivals.recipes import OPTIMIZERS

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.commands import console
+from pipeline.commands.argument_types import fraction, positive
 from pipeline.commands.arguments import (
     add_data_arguments,
     add_detector_arguments,
@@ -14,8 +15,6 @@ from pipeline.commands.arguments import (
     add_run_arguments,
     add_strict_argument,
     config_from,
-    fraction,
-    positive,
 )
 from pipeline.commands.engine_arguments import add_engine_arguments, detection_ahead, report_restarts
 from thresholds.tuning import SearchSettings

@@ -11,27 +11,29 @@ import pickle
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from common.errors import UserError
 from common.system import Share
-from pipeline.supervision.blocks import Blocks
+from pipeline.supervision.blocks import block_sizes
 from pipeline.supervision.calls import Outcome, call, log_warnings
 from pipeline.supervision.feed import Feed
 from pipeline.supervision.in_order import Event, InOrder, OnWait
 from pipeline.supervision.messages import Ready, Refused, Setup, Tagged, Task
 from pipeline.supervision.process import WorkerProcess
+from pipeline.supervision.ray_tasks import TaskBlocks, TaskStore
 from pipeline.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 CONNECT_SECONDS = 10.0
-TASK, NEWS = "task", "news"  # columns of the tables
+BLOCK, NEWS = "id", "news"  # columns of the tables; Ray names the first
 BLOCKS_AHEAD = 2  # of each worker: the one that it works on, and the next
-SEND_SECONDS = 2.0  # what happens meanwhile is sent together: each table costs the driver a millisecond
+SEND_SECONDS = 2.0  # after which a worker sends what has happened, at the earliest
+TABLES_PER_SECOND = 20  # that all workers send together: each costs the driver a millisecond, and 2 kB for good
 News = list[tuple[Event | Refused, bool]]
 """What comes of tasks, and whether that is all of a task."""
 
@@ -115,14 +117,13 @@ class RayCrew:
             UserError: If a worker cannot go on through no fault of a clip, or uses other weights than this machine.
         """
         ready, order = self.ready(), InOrder(on_wait=self.on_wait)
-        blocks, refs = Blocks[Task](self._count_workers()), []
+        store = TaskStore(self._ray.put)
         for task in tasks:
             if task.result and not task.copy:  # of an earlier run
                 yield from order.add(Tagged(task.index, task.result), is_last=True)
-            elif block := blocks.add(task):
-                refs.append(self._ray.put(_table(block)))
-        refs += [self._ray.put(_table(block)) for block in blocks.rest()]
-        for event, is_last in self._events(refs):
+            else:
+                store.add(task)
+        for event, is_last in self._events(store):
             if isinstance(event, Refused):
                 raise UserError(event.reason)
             if isinstance(event, Tagged) and event.result.weights != ready.weights:
@@ -191,11 +192,12 @@ class RayCrew:
         now = min(self._count_workers(), blocks)
         return now, max(now, min(self._options.workers or 0, blocks))
 
-    def _events(self, blocks: Sequence[Any]) -> Iterator[tuple[Event | Refused, bool]]:
-        """Have the tasks of blocks done; yields what comes of them, and whether that is all of a task."""
-        if not blocks:
+    def _events(self, tasks: TaskStore) -> Iterator[tuple[Event | Refused, bool]]:
+        """Have tasks done; yields what comes of them, and whether that is all of a task."""
+        if not tasks:
             return
-        from ray.data import ActorPoolStrategy, DataContext, from_arrow_refs
+        import ray.data
+        from ray.data import ActorPoolStrategy, DataContext
         from ray.exceptions import RayError
 
         context = DataContext.get_current()
@@ -204,19 +206,22 @@ class RayCrew:
         context.target_max_block_size = 1  # byte: each row is sent at once
         assert self._setup
         setup = replace(self._setup, share=Share(self._options.cpus))
-        least, most = self._concurrency(len(blocks))
-        dataset = from_arrow_refs(list(blocks)).map_batches(
+        ends = list(accumulate(block_sizes(len(tasks), self._count_workers())))
+        least, most = self._concurrency(len(ends))
+        blocks = ray.data.range(len(ends), override_num_blocks=len(ends))  # their numbers
+        send_seconds = max(SEND_SECONDS, most / TABLES_PER_SECOND)
+        dataset = blocks.map_batches(
             _RayWorker,
-            fn_constructor_args=(setup, self._timeout_seconds),
+            fn_constructor_args=(_Job(setup, tasks.close(), ends, self._timeout_seconds, send_seconds),),
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(
                 min_size=least,
                 max_size=most,
                 max_tasks_in_flight_per_actor=BLOCKS_AHEAD,
+                max_concurrent_calls_per_actor=BLOCKS_AHEAD,
                 enable_true_multi_threading=True,
             ),
-            max_concurrency=BLOCKS_AHEAD,
             num_cpus=self._options.cpus,
             num_gpus=self._options.gpus or None,
         )
@@ -229,25 +234,47 @@ class RayCrew:
             raise UserError(f"Ray: {str(reason).strip().splitlines()[-1]}") from None
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What one of Ray's actors is told.
+
+    Attributes:
+        setup: What its worker loads.
+        chunks: See `TaskBlocks`.
+        ends: See `TaskBlocks`.
+        timeout_seconds: As for `Supervisor`.
+        send_seconds: What happens meanwhile is sent together.
+    """
+
+    setup: Setup
+    chunks: Sequence[Any]
+    ends: Sequence[int]
+    timeout_seconds: float | None
+    send_seconds: float
+
+
 class _RayWorker:
     """What one of Ray's actors does: its worker process is given one block after another, without a pause between.
 
     Ray has two threads call it, so that the worker always has a block to go on with.
     """
 
-    def __init__(self, setup: Setup, timeout_seconds: float | None) -> None:
-        self._feed = Feed(Supervisor(WorkerProcess(setup), timeout_seconds))
+    def __init__(self, job: _Job) -> None:
+        self._feed = Feed(Supervisor(WorkerProcess(job.setup), job.timeout_seconds))
+        self._blocks = TaskBlocks(job.chunks, job.ends, _import_ray().get)
+        self._send_seconds = job.send_seconds
         self._machine = socket.gethostname()
 
-    def __call__(self, block: "pa.Table") -> "Iterator[pa.Table]":
-        """Yield what comes of the tasks of a block, every two seconds: events, or why the run cannot go on."""
+    def __call__(self, numbers: "pa.Table") -> "Iterator[pa.Table]":
+        """Yield what comes of the tasks of blocks, at intervals: events, or why the run cannot go on."""
         news, sent = News(), monotonic()
+        tasks = [task for number in numbers[BLOCK].to_pylist() for task in self._blocks[number]]
         try:
-            for event, is_last in self._feed.run([pickle.loads(content) for content in block[TASK].to_pylist()]):
+            for event, is_last in self._feed.run(tasks):
                 if isinstance(event, Tagged):
                     event = replace(event, machine=self._machine)
                 news.append((event, is_last))
-                if monotonic() - sent > SEND_SECONDS:
+                if monotonic() - sent > self._send_seconds:
                     yield _row(news)
                     news, sent = News(), monotonic()
         except UserError as reason:  # which Ray would bury under its own
@@ -282,9 +309,3 @@ def _check_reachable(address: str | None) -> None:
     host, separator, port = (address or "").rpartition("://")[2].rpartition(":")
     if separator and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-
-
-def _table(tasks: Sequence[Task]) -> "pa.Table":
-    import pyarrow as pa
-
-    return pa.table({TASK: pa.array([pickle.dumps(task) for task in tasks], pa.binary())})

@@ -26,6 +26,7 @@ from action_heads.training.samples import SampledFrame, samples_showing
 from common.errors import TrainingError
 from common.files import sha256_file
 from common.progress import Progress, no_progress
+from common.remote_folders import AnyFolder
 from pipeline.cached_detector import CachedDetector
 from pipeline.training.training_frames import FrameSampler
 
@@ -50,7 +51,7 @@ class ConfirmationPlan:
     trunk: Trunk
     sample_every_seconds: float
     out: Path
-    cache: Path | None
+    cache: AnyFolder | None
     seed: int = 0
     strict: bool = False
 

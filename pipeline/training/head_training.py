@@ -33,6 +33,7 @@ from action_heads.training.samples import read_labelled_frames, samples_showing,
 from action_heads.tuning_modes import CLASSIFIER
 from common.errors import ClipError, TrainingError
 from common.progress import Progress, no_progress
+from common.remote_folders import AnyFolder
 from pipeline.cached_detector import CachedDetector
 from pipeline.training.auxiliary_frames import AuxiliaryWeights, describe, sample_auxiliary_frames
 from pipeline.training.epoch_log import EpochLog
@@ -82,7 +83,7 @@ class HeadTrainingPlan:
     sample_every_seconds: float
     seed: int
     device: str
-    cache: Path | None
+    cache: AnyFolder | None
     stills: Path | None = None
     auxiliary_weights: AuxiliaryWeights = DEFAULT_WEIGHTS
     strict: bool = False

@@ -22,7 +22,15 @@ SCRIPTS = {
     "retrain_head.py": "retrain-head",
     "score_split.py": "score-split",
 }
-SHARED_MODULES = {"arguments", "config_file", "console", "engine_arguments", "system_argument", "terminal"}
+SHARED_MODULES = {
+    "argument_types",
+    "arguments",
+    "config_file",
+    "console",
+    "engine_arguments",
+    "system_argument",
+    "terminal",
+}
 DIFFERENT_MEANINGS = {
     "--data": "a data set; for `manifest`, the text that describes what a file was made from",
     "--epochs": "from 1; for `retrain-detector` from 0, which skips the first phase; for `train-rival` several",

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.results import ClipResult
 from pipeline.supervision import in_order
-from pipeline.supervision.blocks import MAX_TASKS, SHARES, Blocks
+from pipeline.supervision.blocks import LARGEST_PART, SHARES, SMALL, block_sizes
 from pipeline.supervision.in_order import InOrder
 from pipeline.supervision.messages import Annotated, Tagged
 
@@ -61,11 +61,15 @@ def test_a_task_that_others_wait_for_is_named_once(monkeypatch):
 @pytest.mark.parametrize("workers", [1, 2, 100])
 @pytest.mark.parametrize("count", [0, 1, 5, 1000, 30_000])
 def test_blocks_contain_all_tasks_and_become_small(workers, count):
-    blocks = Blocks[int](workers)
-    found = [block for task in range(count) if (block := blocks.add(task))] + list(blocks.rest())
-    assert [task for block in found for task in block] == list(range(count))
-    sizes = [len(block) for block in found]
+    sizes = block_sizes(count, workers)
+    assert sum(sizes) == count
     assert sizes == sorted(sizes, reverse=True), "the small ones come last"
-    assert max(sizes, default=0) <= MAX_TASKS
+    assert max(sizes, default=0) <= SMALL
     if count >= SHARES * workers:
         assert sizes[-workers:] == [1] * workers, "so that no worker waits long for another"
+
+
+@pytest.mark.parametrize("workers", [2, 100])
+def test_there_are_not_many_more_blocks_of_many_more_tasks(workers):
+    few, many = (len(block_sizes(count, workers)) for count in (SMALL * LARGEST_PART, 100 * SMALL * LARGEST_PART))
+    assert many < few + SHARES * workers * 10

@@ -4,7 +4,6 @@ The stores are real servers on this machine: one of S3, and one of files. Worker
 """
 
 import json
-import logging
 import re
 import subprocess
 import sys
@@ -16,10 +15,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from result_rows import row
+from s3_server import VARIABLES, put, serve_s3
 
 from common.errors import ClipError
 from common.remote_files import fetch, without_secrets
@@ -37,54 +35,13 @@ from video.find_clips import search_clips
 from video.remote_clips import RemoteClip
 
 NOWHERE = "http://127.0.0.1:9"
-VARIABLES = {
-    "AWS_ACCESS_KEY_ID": "nobody",
-    "AWS_SECRET_ACCESS_KEY": "nothing",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-
-
-class Requests(logging.Handler):
-    """What a server was asked for, such as `GET /clips/a.mp4`."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def emit(self, record):
-        self.lines += re.findall(r"(?:GET|HEAD|PUT) \S+", record.getMessage())
-
-    def fetched(self):
-        """Return the videos that were asked for since the last time, in order."""
-        found = [line.removeprefix("GET ") for line in self.lines if re.fullmatch(r"GET \S+\.mp4", line)]
-        self.lines.clear()
-        return found
 
 
 @pytest.fixture(scope="module")
 def store():
     """A server of S3 with an empty bucket, and what it was asked for."""
-    requests, log = Requests(), logging.getLogger("werkzeug")
-    before = log.level
-    log.addHandler(requests)
-    log.setLevel(logging.INFO)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        host, port = server.get_host_and_port()
-        for name, value in {**VARIABLES, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
-            patch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="clips")
+    with serve_s3() as requests:
         yield requests
-    server.stop()
-    log.removeHandler(requests)
-    log.setLevel(before)
-
-
-def put(name, content, bucket="clips"):
-    """Write an object."""
-    boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=content)
 
 
 @pytest.fixture
