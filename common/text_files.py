@@ -37,14 +37,36 @@ def read_text_file(path: Path, error: type[UserError], kind: str = "text file", 
         FileNotFoundError: If there is no such file.
     """
     try:
-        text = _decode(_read_bytes(path, max_bytes)).replace("\r\n", "\n").replace("\r", "\n")
-        _check_lines(text)
+        data = _read_bytes(path, max_bytes)
     except FileNotFoundError:
         raise
     except OSError as reason:
         raise error(f"{path}: not a readable {kind} ({(reason.strerror or str(reason)).lower()})") from None
     except _NotTextError as reason:
         raise error(f"{path}: not a readable {kind} ({reason})") from None
+    return decode_text(data, str(path), error, kind)
+
+
+def decode_text(data: bytes, name: str, error: type[UserError], kind: str = "text file") -> str:
+    """Decode the contents of a text file, as `read_text_file` does.
+
+    Args:
+        data: The contents.
+        name: Of the file, for messages.
+        error: The type of error to raise.
+        kind: What the file should be, for messages.
+
+    Returns:
+        The text without a byte order mark; every line ends in a line feed, however it ended in the file.
+
+    Raises:
+        UserError: Of the given type, if it is not text, or has a line of more than `MAX_LINE_LENGTH` characters.
+    """
+    try:
+        text = _decode(data).replace("\r\n", "\n").replace("\r", "\n")
+        _check_lines(text)
+    except _NotTextError as reason:
+        raise error(f"{name}: not a readable {kind} ({reason})") from None
     return text
 
 

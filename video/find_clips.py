@@ -1,17 +1,17 @@
 """Expansion of command-line arguments (files, folders, globs and lists) into clips, in a stable order."""
 
 import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from io import StringIO
 from pathlib import Path
 
 from common.errors import ClipError
-from common.remote_files import is_address
-from common.text_files import read_text_file
+from common.remote_files import is_address, read_bytes, without_secrets
+from common.text_files import MAX_BYTES, decode_text, read_text_file
 from video.clip_list import ClipList
 from video.clip_paths import exists, is_open_file, require_local, require_nameable, require_regular_file
 from video.clips import is_frame_folder
@@ -80,7 +80,8 @@ def search_clips(arguments: Iterable[str], follow_links: bool = False) -> FoundC
             hidden files and folders (whose name starts with a dot) in it are left out;
             a glob, including `**`, for shells that do not expand it;
             `@list.txt`, a text file with a file, folder, glob or further list on each line, relative to the text file's
-            folder; blank lines and lines that start with `#` are skipped;
+            folder, or the address of such a file, `@s3://bucket/list.txt`, relative to its folder there; blank lines
+            and lines that start with `#` are skipped;
             the address of a file in a store that fsspec knows, or of a folder, or a glob, if the store can list files.
         follow_links: Whether to search linked folders too, each folder once.
 
@@ -132,7 +133,7 @@ class _Expansion:
         if not _exists(path):
             if argument.startswith("@"):
                 if is_address(argument[1:]):
-                    raise ClipError(f"{argument}: a list is read from this machine; download it, and name the file")
+                    return self._read_stored_list(argument[1:])
                 return self._read_list(Path(argument[1:]))
             if _WILDCARD.search(argument):
                 return self._match(path)
@@ -207,9 +208,44 @@ class _Expansion:
             raise ClipError(f"{path}: the list contains no clip; one path per line was expected")
 
 
+    def _read_stored_list(self, address: str, lists: tuple[str, ...] = ()) -> Iterator[AnyClip]:
+        """Yield the clips of a list in a store; what it names without an address lies in its folder there."""
+        shown = without_secrets(address)
+        if address in lists:
+            raise ClipError(f"{shown}: the list contains itself")
+        self._check(address)
+        content = read_bytes(address, MAX_BYTES)
+        if content is None:
+            raise ClipError(f"{shown}: no such list of clips, or one of more than {MAX_BYTES:,} bytes")
+        number = 0
+        for number, entry in _list_entries(decode_text(content, shown, ClipError, "list of clips")):
+            is_list = entry.startswith("@")
+            name = entry.removeprefix("@")
+            place = name if is_address(name) else _beside(address, name)
+            if is_list:
+                yield from self._read_stored_list(place, (*lists, address))
+                continue
+            try:
+                yield from self.expand(place)
+            except ClipError as reason:
+                raise ClipError(f"{shown}:{number}: {reason}") from None
+        if not number:
+            raise ClipError(f"{shown}: the list contains no clip; one path per line was expected")
+
+
 def _is_matched(name: str, hidden_patterns: list[str]) -> bool:
     """Return whether a glob may match a name: as in a shell, a leading dot must be matched by a dot."""
     return not name.startswith(".") or any(fnmatchcase(name, pattern) for pattern in hidden_patterns)
+
+
+def _beside(address: str, name: str) -> str:
+    """Return the address of what has a name in the folder of a file in a store.
+
+    >>> _beside("s3://bucket/lists/all.txt", "../clips/")
+    's3://bucket/clips/'
+    """
+    scheme, _, place = address.partition("?")[0].rpartition("/")[0].partition("://")
+    return f"{scheme}://{posixpath.normpath(f'{place}/{name}')}{'/' if name.endswith('/') else ''}"
 
 
 def _is_folder(path: Path) -> bool:
@@ -227,8 +263,13 @@ def _exists(path: Path) -> bool:
 
 
 def _list_entries(text: str) -> Iterator[tuple[int, str]]:
-    """Yield line number and entry."""
-    for number, line in enumerate(StringIO(text), start=1):  # without a list of all lines
-        entry = line.strip()
+    """Yield line number and entry, without a list or a copy of all lines, of which there may be millions."""
+    start, number = 0, 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        number += 1
+        entry = text[start:end].strip()
         if entry and not entry.startswith("#"):
             yield number, entry
+        start = end + 1

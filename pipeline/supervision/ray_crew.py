@@ -1,8 +1,9 @@
-"""Workers on the machines of a Ray cluster: Ray Data takes the paths of clips there, and brings the results back.
+"""Workers on the machines of a Ray cluster: Ray Data hands out blocks of clips there, and brings the results back.
 
-The only module that imports Ray, and only when it is used. A row is a clip's path, never one of its frames. Each of its
-actors has a worker process and a supervisor, as a run on one machine has: a clip that makes the worker crash or hang
-costs that clip. When an actor is lost, or its machine, Ray has its clips done elsewhere.
+The only module that imports Ray, and only when it is used. What is handed out is a block's number, by which a worker
+finds the paths of its clips, see `pipeline.supervision.ray_tasks`; never a frame. Each of Ray's actors has a worker
+process and a supervisor, as a run on one machine has: a clip that makes the worker crash or hang costs that clip. When
+an actor is lost, or its machine, Ray has its blocks done elsewhere.
 """
 
 import logging
@@ -34,6 +35,7 @@ BLOCK, NEWS = "id", "news"  # columns of the tables; Ray names the first
 BLOCKS_AHEAD = 2  # of each worker: the one that it works on, and the next
 SEND_SECONDS = 2.0  # after which a worker sends what has happened, at the earliest
 TABLES_PER_SECOND = 20  # that all workers send together: each costs the driver a millisecond, and 2 kB for good
+MAX_WAITING_BYTES = 64 << 20  # of what has happened, if this process cannot write rows as fast as workers send them
 News = list[tuple[Event | Refused, bool]]
 """What comes of tasks, and whether that is all of a task."""
 
@@ -197,16 +199,19 @@ class RayCrew:
         if not tasks:
             return
         import ray.data
-        from ray.data import ActorPoolStrategy, DataContext
+        from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
         from ray.exceptions import RayError
 
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         context.target_max_block_size = 1  # byte: each row is sent at once
+        limits = ExecutionResources(object_store_memory=MAX_WAITING_BYTES)
+        context.execution_options.resource_limits = context.execution_options.resource_limits.min(limits)
         assert self._setup
         setup = replace(self._setup, share=Share(self._options.cpus))
-        ends = list(accumulate(block_sizes(len(tasks), self._count_workers())))
+        workers = max(self._count_workers(), self._options.workers or 0)  # the cluster may grow
+        ends = list(accumulate(block_sizes(len(tasks), workers)))
         least, most = self._concurrency(len(ends))
         blocks = ray.data.range(len(ends), override_num_blocks=len(ends))  # their numbers
         send_seconds = max(SEND_SECONDS, most / TABLES_PER_SECOND)

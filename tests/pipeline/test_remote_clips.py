@@ -270,7 +270,7 @@ def test_folders_and_globs_are_listed(store, tmp_path):
         ("rtsp://camera/1", "addresses of rtsp:// are not supported; download the clip"),
         ("simplecache::s3://clips/a.mp4", None),
         ("zip://clips/a.mp4", "addresses of zip:// are not supported"),
-        ("@s3://clips/list.txt", "a list is read from this machine; download it"),
+        ("rtsp://camera/list/", "addresses of rtsp:// are not supported"),
     ],
 )
 def test_what_cannot_be_listed_is_refused_in_one_line(store, argument, message):
@@ -279,6 +279,43 @@ def test_what_cannot_be_listed_is_refused_in_one_line(store, argument, message):
         return
     with pytest.raises(ClipError, match=f"^{re.escape(argument)}: .*{re.escape(message)}") as caught:
         search_clips([argument])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_may_lie_in_a_store(store, web, tmp_path):
+    for name in ("lists/a.mp4", "lists/deep/b.mp4", "c.mp4"):
+        put(name, b"")
+    put("lists/all.txt", b"\xef\xbb\xbf# clips\r\n\r\na.mp4\r\n@deep/more.txt\r\ns3://clips/c.mp4\r\n")
+    put("lists/deep/more.txt", b"b.mp4\n@https-free.txt\n")
+    put("lists/deep/https-free.txt", b"../../c.mp4\n*.mp4\n")
+    urls = [str(clip) for clip in search_clips(["@s3://clips/lists/all.txt"]).clips]
+    assert urls == [
+        "s3://clips/lists/a.mp4",
+        "s3://clips/lists/deep/b.mp4",
+        "s3://clips/c.mp4",
+    ]
+    address, folder, _ = web
+    (folder / "list.txt").write_text(f"d.mp4\n@s3://clips/lists/deep/more.txt\n{address}/e.mp4\n")
+    (tmp_path / "local.txt").write_text(f"@{address}/list.txt\n")
+    names = [clip.name for clip in search_clips([f"@{tmp_path}/local.txt"]).clips]
+    assert names == ["d.mp4", "b.mp4", "c.mp4", "e.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.txt", None, "s3://clips/bad/missing.txt: no such list of clips"),
+        ("empty.txt", b"# nothing\n", "s3://clips/bad/empty.txt: the list contains no clip"),
+        ("binary.txt", b"\0\xff\0", "s3://clips/bad/binary.txt: not a readable list of clips"),
+        ("itself.txt", b"@itself.txt\n", "s3://clips/bad/itself.txt: the list contains itself"),
+        ("wrong.txt", b"a.mp4\nrtsp://camera/1\n", "s3://clips/bad/wrong.txt:2: rtsp://camera/1: addresses of"),
+    ],
+)
+def test_a_list_in_a_store_that_is_wrong_is_a_line(store, name, content, message):
+    if content is not None:
+        put(f"bad/{name}", content)
+    with pytest.raises(ClipError, match=f"^{re.escape(message)}") as caught:
+        search_clips([f"@s3://clips/bad/{name}"])
     assert "\n" not in str(caught.value)
 
 
