@@ -207,7 +207,6 @@ class _Expansion:
         if not number:
             raise ClipError(f"{path}: the list contains no clip; one path per line was expected")
 
-
     def _read_stored_list(self, address: str, lists: tuple[str, ...] = ()) -> Iterator[AnyClip]:
         """Yield the clips of a list in a store; what it names without an address lies in its folder there."""
         shown = without_secrets(address)
