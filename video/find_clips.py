@@ -193,7 +193,10 @@ class _Expansion:
         for number, entry in _list_entries(text):
             is_file = _exists(path.parent / entry)
             if entry.startswith("@") and not is_file:
-                yield from self._read_list(path.parent / entry[1:], (*lists, resolved))
+                if is_address(entry[1:]):
+                    yield from self._read_stored_list(entry[1:])
+                else:
+                    yield from self._read_list(path.parent / entry[1:], (*lists, resolved))
                 continue
             if not is_file:
                 try:
