@@ -23,6 +23,7 @@ from pipeline.supervision.calls import Outcome, call, log_warnings
 from pipeline.supervision.feed import Feed
 from pipeline.supervision.in_order import Event, InOrder, OnWait
 from pipeline.supervision.messages import Ready, Refused, Setup, Tagged, Task
+from pipeline.supervision.pace import Pace
 from pipeline.supervision.process import WorkerProcess
 from pipeline.supervision.ray_tasks import TaskBlocks, TaskStore
 from pipeline.supervision.supervisor import Supervisor
@@ -35,7 +36,8 @@ BLOCK, NEWS = "id", "news"  # columns of the tables; Ray names the first
 BLOCKS_AHEAD = 2  # of each worker: the one that it works on, and the next
 SEND_SECONDS = 2.0  # after which a worker sends what has happened, at the earliest
 TABLES_PER_SECOND = 20  # that all workers send together: each costs the driver a millisecond, and 2 kB for good
-MAX_WAITING_BYTES = 64 << 20  # of what has happened, if this process cannot write rows as fast as workers send them
+ROWS_PER_SECOND = 1000.0  # that all workers send together, on average: this process writes some more than that to disk
+MAX_WAITING_BYTES = 64 << 20  # of what has happened, if it does not; then Ray asks without a pause whether it may go on
 News = list[tuple[Event | Refused, bool]]
 """What comes of tasks, and whether that is all of a task."""
 
@@ -217,7 +219,9 @@ class RayCrew:
         send_seconds = max(SEND_SECONDS, most / TABLES_PER_SECOND)
         dataset = blocks.map_batches(
             _RayWorker,
-            fn_constructor_args=(_Job(setup, tasks.close(), ends, self._timeout_seconds, send_seconds),),
+            fn_constructor_args=(
+                _Job(setup, tasks.close(), ends, self._timeout_seconds, send_seconds, ROWS_PER_SECOND / most),
+            ),
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(
@@ -249,6 +253,7 @@ class _Job:
         ends: See `TaskBlocks`.
         timeout_seconds: As for `Supervisor`.
         send_seconds: What happens meanwhile is sent together.
+        rows_per_second: That the actor sends at most, on average.
     """
 
     setup: Setup
@@ -256,6 +261,7 @@ class _Job:
     ends: Sequence[int]
     timeout_seconds: float | None
     send_seconds: float
+    rows_per_second: float
 
 
 class _RayWorker:
@@ -268,6 +274,7 @@ class _RayWorker:
         self._feed = Feed(Supervisor(WorkerProcess(job.setup), job.timeout_seconds))
         self._blocks = TaskBlocks(job.chunks, job.ends, _import_ray().get)
         self._send_seconds = job.send_seconds
+        self._pace = Pace(job.rows_per_second)
         self._machine = socket.gethostname()
 
     def __call__(self, numbers: "pa.Table") -> "Iterator[pa.Table]":
@@ -280,18 +287,19 @@ class _RayWorker:
                     event = replace(event, machine=self._machine)
                 news.append((event, is_last))
                 if monotonic() - sent > self._send_seconds:
-                    yield _row(news)
+                    yield self._row(news)
                     news, sent = News(), monotonic()
         except UserError as reason:  # which Ray would bury under its own
             news.append((Refused(str(reason)), True))
         if news:
-            yield _row(news)
+            yield self._row(news)
 
+    def _row(self, news: News) -> "pa.Table":
+        """Return a table of what has happened, as soon as the driver can keep up with it."""
+        import pyarrow as pa
 
-def _row(news: News) -> "pa.Table":
-    import pyarrow as pa
-
-    return pa.table({NEWS: pa.array([pickle.dumps(news)], pa.binary())})
+        self._pace.wait(len(news))
+        return pa.table({NEWS: pa.array([pickle.dumps(news)], pa.binary())})
 
 
 def _import_ray() -> Any:
