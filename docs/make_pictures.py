@@ -87,11 +87,13 @@ def _write_annotated_frame(folder: Path) -> None:
     _write_webp(PICTURES / "annotated_frame.webp", frames.images[0])
 
 
-def _photograph_pages(folder: Path, tagged: Sequence[TaggedClip], taxonomy: Taxonomy, label_threshold: float) -> None:
+def _photograph_pages(
+    folder: Path, tagged: Sequence[TaggedClip], taxonomy: Taxonomy, label_threshold: float | None
+) -> None:
     """Write pictures of the report, of the gate explorer and of the labelling page."""
     results = [clip.result for clip in tagged]
     write_report(folder / "report.html", results, taxonomy, label_threshold)
-    write_queue(folder / "queue.csv", rank_clips(results, label_threshold))
+    write_queue(folder / "queue.csv", rank_clips(results, taxonomy, label_threshold))
     tune = ["tune-thresholds", "--data", "clips.csv", "--out", "gates.yaml", "--explore", "gates.html"]
     if actor_action(tune) != console.DONE:
         raise UserError("the gates of the practice clips could not be tuned")

@@ -47,7 +47,8 @@ class TaggerConfig:
             decisions that may differ from those of every frame, in (0, 1); None looks at every frame.
         seed: Of the random choice of those frames.
         sample_every_seconds: How often a head is given a frame while its actor is visible, in seconds.
-        label_threshold: Minimum probability of a predicted action, in [0, 1].
+        label_threshold: Minimum probability of a predicted action, in [0, 1]; None chooses it for each clip, see
+            `action_heads.label_decision.best_threshold`.
         cache: Folder of cached detections, of this machine or in a store; None caches none.
         engines: Folder of converted networks; None caches none.
         force: Use gates that were tuned for another detector or other settings.
@@ -73,7 +74,7 @@ class TaggerConfig:
     until_sure: float | None = None
     seed: int = 0
     sample_every_seconds: float = 0.5
-    label_threshold: float = LABEL_THRESHOLD
+    label_threshold: float | None = None
     cache: AnyFolder | None = None
     engines: Path | None = field(default_factory=lambda: cache_folder() / "engines")
     force: bool = False
@@ -113,6 +114,11 @@ class TaggerConfig:
         if gates_file and not load_gates(gates_file).detector.confirmation:
             return None
         return EMBEDDED_CONFIRMATION
+
+    @property
+    def moment_threshold(self) -> float:
+        """Minimum probability of an action at a moment, for segments; the clip as a whole may ask for another."""
+        return LABEL_THRESHOLD if self.label_threshold is None else self.label_threshold
 
     @property
     def speed_options(self) -> SpeedOptions:

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from a2d.formats.whole_clips import TODO_SPLIT
+from a2d.taxonomy import Taxonomy
 from common.files import write_atomically
+from pipeline.label_choice import said_from_score
 from pipeline.results import ClipResult
 from pipeline.results_csv import harmless_path
 
@@ -62,12 +64,15 @@ class QueueEntry:
         return "; ".join(doubt.reason for doubt in doubts if doubt.reason)
 
 
-def rank_clips(results: Sequence[ClipResult], label_threshold: float) -> list[QueueEntry]:
+def rank_clips(
+    results: Sequence[ClipResult], taxonomy: Taxonomy, label_threshold: float | None = None
+) -> list[QueueEntry]:
     """Rank clips by how much a label would teach.
 
     Args:
         results: Those that could not be read to their end are left out: nothing can be trained on them.
-        label_threshold: Probability from which an action was said, in [0, 1].
+        taxonomy: The run's.
+        label_threshold: Probability from which an action was said, in [0, 1]; None if each clip has its own.
 
     Returns:
         The clips, the most instructive first; equal ones in their order.
@@ -79,7 +84,7 @@ def rank_clips(results: Sequence[ClipResult], label_threshold: float) -> list[Qu
             result,
             (
                 doubt_presence(result),
-                doubt_actions(result, label_threshold),
+                doubt_actions(result, said_from_score(result.scores, taxonomy, label_threshold)),
                 doubt_looks(result),
                 value_rarity(result, counts),
             ),

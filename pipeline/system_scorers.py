@@ -48,7 +48,7 @@ class TwoStageScorer:
     @property
     def threshold(self) -> float:
         """Probability from which a label is said, in [0, 1]."""
-        return self.tagger.config.label_threshold
+        return self.tagger.config.moment_threshold
 
     def describe(self) -> str:
         """Describe in one line what is used."""

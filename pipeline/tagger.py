@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2d.taxonomy import Taxonomy, load_taxonomy
-from action_heads.label_decision import decide_labels
 from action_heads.prediction import ActionHeads
 from actor_detector.detections import ClipDetections
 from common.downloads import find_weights
@@ -31,6 +30,7 @@ from pipeline.config import TaggerConfig
 from pipeline.frame_sampling import sample_frames
 from pipeline.known_detectors import EMBEDDED, RECOMMENDED
 from pipeline.known_heads import EMBEDDED_HEADS
+from pipeline.label_choice import choose_labels
 from pipeline.manifest import MANIFEST_FILE, load_manifest
 from pipeline.results import ActorEvidence, ClipResult, Looks, TaggedLabel, Timeline, Weights
 from pipeline.segments import find_segments
@@ -254,12 +254,7 @@ class ActorActionTagger:
         Returns:
             Shape (labels,): True for each predicted label.
         """
-        row = np.zeros(len(self.taxonomy.labels), dtype=bool)
-        for actor in self.taxonomy.actors:
-            if actor.label_names[0] in scores:
-                probabilities = np.array([scores[name] for name in actor.label_names])
-                row[actor.label_indices] = decide_labels(probabilities, self.config.label_threshold)
-        return row
+        return choose_labels(scores, self.taxonomy, self.config.label_threshold)
 
     def _tag_or_report(
         self, detected: DetectedClip | UnreadableClip, streamed: StreamingHeads, stopwatch: Stopwatch
@@ -344,7 +339,7 @@ class ActorActionTagger:
         """Find out when a predicted label applies."""
         label = self.taxonomy.label(name)
         column = prediction.probabilities[:, self.taxonomy.actor(label.actor).label_names.index(name)]
-        threshold = min(self.config.label_threshold, score)
+        threshold = min(self.config.moment_threshold, score)
         every_seconds = self.config.sample_every_seconds
         segments = find_segments(prediction.time_seconds, column, threshold, every_seconds, duration_seconds)
         return TaggedLabel(name, label.id, round(score, 4), segments)

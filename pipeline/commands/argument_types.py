@@ -48,6 +48,11 @@ def fraction(text: str) -> float:
     return number
 
 
+def fraction_or_auto(text: str) -> float | None:
+    """Parse a number in [0, 1]; `auto` is None."""
+    return None if text == "auto" else fraction(text)
+
+
 def seconds(text: str) -> float:
     """Parse a duration in seconds."""
     number = float(text)

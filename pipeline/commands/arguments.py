@@ -10,6 +10,7 @@ from inference.runtime import BACKENDS, PRECISIONS
 from pipeline.commands.argument_types import (
     folder_or_address,
     fraction,
+    fraction_or_auto,
     grey_levels,
     positive,
     seconds,
@@ -228,10 +229,11 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
     add_sampling_argument(group)
     group.add_argument(
         "--label-threshold",
-        type=fraction,
+        type=fraction_or_auto,
         default=TaggerConfig.label_threshold,
         metavar="P",
-        help="minimum probability of a predicted action (default: %(default)s)",
+        help="minimum probability of a predicted action; auto: in each clip that of the highest expected F1 "
+        "(default: auto)",
     )
     group.add_argument(
         "--until-sure", type=fraction, metavar="EPS", help="few looks: this share of decisions may differ, such as 0.01"

@@ -44,10 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     return console.DONE
 
 
-def _label_threshold(folder: Path) -> float:
+def _label_threshold(folder: Path) -> float | None:
     """Return the label threshold of the run, or the default one if its settings are not there."""
     try:
-        settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"]
-        return float(settings["label_threshold"])
+        threshold = json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"]["label_threshold"]
+        return None if threshold is None else float(threshold)
     except (OSError, ValueError, KeyError, TypeError):
         return TaggerConfig.label_threshold

@@ -144,7 +144,7 @@ class _Printer:
     Attributes:
         arguments: Of the command.
         ready: What is known of the run when it starts.
-        label_threshold: Score from which an action is said.
+        label_threshold: Score from which an action is said; None if each clip has its own.
         out: Folder of the results; None if they are only printed.
         summary: Of the clips so far.
         results: The results so far, if a report or a queue is to be written.
@@ -153,7 +153,7 @@ class _Printer:
 
     arguments: argparse.Namespace
     ready: "Ready"
-    label_threshold: float
+    label_threshold: float | None
     out: Path | None
     summary: "RunSummary"
     results: list["ClipResult"] = field(default_factory=list)
@@ -188,11 +188,13 @@ class _Printer:
             self.is_printed = False
 
     def _format(self, result: "ClipResult") -> str:
+        from pipeline.label_choice import said_from_score
         from pipeline.visualization.text_report import format_result
 
         if self.arguments.json:
             return json.dumps(result.to_dict())
-        return format_result(result, self.ready.taxonomy, self.label_threshold, console.result_paint()) + "\n"
+        said_from = said_from_score(result.scores, self.ready.taxonomy, self.label_threshold)
+        return format_result(result, self.ready.taxonomy, said_from, console.result_paint()) + "\n"
 
     def write_files(self) -> None:
         """Write the page about the results, and the queue of clips to label."""
@@ -204,7 +206,7 @@ class _Printer:
         if self.arguments.queue:
             from pipeline.label_queue import SPLIT, rank_clips, write_queue
 
-            entries = rank_clips(self.results, self.label_threshold)
+            entries = rank_clips(self.results, self.ready.taxonomy, self.label_threshold)
             write_queue(self.arguments.queue, entries)
             self.note(f"wrote {self.arguments.queue} ({len(entries)} to label, in the split {SPLIT})")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from a2d.taxonomy import Taxonomy
 from common.progress import Progress, no_progress
 from common.system import available_cores
+from pipeline.label_choice import said_from_score
 from pipeline.pages.clip_cards import ClipCard, count_labels, link_to
 from pipeline.pages.filmstrip import Filmstrip, make_filmstrip
 from pipeline.pages.page import write_page
@@ -42,7 +43,7 @@ def write_report(
     path: Path,
     results: Sequence[ClipResult],
     taxonomy: Taxonomy,
-    label_threshold: float,
+    label_threshold: float | None,
     progress: Progress = no_progress,
 ) -> WrittenReport:
     """Write the report of some results.
@@ -51,7 +52,7 @@ def write_report(
         path: The HTML file.
         results: Of any status; the clips are looked for where they were tagged.
         taxonomy: Actors and labels.
-        label_threshold: Score from which an action was said, in [0, 1].
+        label_threshold: Score from which an action was said, in [0, 1]; None if each clip has its own.
         progress: Shows the progress over the clips, whose frames are read.
 
     Returns:
@@ -70,7 +71,13 @@ def write_report(
         drawn = pool.map(draw, results)
         strips = [strip for _, strip in zip(progress(results, "drawing frames", "clip"), drawn, strict=True)]
     cards = [
-        ClipCard(result, taxonomy, link_to(result.path, folder), strip, label_threshold)
+        ClipCard(
+            result,
+            taxonomy,
+            link_to(result.path, folder),
+            strip,
+            said_from_score(result.scores, taxonomy, label_threshold),
+        )
         for result, strip in zip(results, strips, strict=True)
     ]
     size = write_page(path, "report", _values(cards, taxonomy))

@@ -46,8 +46,8 @@ NEAR_GATE = {"person": ActorEvidence(1.0, 0.1, True, 0.9), "cat": ActorEvidence(
     ],
     ids=["gate", "action", "looks", "rare"],
 )
-def test_a_clip_with_any_doubt_comes_before_certain_ones(changes: dict, why: str):
-    entries = rank_clips([*many(), clip("doubtful.mp4", **changes), *many(3)], 0.3)
+def test_a_clip_with_any_doubt_comes_before_certain_ones(changes: dict, why: str, taxonomy: Taxonomy):
+    entries = rank_clips([*many(), clip("doubtful.mp4", **changes), *many(3)], taxonomy, 0.3)
     assert entries[0].result.video == "doubtful.mp4"
     assert entries[0].why.startswith(why)
     assert 0 < entries[0].teaches <= 1
@@ -55,14 +55,14 @@ def test_a_clip_with_any_doubt_comes_before_certain_ones(changes: dict, why: str
     assert [entry.result.video for entry in entries[1:4]] == ["certain0.mp4", "certain1.mp4", "certain2.mp4"]
 
 
-def test_clips_that_cannot_be_trained_on_are_left_out():
+def test_clips_that_cannot_be_trained_on_are_left_out(taxonomy: Taxonomy):
     results = [result_rows.failed("a.mp4"), clip("b.mp4", status="truncated"), clip("c.mp4")]
-    assert [entry.result.video for entry in rank_clips(results, 0.3)] == ["c.mp4"]
+    assert [entry.result.video for entry in rank_clips(results, taxonomy, 0.3)] == ["c.mp4"]
 
 
-def test_clip_without_actors_has_no_doubts():
+def test_clip_without_actors_has_no_doubts(taxonomy: Taxonomy):
     absent = {"cat": ActorEvidence(0.0, 0.1, False, -0.1)}
-    (entry,) = rank_clips([clip("a.mp4", actors=absent, labels=(), scores={}, timeline={})], 0.3)
+    (entry,) = rank_clips([clip("a.mp4", actors=absent, labels=(), scores={}, timeline={})], taxonomy, 0.3)
     assert entry.doubts == (Doubt(),) * 4
     assert (entry.teaches, entry.why) == (0, "")
 
@@ -72,7 +72,7 @@ def test_queue_is_a_list_of_labelled_clips_in_a_split_of_its_own(people_clip: Pa
     odd = tmp_path / "=odd, name.mp4"
     odd.write_bytes(people_clip.read_bytes())
     path = tmp_path / "queue.csv"
-    write_queue(path, rank_clips([clip(str(people_clip), labels=both), clip(str(odd), labels=())], 0.3))
+    write_queue(path, rank_clips([clip(str(people_clip), labels=both), clip(str(odd), labels=())], taxonomy, 0.3))
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
