@@ -26,7 +26,7 @@ class Tagger(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The other settings that determine a result, by name, among them `label_threshold`."""
+        """The other settings that determine a result, by name, among them `label_threshold`, a number or `auto`."""
 
     def describe_weights(self) -> str:
         """Describe in one line what is used."""

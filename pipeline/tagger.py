@@ -22,6 +22,7 @@ from common.downloads import find_weights
 from common.errors import ClipError
 from common.files import sha256_file
 from common.stopwatch import Stopwatch
+from inference.runtime import AUTO
 from pipeline.action_prediction import ActionPredictor
 from pipeline.actor_predictions import ActorPredictions
 from pipeline.cached_detector import CachedDetector, DetectedClip, UnreadableClip
@@ -128,7 +129,7 @@ class ActorActionTagger:
             "confirmation": self.detector.confirmer.sha256 if self.detector.confirmer else None,
             "look_every": self.config.sample_every_seconds,
             "window_seconds": MAX_WINDOW_SECONDS,
-            "label_threshold": self.config.label_threshold,
+            "label_threshold": AUTO if self.config.label_threshold is None else self.config.label_threshold,
             "shortcuts": self.config.speed_options.to_dict(),
             "runtime": self.detector.runtime.name,
             "taxonomy": self.taxonomy_sha256,

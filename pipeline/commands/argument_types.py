@@ -6,6 +6,7 @@ from pathlib import Path
 from common.errors import StoreError
 from common.remote_folders import AnyFolder, RemoteFolder
 from common.system import MAX_THREADS
+from inference.runtime import AUTO
 
 
 def positive(text: str) -> int:
@@ -50,7 +51,7 @@ def fraction(text: str) -> float:
 
 def fraction_or_auto(text: str) -> float | None:
     """Parse a number in [0, 1]; `auto` is None."""
-    return None if text == "auto" else fraction(text)
+    return None if text == AUTO else fraction(text)
 
 
 def seconds(text: str) -> float:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from common.errors import UserError
+from inference.runtime import AUTO
 from pipeline.commands import console
 from pipeline.commands.arguments import add_taxonomy_argument
 from pipeline.config import TaggerConfig
@@ -48,6 +49,6 @@ def _label_threshold(folder: Path) -> float | None:
     """Return the label threshold of the run, or the default one if its settings are not there."""
     try:
         threshold = json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"]["label_threshold"]
-        return None if threshold is None else float(threshold)
+        return None if threshold == AUTO else float(threshold)
     except (OSError, ValueError, KeyError, TypeError):
         return TaggerConfig.label_threshold

@@ -11,6 +11,7 @@ from common.errors import UserError
 from common.scratch_folders import remove_leftovers
 from common.stopwatch import Stopwatch
 from common.units import format_seconds
+from inference.runtime import AUTO
 from pipeline.commands import console
 from pipeline.commands.arguments import add_run_arguments, add_tagger_arguments, config_from
 from pipeline.commands.engine_arguments import add_engine_arguments, report_restarts, start_workers
@@ -121,7 +122,8 @@ def _run(supervisor: "Workforce", arguments: argparse.Namespace, setup: "Setup")
     for folder in filter(None, [annotate, *(file.parent for file in files)]):
         console.make_folder(folder)
     ready = supervisor.ready()
-    printer = _Printer(arguments, ready, ready.settings["label_threshold"], out, RunSummary())
+    threshold = ready.settings["label_threshold"]
+    printer = _Printer(arguments, ready, None if threshold == AUTO else threshold, out, RunSummary())
     printer.note(ready.description)
     supervisor.on_wait = lambda index, done, seconds: printer.note(
         f"{clips[index]}: {done} later clips are done, and wait for this one since {format_seconds(seconds)}"

@@ -254,6 +254,7 @@ def test_settings_contain_everything_else_that_determines_a_result(config, tmp_p
         "taxonomy": taxonomy,
     }
     usual = ActorActionTagger.from_config(config).settings
+    assert usual["label_threshold"] == "auto"
     assert ActorActionTagger.from_config(replace(config, batch_size=3)).settings == usual
     for name, value in changes.items():
         assert ActorActionTagger.from_config(replace(config, **{name: value})).settings != usual, name
