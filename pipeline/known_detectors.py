@@ -1,10 +1,13 @@
 """The detectors that can be named, and the settings that each is used with unless the command line overrides them."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from actor_detector.detector_settings import DetectorSettings
 from common.errors import DetectorError
+from common.files import sha256_file
 from common.paths import MODELS, PROJECT, kit_folder
 
 EMBEDDED = "embedded"
@@ -42,12 +45,34 @@ def detector_defaults(name_or_file: str) -> DetectorDefaults:
     """Return what a detector is used with.
 
     Args:
-        name_or_file: One of `KNOWN_DETECTORS`, or a file. Safetensors, as `retrain-detector` writes them, are used like
-            the embedded detector, other files like named detectors. No gates are assumed for a file.
+        name_or_file: One of `KNOWN_DETECTORS`, or a file. A copy of a known detector's file is recognized by its
+            content. Of others, safetensors, as `retrain-detector` writes them, are used like the embedded detector,
+            and all else like named detectors; no gates are assumed for them.
+
+    Raises:
+        GatesError: If a gate file of the project cannot be read.
     """
     if name_or_file in KNOWN_DETECTORS:
         return KNOWN_DETECTORS[name_or_file]
+    with suppress(OSError, ValueError):  # a name, or a file that is reported when it is to be loaded
+        state = Path(name_or_file).stat()
+        if known := _known_copy(name_or_file, state.st_size, state.st_mtime_ns):
+            return known
     return DetectorDefaults(EMBEDDED_SETTINGS) if name_or_file.endswith(".safetensors") else DetectorDefaults()
+
+
+@cache
+def _known_copy(file: str, size: int, mtime_ns: int) -> DetectorDefaults | None:
+    """Find the known detector with this content; the file is read again when its size or its time has changed."""
+    from thresholds.gates import load_gates
+
+    if not Path(file).is_file():
+        return None
+    digest = sha256_file(Path(file))
+    for known in KNOWN_DETECTORS.values():
+        if known.thresholds and load_gates(known.thresholds).detector.sha256 == digest:
+            return known
+    return None
 
 
 def find_detector(name_or_file: str) -> Path:

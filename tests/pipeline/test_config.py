@@ -1,6 +1,7 @@
 """What each detector is used with: its settings, its gates and its file."""
 
 import argparse
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from common.errors import DetectorError, GatesError
 from pipeline import known_detectors
 from pipeline.commands.arguments import add_tagger_arguments, config_from
 from pipeline.config import TaggerConfig
-from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
+from pipeline.known_detectors import EMBEDDED_FILE, KNOWN_DETECTORS, find_detector
 from thresholds.gates import PAPER_GATES_FILE, load_gates
 
 
@@ -35,6 +36,23 @@ def test_each_detector_has_default_settings_and_gates(detector, settings, gates)
     else:
         with pytest.raises(GatesError, match=rf"no gates were tuned for detector '{detector}': name a gate file with"):
             _ = config.gates_file
+
+
+def test_a_copy_of_a_known_file_is_recognized_by_its_content(tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(EMBEDDED_FILE, copy)
+    config = TaggerConfig(detector=str(copy))
+    assert config.gates_file == TaggerConfig().gates_file
+    assert config.confirmation_file == TaggerConfig().confirmation_file
+    copy.write_bytes(copy.read_bytes() + b"changed")
+    with pytest.raises(GatesError, match="no gates were tuned for detector"):
+        _ = TaggerConfig(detector=str(copy)).gates_file
+
+
+def test_the_kits_yolo_has_its_gates_under_any_name(yolo, tmp_path):
+    copy = tmp_path / "mine.pt"
+    shutil.copy(yolo, copy)
+    assert TaggerConfig(detector=str(copy)).gates_file.name == "yolo26n.yaml"
 
 
 def test_the_default_detector_is_the_embedded_one():
