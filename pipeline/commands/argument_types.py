@@ -51,7 +51,10 @@ def fraction(text: str) -> float:
 
 def fraction_or_auto(text: str) -> float | None:
     """Parse a number in [0, 1]; `auto` is None."""
-    return None if text == AUTO else fraction(text)
+    try:
+        return None if text == AUTO else fraction(text)
+    except (ValueError, argparse.ArgumentTypeError):
+        raise argparse.ArgumentTypeError(f"{text} was given, 0 to 1 or {AUTO} is allowed") from None
 
 
 def seconds(text: str) -> float:

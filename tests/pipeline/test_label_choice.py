@@ -1,5 +1,7 @@
 """Which labels are said of a clip, from the scores of its actors."""
 
+import argparse
+
 import numpy as np
 import pytest
 
@@ -41,3 +43,9 @@ def test_a_threshold_of_all_clips_is_used_as_it_is(taxonomy):
 @pytest.mark.parametrize(("text", "value"), [("auto", None), ("0.25", 0.25), ("1", 1.0)])
 def test_option_is_a_number_or_auto(text, value):
     assert fraction_or_auto(text) == value
+
+
+@pytest.mark.parametrize("text", ["1.5", "-0.1", "nan", "Auto", ""])
+def test_other_values_of_the_option_are_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="was given, 0 to 1 or auto is allowed"):
+        fraction_or_auto(text)
