@@ -46,5 +46,5 @@ def _by_actor(scores: Mapping[str, float], taxonomy: Taxonomy) -> dict[str, NDAr
     return {
         actor.name: np.array([scores[name] for name in actor.label_names])
         for actor in taxonomy.actors
-        if actor.label_names[0] in scores
+        if all(name in scores for name in actor.label_names)
     }

@@ -33,6 +33,12 @@ def test_every_present_actor_gets_a_label_and_no_other(taxonomy):
     assert not choose_labels({}, taxonomy).any()
 
 
+def test_actor_of_which_scores_are_missing_has_no_say(taxonomy):
+    scores = scores_of(taxonomy, cat_walking=0.97, cat_none=0.28)
+    threshold = said_from_score(scores, taxonomy)
+    assert said_from_score({**scores, "dog-running": 0.9}, taxonomy) == threshold
+
+
 def test_a_threshold_of_all_clips_is_used_as_it_is(taxonomy):
     scores = scores_of(taxonomy, cat_walking=0.4, cat_none=0.28)
     assert said_from_score(scores, taxonomy, 0.5) == 0.5
