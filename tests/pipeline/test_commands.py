@@ -299,8 +299,10 @@ def test_numbers_out_of_range_are_refused_before_any_work(tmp_path, capsys, argu
     assert message in capsys.readouterr().err
 
 
-def test_a_detector_without_tuned_gates_needs_a_gate_file(capsys):
-    code = main(["tag", "--video", "a.mp4", "--detector", str(EMBEDDED_FILE), "--device", "cpu"])
+def test_a_detector_without_tuned_gates_needs_a_gate_file(tmp_path, capsys):
+    other = tmp_path / "actor_detector.safetensors"
+    other.write_bytes(EMBEDDED_FILE.read_bytes() + b"changed")
+    code = main(["tag", "--video", "a.mp4", "--detector", str(other), "--device", "cpu"])
     assert_one_line(
         code,
         capsys.readouterr().err,
