@@ -9,7 +9,7 @@ from a2d.taxonomy import Taxonomy
 from action_heads.label_decision import best_threshold, decide_labels
 
 
-def said_from_score(scores: Mapping[str, float], taxonomy: Taxonomy, label_threshold: float | None = None) -> float:
+def clip_threshold(scores: Mapping[str, float], taxonomy: Taxonomy, label_threshold: float | None = None) -> float:
     """Return the probability from which a label of a clip is said.
 
     Args:
@@ -28,14 +28,14 @@ def choose_labels(
     """Choose the labels of a clip: those that are probable enough, and each present actor's most probable one.
 
     Args:
-        scores: See `said_from_score`.
+        scores: See `clip_threshold`.
         taxonomy: Actors and labels.
-        label_threshold: See `said_from_score`.
+        label_threshold: See `clip_threshold`.
 
     Returns:
         Shape (labels,): True for each chosen label.
     """
-    threshold = said_from_score(scores, taxonomy, label_threshold)
+    threshold = clip_threshold(scores, taxonomy, label_threshold)
     row = np.zeros(len(taxonomy.labels), dtype=bool)
     for name, probabilities in _by_actor(scores, taxonomy).items():
         row[taxonomy.actor(name).label_indices] = decide_labels(probabilities, threshold)

@@ -17,7 +17,7 @@ import numpy as np
 from a2d.formats.whole_clips import TODO_SPLIT
 from a2d.taxonomy import Taxonomy
 from common.files import write_atomically
-from pipeline.label_choice import said_from_score
+from pipeline.label_choice import clip_threshold
 from pipeline.results import ClipResult
 from pipeline.results_csv import harmless_path
 
@@ -84,7 +84,7 @@ def rank_clips(
             result,
             (
                 doubt_presence(result),
-                doubt_actions(result, said_from_score(result.scores, taxonomy, label_threshold)),
+                doubt_actions(result, clip_threshold(result.scores, taxonomy, label_threshold)),
                 doubt_looks(result),
                 value_rarity(result, counts),
             ),

@@ -190,13 +190,13 @@ class _Printer:
             self.is_printed = False
 
     def _format(self, result: "ClipResult") -> str:
-        from pipeline.label_choice import said_from_score
+        from pipeline.label_choice import clip_threshold
         from pipeline.visualization.text_report import format_result
 
         if self.arguments.json:
             return json.dumps(result.to_dict())
-        said_from = said_from_score(result.scores, self.ready.taxonomy, self.label_threshold)
-        return format_result(result, self.ready.taxonomy, said_from, console.result_paint()) + "\n"
+        threshold = clip_threshold(result.scores, self.ready.taxonomy, self.label_threshold)
+        return format_result(result, self.ready.taxonomy, threshold, console.result_paint()) + "\n"
 
     def write_files(self) -> None:
         """Write the page about the results, and the queue of clips to label."""

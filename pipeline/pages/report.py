@@ -9,7 +9,7 @@ from pathlib import Path
 from a2d.taxonomy import Taxonomy
 from common.progress import Progress, no_progress
 from common.system import available_cores
-from pipeline.label_choice import said_from_score
+from pipeline.label_choice import clip_threshold
 from pipeline.pages.clip_cards import ClipCard, count_labels, link_to
 from pipeline.pages.filmstrip import Filmstrip, make_filmstrip
 from pipeline.pages.page import write_page
@@ -76,7 +76,7 @@ def write_report(
             taxonomy,
             link_to(result.path, folder),
             strip,
-            said_from_score(result.scores, taxonomy, label_threshold),
+            clip_threshold(result.scores, taxonomy, label_threshold),
         )
         for result, strip in zip(results, strips, strict=True)
     ]

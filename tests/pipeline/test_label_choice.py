@@ -7,7 +7,7 @@ import pytest
 
 from a2d.taxonomy import Taxonomy
 from pipeline.commands.argument_types import fraction_or_auto
-from pipeline.label_choice import choose_labels, said_from_score
+from pipeline.label_choice import choose_labels, clip_threshold
 
 
 def scores_of(taxonomy: Taxonomy, **best: float) -> dict[str, float]:
@@ -23,7 +23,7 @@ def test_second_action_is_said_if_little_else_is_sure(taxonomy):
     assert taxonomy.decode(choose_labels(doubtful, taxonomy)) == ("cat-walking", "cat-none")
     assert taxonomy.decode(choose_labels(sure, taxonomy)) == ("cat-walking",)
     for scores in (doubtful, sure):
-        said = choose_labels(scores, taxonomy, said_from_score(scores, taxonomy))
+        said = choose_labels(scores, taxonomy, clip_threshold(scores, taxonomy))
         np.testing.assert_array_equal(said, choose_labels(scores, taxonomy))
 
 
@@ -35,13 +35,13 @@ def test_every_present_actor_gets_a_label_and_no_other(taxonomy):
 
 def test_actor_of_which_scores_are_missing_has_no_say(taxonomy):
     scores = scores_of(taxonomy, cat_walking=0.97, cat_none=0.28)
-    threshold = said_from_score(scores, taxonomy)
-    assert said_from_score({**scores, "dog-running": 0.9}, taxonomy) == threshold
+    threshold = clip_threshold(scores, taxonomy)
+    assert clip_threshold({**scores, "dog-running": 0.9}, taxonomy) == threshold
 
 
 def test_a_threshold_of_all_clips_is_used_as_it_is(taxonomy):
     scores = scores_of(taxonomy, cat_walking=0.4, cat_none=0.28)
-    assert said_from_score(scores, taxonomy, 0.5) == 0.5
+    assert clip_threshold(scores, taxonomy, 0.5) == 0.5
     assert taxonomy.decode(choose_labels(scores, taxonomy, 0.5)) == ("cat-walking",)
     assert taxonomy.decode(choose_labels(scores, taxonomy, 0.0)) == taxonomy.actor("cat").label_names
 
