@@ -29,7 +29,7 @@ from video.frames import Frame
 MAX_PREPARED_BATCHES = 2  # wait for the network
 MAX_SUBMITTED_BATCHES = 4  # wait for their output
 
-OnFrames = Callable[[Sequence[Frame], FrameBoxes], None]
+OnFrames = Callable[[Sequence[Frame], FrameBoxes], object]
 """Called with frames that the network has processed, in order, while their pixels are in memory, and their boxes."""
 
 

@@ -1,8 +1,9 @@
 """Running networks with OpenVINO; the only module that imports it.
 
-A network is converted from PyTorch once and cached. It is always compiled from the converted file, never from memory,
-because OpenVINO orders the operations of the two differently, which changes the last bits of the outputs. What it
-compiles is not cached: reading that back is hardly faster, and would need a file for every size of images.
+A network is converted from PyTorch once and cached; those that every run needs are shipped converted, since PyTorch
+takes seconds to load. A network is always compiled from the converted file, never from memory, because OpenVINO orders
+the operations of the two differently, which changes the last bits of the outputs. What it compiles is not cached:
+reading that back is hardly faster, and would need a file for every size of images.
 """
 
 import ctypes
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.files import write_atomically
+from common.paths import MODELS
 from common.system import available_cores
 from inference.interfaces import CalibrationImages, Network, pad_batch
 from inference.process_guard import check_process
@@ -39,6 +41,7 @@ from openvino import properties  # noqa: E402
 if TYPE_CHECKING:
     from torch import nn
 
+SHIPPED = MODELS / "converted"  # networks, as in a cache, whichever version converted them
 MAX_STREAMS = 4  # each needs memory of its own; stage 1 never has more batches in progress
 REQUESTS_PER_STREAM = 2  # one is computed while the other waits
 TRACED_SHAPE = (1, 128, 192, 3)  # for all sizes; multiples of the largest stride of common detectors
@@ -176,12 +179,15 @@ def _load_or_convert(
 ) -> ov.Model:
     """Return the network as an OpenVINO model for images of one shape, from the cache if it is there."""
     version = ov.get_version().split("-")[0]
-    name = "-".join([network.key, "x".join(map(str, shape)), version])
+    sized = f"{network.key}-{'x'.join(map(str, shape))}"
+    name = f"{sized}-{version}"
     if calibration:
         name += f"-int8-{calibration.key[:16]}"
     elif network.takes_any_size and (model := _load_or_convert_for_any_size(network, shape, cache, version)):
         return model
     if cache and (model := _read(cache / name)):
+        return model
+    if not calibration and (model := _read(SHIPPED / sized)):
         return model
     if calibration:
         files = _files(_quantize(_load_or_convert(network, shape, cache, None), shape, calibration))
@@ -192,9 +198,11 @@ def _load_or_convert(
 
 def _load_or_convert_for_any_size(network: Network, shape: Shape, cache: Path | None, version: str) -> ov.Model | None:
     """Do so by means of a conversion that all sizes share; return None for a network of which there is none."""
-    name = f"{network.key}-any-{version}"
-    if cache and (model := _read(cache / name)) and _reshape(model, shape):
-        return model
+    any_size = f"{network.key}-any"
+    name = f"{any_size}-{version}"
+    for path in (cache and cache / name, SHIPPED / any_size):
+        if path and (model := _read(path)) and _reshape(model, shape):
+            return model
     files = run_separately(partial(_convert_for_any_size, network.build))
     return model if files and _reshape(model := _keep(files, cache, name), shape) else None
 
@@ -286,7 +294,7 @@ def _keep(files: Files, cache: Path | None, name: str) -> ov.Model:
 
 
 def _read(path: Path) -> ov.Model | None:
-    """Read a converted network; None if its files are missing, damaged or of an earlier version of this program."""
+    """Read a converted network; None if its files are missing, damaged or of another version of the programs."""
     try:
         graph, weights = (path.with_name(path.name + ending).read_bytes() for ending in (".xml", ".bin"))
     except OSError:
@@ -294,7 +302,10 @@ def _read(path: Path) -> ov.Model | None:
     length = len(_digest(b"", b""))
     if graph[-length:] != _digest(graph[:-length], weights):
         return None
-    return _core().read_model(graph, weights)
+    try:
+        return _core().read_model(graph, weights)
+    except RuntimeError:  # the version that converted it knew operations that this one does not
+        return None
 
 
 def _digest(graph: bytes, weights: bytes) -> bytes:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from actor_detector.detections import ClipDetections
 from common.remote_folders import AnyFolder
 from common.trusted_files import CacheFolder, OnFile, parse_array
-from pipeline.frame_sampling import interval_indices
+from pipeline.frame_sampling import interval_indices, sample_frames
 
 FORMAT = 1  # increase it when the contents of an entry, or how they are computed, change
 MAX_ENTRY_BYTES = 1 << 26
@@ -62,6 +62,31 @@ class BoxJudgements:
         intervals, first = np.unique(interval_indices(seconds, every_seconds), return_index=True)
         doubtful: NDArray[np.int64] = intervals[self.logits[known, part][first] <= 0]
         return doubtful
+
+
+def unjudged_frames(
+    detections: ClipDetections, actor_index: int, judged: BoxJudgements | None, every_seconds: float
+) -> NDArray[np.int64]:
+    """Return the frames to judge an actor's box in: the first that shows it in each interval without a judgement.
+
+    Args:
+        detections: Of one clip.
+        actor_index: Index of the actor in the taxonomy, from 0.
+        judged: What was judged so far.
+        every_seconds: Length of an interval.
+
+    Returns:
+        Frame indices, from 0, ascending.
+    """
+    if not (detections.actor_index == actor_index).any():
+        return np.zeros(0, np.int64)
+    frames = np.array(sample_frames(detections, actor_index, every_seconds), np.int64)
+    if judged is None:
+        return frames
+    times = np.append(frames, judged.frame_index)
+    seconds = detections.time_seconds[np.searchsorted(detections.frame_index, times)]
+    intervals = interval_indices(seconds, every_seconds)
+    return frames[~np.isin(intervals[: len(frames)], intervals[len(frames) :])]
 
 
 def drop_unconfirmed(

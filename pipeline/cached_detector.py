@@ -24,10 +24,10 @@ from common.files import sha256_file
 from common.system import return_free_memory
 from inference.process_guard import check_process
 from inference.runtime import Runtime
-from pipeline.box_confirmation import BoxJudgements, JudgementCache, JudgementEntry, drop_unconfirmed, judgement_key
+from pipeline.box_confirmation import JudgementCache
+from pipeline.box_judge import BoxJudge, Judgements
 from pipeline.config import TaggerConfig, build_runtime
 from pipeline.detection_cache import DetectionCache, DetectionSettings, file_name
-from pipeline.frame_sampling import sample_frames
 from pipeline.known_detectors import KNOWN_DETECTORS, find_detector
 from pipeline.streaming_heads import StreamingHeads
 from pipeline.until_sure import UntilSure
@@ -80,6 +80,7 @@ class _CachedJob(LookJob):
         is_cached: Whether they came from the cache.
         streamed: What is given its frames while it is decoded.
         knows_all: Whether every frame was looked at earlier.
+        judgements: Those that are cached, by index of the actor.
     """
 
     sha256: str = ""
@@ -87,6 +88,7 @@ class _CachedJob(LookJob):
     is_cached: bool = False
     streamed: StreamingHeads | None = None
     knows_all: bool = False
+    judgements: Judgements | None = None
 
 
 @dataclass(frozen=True)
@@ -233,10 +235,7 @@ class CachedDetector:
         except (ClipError, OSError):
             return False
         detections = self.cache.load(key)
-        if detections is None or not self.confirmer:
-            return detections is None
-        confident = detections.at_confidence(self.settings.confidence)
-        return self._judgement_entry(key, self.confirmer).load(confident) is None
+        return detections is None or bool(self._judge and self._judge.load(key, detections) is None)
 
     def file_of(self, clip_sha256: str) -> str:
         """Return the path in the cache folder of the detections of a clip with a digest."""
@@ -261,8 +260,7 @@ class CachedDetector:
 
     def _start(self, clip: Path, start_clip: Callable[[], StreamingHeads] | None) -> _CachedJob:
         """Create a clip's job, which is done already if its detections are cached or it cannot be read."""
-        is_watched = bool(self.confirmer or self.until_sure)
-        streamed = start_clip() if start_clip else self._new_streaming() if is_watched else None
+        streamed = start_clip() if start_clip else self._new_streaming()
         if clip in self.given_up:
             return _CachedJob(clip, error=ClipError(self.given_up[clip]))
         try:
@@ -273,20 +271,38 @@ class CachedDetector:
             return _CachedJob(clip, error=ClipError(f"{clip}: {(reason.strerror or str(reason)).lower()}"))
         key = self._detection_settings.key(digest)
         cached = self.cache.load(key)
-        if cached is not None:
-            return _CachedJob(clip, detections=cached, sha256=digest, key=key, is_cached=True)
-        on_frames = streamed.on_frames if streamed else None
-        job = _CachedJob(clip, on_frames, sha256=digest, key=key, streamed=streamed)
-        if self.until_sure and streamed:
+        judgements = self._judge.load(key, cached) if self._judge and cached else None
+        if cached is not None and (judgements is not None or not (self._judge and self.until_sure)):
+            return _CachedJob(clip, detections=cached, sha256=digest, key=key, is_cached=True, judgements=judgements)
+        job = _CachedJob(clip, sha256=digest, key=key, streamed=streamed)
+        if self.until_sure and streamed:  # which the plan gives the frames
             job.plan = self.until_sure.plan(digest, streamed)
             job.known = self.cache.load(self._settings_of_every_frame.key(digest))
             job.knows_all = job.known is not None
             job.known = job.known or self.cache.load(self._settings_of_looks.key(digest))
+        elif streamed:
+            job.on_frames = streamed.on_frames
         return job
 
-    def _new_streaming(self) -> StreamingHeads:
-        """Return what is given frames in order to confirm boxes, without heads."""
+    def _new_streaming(self) -> StreamingHeads | None:
+        """Return what is given frames if there are no heads to give them to; None if nothing needs them."""
+        if not self.confirmer and not self.until_sure:
+            return None
         return StreamingHeads(None, self.taxonomy, self.settings.confidence, self.every_seconds, self.confirmer)
+
+    @cached_property
+    def _judge(self) -> BoxJudge | None:
+        if not self.confirmer:
+            return None
+        return BoxJudge(
+            self.confirmer,
+            self.taxonomy,
+            self.settings.confidence,
+            self.every_seconds,
+            JudgementCache(self.cache.folder, self.cache.on_file),
+            self.until_sure.gates if self.until_sure else None,
+            self.speed_options.loop_filter,
+        )
 
     def _finish(self, job: _CachedJob) -> DetectedClip | UnreadableClip:
         """Cache new detections, and return the result."""
@@ -299,43 +315,18 @@ class CachedDetector:
                 self.cache.save(self._settings_of_looks.key(job.sha256), job.looked)
             return_free_memory()
         detections = job.detections.at_confidence(self.settings.confidence)
-        until_sure = self.until_sure
-        if not self.confirmer:
-            intervals = until_sure.intervals(job.detections, None) if until_sure else None
+        until_sure, judge = self.until_sure, self._judge
+        if not judge:
+            intervals = until_sure.intervals(job.detections, {}, {}) if until_sure else None
             return DetectedClip(job.clip, detections, job.sha256, job.is_cached, presence_intervals=intervals)
-        try:
-            judgements = self._judge(job, detections, self.confirmer)
-        except ClipError as reason:
-            return UnreadableClip(job.clip, reason)
-        part = self.confirmer.part_of(job.sha256) if self.cross_fitted else 0
-        confirmed = drop_unconfirmed(detections, judgements, part, self.every_seconds)
-        intervals = until_sure.intervals(job.detections, judgements) if until_sure else None
+        part = judge.confirmer.part_of(job.sha256) if self.cross_fitted else 0
+        judgements = job.judgements
+        if judgements is None:
+            try:
+                judgements = judge.judge(job.clip, job.key, detections, job.streamed, part)
+            except ClipError as reason:
+                return UnreadableClip(job.clip, reason)
+        confirmed, intervals = judge.drop_unconfirmed(detections, judgements, part), None
+        if until_sure:
+            intervals = until_sure.intervals(job.detections, judgements, judge.unjudged(detections, judgements))
         return DetectedClip(job.clip, confirmed, job.sha256, job.is_cached, detections, intervals)
-
-    def _judge(self, job: _CachedJob, detections: ClipDetections, confirmer: Confirmer) -> dict[int, BoxJudgements]:
-        """Return the judgements of a clip's boxes: made while it was decoded, or cached, or made now.
-
-        Raises:
-            ClipError: If a frame cannot be read.
-        """
-        entry = self._judgement_entry(job.key, confirmer)
-        cached = entry.load(detections) if job.is_cached else None
-        if cached is not None:
-            return cached
-        streamed = job.streamed
-        if streamed is None:
-            streamed = self._new_streaming()
-            visible = [self.taxonomy.actors[index] for index in np.unique(detections.actor_index).tolist()]
-            frames = {
-                actor.name: sample_frames(detections, actor.index, self.every_seconds)
-                for actor in visible
-                if actor.name in confirmer.actors
-            }
-            streamed.submit_again(job.clip, detections, frames, loop_filter=self.speed_options.loop_filter)
-        judgements = {self.taxonomy.actor(name).index: judged for name, judged in streamed.judgements().items()}
-        entry.save(judgements)
-        return judgements
-
-    def _judgement_entry(self, detections_key: str, confirmer: Confirmer) -> JudgementEntry:
-        key = judgement_key(detections_key, confirmer.sha256, self.settings.confidence, self.every_seconds)
-        return JudgementEntry(JudgementCache(self.cache.folder, self.cache.on_file), key, len(confirmer.layers.weight))

@@ -61,14 +61,21 @@ class StreamingHeads:
     _logits: dict[str, list[tuple[int, float, NDArray[np.float32]]]] = field(default_factory=lambda: defaultdict(list))
     _judgements: dict[str, list[tuple[int, NDArray[np.float32]]]] = field(default_factory=lambda: defaultdict(list))
 
-    def on_frames(self, frames: Sequence[Frame], found: FrameBoxes) -> None:
+    def on_frames(self, frames: Sequence[Frame], found: FrameBoxes, actors: NDArray[np.int64] | None = None) -> bool:
         """Submit those frames that show an actor earlier in an interval than any frame before.
 
         Args:
             frames: The next frames of the clip, in order; or the next ones that were looked at, which may lie between.
+                Frames may come again.
             found: The boxes in them.
+            actors: Indices of those whose boxes count; None: all.
+
+        Returns:
+            Whether there was such a frame.
         """
         confident = found.confidence >= self.confidence
+        if actors is not None:
+            confident &= np.isin(found.actor_index, actors)
         intervals = interval_indices(np.array([frame.time_seconds for frame in frames]), self.every_seconds)
         boxes_by_row: dict[int, dict[str, NDArray[np.float32]]] = defaultdict(dict)
         # By frame, and an actor's most confident box first.
@@ -80,6 +87,7 @@ class StreamingHeads:
                 boxes_by_row[row][self.taxonomy.actor_names[actor]] = found.boxes[index]
         for row, boxes in boxes_by_row.items():
             self.submit(frames[row].index, frames[row].time_seconds, frames[row].image(), boxes)
+        return bool(boxes_by_row)
 
     def submit(
         self, frame_index: int, time_seconds: float, image: NDArray[np.uint8], boxes: Mapping[str, NDArray[np.float32]]

@@ -5,7 +5,8 @@ actor, it is the very frame that the heads and the confirmation layers are given
 drawn at random shows the actor as often, but a box in it may be confirmed where that one is not: with as many looks, a
 third more decisions differed.) Then the presence of each actor is estimated with an interval, see
 `actor_detector.looks.certainty`; while an interval reaches across its actor's gate, more frames are looked at where the
-doubt is. The confirmation layers judge boxes on the way.
+doubt is. The confirmation layers judge boxes on the way: those of actors that would be absent whatever they say are not
+judged, and count.
 
 How wide an interval must be for a chosen error was measured on clips of which every frame is known, and lies in a file
 per detector, see `experiments.until_sure`: conformal risk control (Angelopoulos et al., 2022) bounds the expected share
@@ -182,26 +183,39 @@ class UntilSure:
             if not len(rows):
                 return first_looks(time_seconds, self.every_seconds / parts)
             frame_index = np.array([frame.index for frame in frames])
-            doubtful = {
-                self.taxonomy.actor(name).index: judged.doubtful_intervals(
-                    frame_index, time_seconds, self.every_seconds
-                )
-                for name, judged in streamed.judgements().items()
-            }
-            looks = self._looks(time_seconds, rows, boxes, represented_frames(time_seconds, rows), doubtful)
-            certainty = Certainty.of_looks(looks, self.calibration.chance)
-            return certainty.next_looks(self.gates, deviations.stop, random)
+            represented = represented_frames(time_seconds, rows)
+
+            def certainty() -> Certainty:
+                doubtful = {
+                    self.taxonomy.actor(name).index: judged.doubtful_intervals(
+                        frame_index, time_seconds, self.every_seconds
+                    )
+                    for name, judged in streamed.judgements().items()
+                }
+                looks = self._looks(time_seconds, rows, boxes, represented, doubtful)
+                return Certainty.of_looks(looks, self.calibration.chance)
+
+            before = certainty()
+            possible = np.flatnonzero(before.possible(self.gates, deviations.stop))
+            is_changed = streamed.on_frames([frames[row] for row in rows], boxes, possible)
+            after = certainty() if is_changed else before
+            return after.next_looks(self.gates, deviations.stop, random)
 
         return next_looks
 
     def intervals(
-        self, detections: ClipDetections, judgements: Mapping[int, BoxJudgements] | None
+        self,
+        detections: ClipDetections,
+        judgements: Mapping[int, BoxJudgements],
+        unjudged: Mapping[int, NDArray[np.int64]],
     ) -> NDArray[np.float64]:
         """Return within what each actor's presence ratio lies, in the window that shows it most.
 
         Args:
             detections: Of one clip, with every box that is cached.
-            judgements: Of its boxes, by index of the actor; None if all count.
+            judgements: Of its boxes, by index of the actor; those that were not judged count, see `plan`.
+            unjudged: By index of the actor, frames in whose intervals its boxes were not judged, as nothing depended on
+                it; whether they count is open.
 
         Returns:
             Lower and upper end, shape (A, 2), in [0, 1].
@@ -213,7 +227,11 @@ class UntilSure:
         window_of_frame = windows.index_of(frames)
         doubtful = {
             actor: judged.doubtful_intervals(detections.frame_index, detections.time_seconds, self.every_seconds)
-            for actor, judged in (judgements or {}).items()
+            for actor, judged in judgements.items()
+        }
+        open_or_doubtful = {
+            actor: np.append(doubtful.get(actor, []), interval_indices(times[unjudged_frames], self.every_seconds))
+            for actor, unjudged_frames in unjudged.items()
         }
         intervals = []
         for index in range(len(windows)):
@@ -221,9 +239,12 @@ class UntilSure:
             inside = np.flatnonzero(window_of_frame == index)
             boxes = FrameBoxes(len(part.frame_index), part.frame_row, part.boxes, part.confidence, part.actor_index)
             rows = np.searchsorted(inside, part.frame_index)
-            looks = self._looks(times[inside], rows, boxes, part.frames_represented(), doubtful)
-            certainty = Certainty.of_looks(looks, self.calibration.chance)
-            intervals.append(certainty.intervals(self.calibration.deviations_for(self.error).interval))
+            ends = []
+            for ruled_out in (doubtful | open_or_doubtful, doubtful):
+                looks = self._looks(times[inside], rows, boxes, part.frames_represented(), ruled_out)
+                certainty = Certainty.of_looks(looks, self.calibration.chance)
+                ends.append(certainty.intervals(self.calibration.deviations_for(self.error).interval))
+            intervals.append(np.stack([ends[0][:, 0], ends[1][:, 1]], axis=1))
         return np.max(np.stack(intervals), axis=0)
 
     def _looks(

@@ -95,6 +95,12 @@ class Certainty:
         high = np.clip(estimate + spread, seen, seen + possible)
         return np.stack([np.minimum(low, estimate), np.maximum(high, estimate)], axis=1) / frames
 
+    def possible(self, gates: NDArray[np.float64], deviations: float) -> NDArray[np.bool_]:
+        """Return which actors may be present as far as is sure, shape (A,); parameters as for `next_looks`."""
+        frames = self.looks.frames
+        possible: NDArray[np.bool_] = self.intervals(deviations)[:, 1] * frames >= _needed(gates, frames)
+        return possible
+
     def next_looks(
         self, gates: NDArray[np.float64], deviations: float, random: np.random.Generator
     ) -> NDArray[np.int64]:
@@ -109,7 +115,7 @@ class Certainty:
             Rows of frames, ascending; none if no actor is in doubt.
         """
         frames = self.looks.frames
-        needed = np.ceil(gates * frames - 1e-9) - 0.5  # ratios are numbers of frames: the nearest ones decide
+        needed = _needed(gates, frames)
         low, high = (self.intervals(deviations) * frames).T
         in_doubt = (low < needed) & (high >= needed)
         doubt = self.variance[in_doubt].sum(axis=0)
@@ -120,6 +126,12 @@ class Certainty:
         places = 0.25 + 0.5 * random.random(len(worst))
         gaps = [np.flatnonzero(self.gap == gap) for gap in worst]
         return np.sort(np.array([rows[int(place * len(rows))] for rows, place in zip(gaps, places, strict=True)]))
+
+
+def _needed(gates: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+    """Return how many frames must show an actor; ratios are numbers of frames, so that the nearest ones decide."""
+    needed: NDArray[np.float64] = np.ceil(gates * frames - 1e-9) - 0.5
+    return needed
 
 
 def represented_frames(time_seconds: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -160,10 +160,7 @@ class _Looking:
         for row, (stretch, look) in enumerate(batch):
             look.boxes = boxes.take(np.array([row], np.int64))
             stretch.missing -= 1
-        for stretch in dict.fromkeys(stretch for stretch, _ in batch):
-            if not stretch.missing:
-                self._end_round(stretch)
-                self._ended.append(stretch)
+        self._ended += [stretch for stretch in dict.fromkeys(stretch for stretch, _ in batch) if not stretch.missing]
 
     def _ask(self, stretch: Stretch) -> None:
         """Ask the plan where to look next; queue what is not known, and end the stretch if it asks for nothing."""
@@ -177,8 +174,6 @@ class _Looking:
                 return
             for row in wanted:
                 self._queue(stretch, row)
-            if not stretch.missing:
-                self._end_round(stretch)
 
     def _queue(self, stretch: Stretch, row: int) -> None:
         frame = stretch.frames[row]
@@ -186,14 +181,7 @@ class _Looking:
         pixels = letterbox.canvas(1)[0]
         letterbox.paste(frame.image(letterbox.resized_size), pixels)
         known = stretch.clip.known.get(frame.index)
-        look = stretch.looks[row] = Look(stretch.rounds, self._turn, pixels, letterbox, known)
+        look = stretch.looks[row] = Look(self._turn, pixels, letterbox, known)
         if known is None:
             stretch.missing += 1
             self._queued.setdefault(letterbox, []).append((stretch, look))
-
-    def _end_round(self, stretch: Stretch) -> None:
-        """Pass the round's frames on to the callback."""
-        rows = sorted(row for row, look in stretch.looks.items() if look.round == stretch.rounds)
-        stretch.rounds += 1
-        if on_frames := stretch.clip.job.on_frames:
-            on_frames([stretch.frames[row] for row in rows], stretch.boxes_at(rows))

@@ -30,7 +30,7 @@ rows to look at next, ascending; none to end the stretch. The first call has no 
 
 @dataclass
 class LookJob(ClipJob):
-    """One clip of which some frames are to be looked at; `on_frames` is given them round by round.
+    """One clip of which some frames are to be looked at; they are given to `plan`, and to no callback.
 
     Attributes:
         plan: Says which frames.
@@ -51,14 +51,12 @@ class Look:
     """One frame that was looked at.
 
     Attributes:
-        round: In which round, from 0.
         turn: How many batches had been submitted when the frame was chosen.
         pixels: The network's input, which the estimate of the camera's motion needs.
         letterbox: How the frame is fitted into it.
         boxes: None until the network has answered.
     """
 
-    round: int
     turn: int
     pixels: NDArray[np.uint8]
     letterbox: Letterbox
@@ -92,7 +90,6 @@ class Stretch:
         is_last: Of its clip.
         looks: By row of the frame.
         missing: Looks that the network has not answered.
-        rounds: That have ended.
         is_done: Whether nothing more is to be looked at.
     """
 
@@ -102,7 +99,6 @@ class Stretch:
     is_last: bool
     looks: dict[int, Look] = field(default_factory=dict)
     missing: int = 0
-    rounds: int = 0
     is_done: bool = False
 
     def __post_init__(self) -> None:

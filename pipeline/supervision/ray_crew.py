@@ -164,6 +164,7 @@ class RayCrew:
     def _connect(self) -> str:
         """Connect to the cluster, or start one; return the address of its dashboard, or an empty string."""
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what concerns a run is raised
+        os.environ.setdefault("RAY_enable_metrics_collection", "0")  # every process would export some, all the time
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         try:

@@ -102,26 +102,31 @@ def test_further_looks_are_drawn():
     assert again.tolist() == draws[3].tolist()
 
 
+def test_an_actor_is_possible_unless_it_is_surely_below_its_gate():
+    certainty = Certainty.of_looks(look(np.full(125, 0.95), [0, 62]), CHANCE)
+    low, high = certainty.intervals(2.0)[0]
+    assert certainty.possible(np.array([high - 0.01]), 2.0).tolist() == [True]
+    assert certainty.possible(np.array([high + 0.01]), 2.0).tolist() == [False]
+    assert certainty.possible(np.array([low]), 2.0).tolist() == [True]
+
+
 @pytest.fixture(scope="module")
 def detector(taxonomy):
     return YoloActorDetector(MODELS / "actor_detector.safetensors", taxonomy, DetectorSettings(320, 0.25), batch_size=3)
 
 
 class Rounds:
-    """A plan of rounds of rows; records what it and the job's callback are given."""
+    """A plan of rounds of rows; records what it is given."""
 
     def __init__(self, *rounds):
-        self.rounds, self.asked, self.frames = list(rounds), [], []
+        self.rounds, self.asked = list(rounds), []
 
     def __call__(self, frames, rows, boxes):
         self.asked.append((len(frames), rows.tolist(), boxes.frames))
         return np.array(self.rounds.pop(0) if self.rounds else [], np.int64)
 
-    def on_frames(self, frames, boxes):
-        self.frames.append([frame.index for frame in frames])
-
     def job(self, clip, known=None):
-        return LookJob(clip, self.on_frames, plan=self, known=known)
+        return LookJob(clip, plan=self, known=known)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +155,6 @@ def test_only_what_the_plan_asks_for_is_looked_at(detector, people_and_cat_clip,
     (job,) = detect_selected(detector, [plan.job(people_and_cat_clip)])
     assert sum(inputs) == 3
     assert plan.asked == [(8, [], 0), (8, [1, 5], 2), (8, [1, 3, 5], 3)]
-    assert plan.frames == [[1, 5], [3]]
     assert job.detections.frame_index.tolist() == [1, 3, 5]
     assert job.detections.represented.tolist() == [3, 2, 3]
     assert job.detections.camera.shape == (3, 2)
@@ -164,7 +168,7 @@ def test_known_frames_are_not_looked_at_again(detector, people_and_cat_clip, eve
     plan = Rounds([5, 6], [1])
     (second,) = detect_selected(detector, [plan.job(people_and_cat_clip, first.looked)])
     assert sum(inputs) == 1
-    assert plan.frames == [[5, 6], [1]]
+    assert plan.asked == [(8, [], 0), (8, [5, 6], 2), (8, [1, 5, 6], 3)]
     assert_looked(second.detections, every_frame)
     assert second.looked.frame_index.tolist() == [1, 5, 6]
     (third,) = detect_selected(detector, [Rounds([0]).job(people_and_cat_clip, second.looked)])

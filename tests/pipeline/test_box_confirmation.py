@@ -21,7 +21,7 @@ from common.errors import GatesError
 from common.files import sha256_file
 from pipeline import ActorActionTagger, TaggerConfig
 from pipeline.__main__ import main
-from pipeline.box_confirmation import BoxJudgements, JudgementCache, drop_unconfirmed
+from pipeline.box_confirmation import BoxJudgements, JudgementCache, drop_unconfirmed, unjudged_frames
 from pipeline.cached_detector import CachedDetector
 from pipeline.commands import console
 from pipeline.config import EMBEDDED_CONFIRMATION, NO_CONFIRMATION
@@ -81,6 +81,13 @@ def test_without_judgements_all_boxes_remain():
     assert frames_by_actor(drop_unconfirmed(detections, {}, 0, 0.5)) == [(0, CAT), (5, DOG)]
     nothing = drop_unconfirmed(detections_of(), {CAT: judged()}, 0, 0.5)
     assert len(nothing.boxes) == 0
+
+
+def test_the_first_frame_that_shows_an_actor_in_an_interval_without_judgement_is_to_be_judged():
+    detections = detections_of(*((frame, CAT) for frame in (1, 2, 3, 4, 9)))  # at 0.25 to 1, and at 2.25 seconds
+    assert unjudged_frames(detections, CAT, None, 1.0).tolist() == [1, 4, 9]
+    assert unjudged_frames(detections, CAT, judged((2, YES, YES), (9, NO, NO)), 1.0).tolist() == [4]
+    assert unjudged_frames(detections, DOG, None, 1.0).tolist() == []
 
 
 def test_judgements_are_cached(tmp_path):

@@ -78,3 +78,12 @@ def test_a_frame_that_was_looked_at_later_replaces_the_later_frame_of_its_interv
     assert predictions.frame_index.tolist() == [1, 2, 9], "that of the later frame is not used, but cannot be undone"
     assert predictions.time_seconds.tolist() == [0.25, 0.5, 2.25]
     assert predictions.at_frames((1, 9)).frame_index.tolist() == [1, 9]
+
+
+def test_frames_may_come_again_for_further_actors(streaming):
+    frames, boxes = [make_frame(0, 0.0)], make_boxes(1, (0, DOG, 0.9), (0, CAT, 0.9))
+    assert streaming.on_frames(frames, boxes, np.array([DOG]))
+    assert list(streaming.predictions()) == ["dog"]
+    assert not streaming.on_frames(frames, boxes, np.array([DOG]))
+    assert streaming.on_frames(frames, boxes, np.array([CAT, DOG]))
+    assert {name: len(rows.frame_index) for name, rows in streaming.predictions().items()} == {"dog": 1, "cat": 1}

@@ -2,14 +2,22 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from action_heads.confirmation import Confirmer
+from actor_detector.looks import stretches
+from actor_detector.looks.certainty import Certainty
 from common.errors import UserError
+from pipeline.config import TaggerConfig
+from pipeline.frame_sampling import sample_frames
 from pipeline.results import ClipResult
 from pipeline.tagger import ActorActionTagger
 from pipeline.until_sure import CERTAIN_ONLY, load_calibration
+from thresholds.gates import load_gates, save_gates
 
 
 @pytest.fixture
@@ -23,7 +31,7 @@ def every(config, tmp_path):
     return replace(config, cache=tmp_path / "every", sample_every_seconds=0.5)
 
 
-class Counter:
+class FrameCounter:
     """Counts the frames that a tagger's network is given."""
 
     def __init__(self, tagger, monkeypatch):
@@ -45,7 +53,7 @@ def row(tagger, clip):
 
 def test_the_answer_is_that_of_every_frame(sure, every, demo_clip, monkeypatch):
     tagger = ActorActionTagger.from_config(sure)
-    counter = Counter(tagger, monkeypatch)
+    counter = FrameCounter(tagger, monkeypatch)
     found, expected = tagger.tag(demo_clip), ActorActionTagger.from_config(every).tag(demo_clip)
     assert counter.frames == found.looks.frames < found.frames / 3
     assert (found.frames, found.duration_seconds) == (expected.frames, expected.duration_seconds)
@@ -76,7 +84,7 @@ def test_the_same_seed_gives_the_same_row_from_any_cache(sure, demo_clip, monkey
     assert row(ActorActionTagger.from_config(replace(sure, cache=None, seed=1)), demo_clip) != first
     row(ActorActionTagger.from_config(replace(sure, until_sure=0.2, seed=2)), demo_clip)
     tagger = ActorActionTagger.from_config(sure)
-    counter = Counter(tagger, monkeypatch)
+    counter = FrameCounter(tagger, monkeypatch)
     assert row(tagger, demo_clip) == first, "earlier looks, for another error and seed, do not change the answer"
     assert 0 < counter.frames < first["looks"]["frames"], "but they are not repeated"
     again = ActorActionTagger.from_config(sure).tag(demo_clip)
@@ -86,19 +94,67 @@ def test_the_same_seed_gives_the_same_row_from_any_cache(sure, demo_clip, monkey
 
 def test_looks_are_extended_and_frames_known_from_elsewhere_cost_nothing(sure, demo_clip, monkeypatch):
     tagger = ActorActionTagger.from_config(sure)
-    counter = Counter(tagger, monkeypatch)
+    counter = FrameCounter(tagger, monkeypatch)
     tagger.tag(demo_clip)
     looked = counter.frames
     stricter = ActorActionTagger.from_config(replace(sure, until_sure=0.0))
-    counter = Counter(stricter, monkeypatch)
+    counter = FrameCounter(stricter, monkeypatch)
     everything = stricter.tag(demo_clip)
     assert counter.frames <= everything.looks.frames - looked + 1
     every = ActorActionTagger.from_config(replace(sure, until_sure=None))
     every.tag(demo_clip)
     fresh = ActorActionTagger.from_config(replace(sure, seed=5))
-    counter = Counter(fresh, monkeypatch)
+    counter = FrameCounter(fresh, monkeypatch)
     assert fresh.tag(demo_clip).looks.frames > 0
     assert counter.frames == 0, "every frame is known"
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """The boxes that were judged, by actor."""
+    counted = Counter()
+    submit = Confirmer.submit_frame
+
+    def count(self, views, boxes):
+        counted.update(boxes.keys())
+        return submit(self, views, boxes)
+
+    monkeypatch.setattr(Confirmer, "submit_frame", count)
+    return counted
+
+
+@pytest.fixture
+def confirming(sure, tmp_path):
+    """With the embedded layers, and gates of one half."""
+    gates = load_gates(TaggerConfig().gates_file)
+    path = tmp_path / "gates.yaml"
+    save_gates(replace(gates, values=np.full(len(gates.actors), 0.5)), path)
+    return replace(sure, thresholds=path)
+
+
+def test_boxes_of_an_actor_that_is_absent_whatever_the_layers_say_are_not_judged(confirming, demo_clip, judged):
+    """People are in two thirds of the clip, a cat in the rest."""
+    result = ActorActionTagger.from_config(confirming).tag(demo_clip)
+    assert judged["person"] > 0
+    assert judged["cat"] == 0
+    cat = result.actors["cat"]
+    assert cat.detected == cat.presence > 0.1, "a box that was not judged counts"
+    assert cat.interval[0] == 0, "but may not count"
+    assert not cat.present
+    before = dict(judged)
+    again = ActorActionTagger.from_config(confirming).tag(demo_clip)
+    assert dict(judged) == before, "what was left out is not made up for"
+    assert {**again.to_dict(), "timing": None} == {**result.to_dict(), "timing": None}
+
+
+def test_whatever_a_decision_depends_on_is_judged(confirming, demo_clip, monkeypatch, judged):
+    """Looked at in stretches that are no windows, an actor may be absent from a stretch, but present in the clip."""
+    monkeypatch.setattr(stretches, "MAX_STRETCH_SECONDS", 1.0)
+    monkeypatch.setattr(Certainty, "possible", lambda self, gates, deviations: np.zeros(len(gates), bool))
+    tagger = ActorActionTagger.from_config(confirming)
+    (detected,) = tagger.detector.detect_all([demo_clip])
+    assert judged["person"] >= len(sample_frames(detected.detections, 0, 0.5)) > 0
+    assert judged["cat"] == 0
 
 
 def test_without_confirmation(sure, gates_file, demo_clip):
