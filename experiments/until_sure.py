@@ -3,10 +3,10 @@
     python -m experiments.until_sure --data $KIT/clips.csv --detector embedded --out models/until_sure.yaml
 
 The looks of `pipeline.until_sure` are replayed on cached detections of every frame. On the train split, the probability
-that a frame in between shows an actor is fitted, and the deviations are chosen from which an estimate counts as sure:
-by conformal risk control (Angelopoulos et al., 2022), the smallest ones with (n R + 1) / (n + 1) at most the error,
-where R is the mean share of the n clips' decisions that differ. The intervals' deviations are chosen likewise, with R
-the share of ratios that lie outside. The other split only reports.
+that a frame in between counts as showing an actor is fitted, and the deviations are chosen from which an absence counts
+as sure: by conformal risk control (Angelopoulos et al., 2022), the smallest ones with (n R + 1) / (n + 1) at most the
+error, where R is the mean share of the n clips' decisions that differ. The intervals' deviations are chosen likewise,
+with R the share of ratios that lie outside. The other split only reports.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from pipeline.frame_sampling import interval_indices
 from thresholds.gates import load_gates
 
 ERRORS = (0.005, 0.01, 0.02, 0.05, 0.1)
-STOP_DEVIATIONS = np.geomspace(0.2, 4, 43)
+STOP_DEVIATIONS = np.geomspace(0.2, 5, 41)
 JUDGED_SECONDS = 0.001  # so that every frame is an interval of its own
 FITTED_INTERVALS = (1.0, 0.5, 0.25, 0.12)  # seconds between looks, among which the probability is fitted
 FITTED_FRAMES = 40  # of a clip, at each of them
@@ -123,11 +123,13 @@ def main() -> None:
     header = ["error", "clips", "frames seen", "decisions differ", "intervals hold", "stop", "interval"]
     print(tabulate(table, header, tablefmt="github", floatfmt=".4g"))
     if arguments.out:
+        differences = [round(float(bias), 5) for bias in chance.bias - np.mean(chance.bias)]
         entry = {
             "detector": detector.name,
             "sha256": detector.sha256,
             "clips": len(train),
-            "bias": round(chance.bias, 5),
+            "bias": round(float(np.mean(chance.bias)), 5),
+            "actor_bias": dict(zip(detector.taxonomy.actor_names, differences, strict=True)),
             "weights": {name: round(float(weight), 5) for name, weight in zip(FEATURES, chance.weights, strict=True)},
             "deviations": entries,
         }
@@ -152,21 +154,25 @@ def known_clips(detector: CachedDetector, data: Path, split: str) -> list[KnownC
 
 
 def fit_chance(clips: Sequence[KnownClip], seed: int = 0) -> PresenceChance:
-    """Fit the probability that a frame between two looks shows an actor."""
+    """Fit the probability that a frame between two looks counts as showing an actor, with a bias for each actor."""
     from sklearn.linear_model import LogisticRegression
 
     random = np.random.default_rng(seed)
     features, shown = [], []
+    actors = np.eye(len(clips[0].confidence))
     for clip in clips:
+        counts = clip.look(np.arange(len(clip.time_seconds))).counts
         for every_seconds in FITTED_INTERVALS:
             rows = first_looks(clip.time_seconds - random.random() * every_seconds, every_seconds)
             between = np.setdiff1d(np.arange(len(clip.time_seconds)), rows)
             between = random.permutation(between)[:FITTED_FRAMES]
             found = chance_features(clip.time_seconds, rows, clip.confidence[:, rows])[:, between]
-            features.append(found.reshape(-1, len(FEATURES)))
-            shown.append((clip.confidence[:, between] >= 1).ravel())
+            actor = np.repeat(actors, len(between), axis=0)
+            features.append(np.concatenate([found.reshape(-1, len(FEATURES)), actor], axis=1))
+            shown.append(counts[:, between].ravel())
     model = LogisticRegression(C=10, max_iter=3000).fit(np.concatenate(features), np.concatenate(shown))
-    return PresenceChance(model.coef_[0], float(model.intercept_[0]))
+    weights, bias = np.split(model.coef_[0], [len(FEATURES)])
+    return PresenceChance(weights, bias + model.intercept_[0])
 
 
 def replay(

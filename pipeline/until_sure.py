@@ -17,7 +17,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -68,13 +68,15 @@ class LookCalibration:
     Attributes:
         detector: Its name.
         sha256: Of its file.
-        chance: The probability that a frame that was not looked at shows an actor.
+        chance: The probability that a frame that was not looked at shows an actor, whichever it is.
+        actor_bias: What is added to its bias for each actor that was measured, by name.
         deviations: By share of decisions that may differ, in (0, 1).
     """
 
     detector: str
     sha256: str
     chance: PresenceChance
+    actor_bias: Mapping[str, float]
     deviations: Mapping[float, Deviations]
 
     @classmethod
@@ -84,9 +86,14 @@ class LookCalibration:
         deviations = {
             float(row["error"]): Deviations(float(row["stop"]), float(row["interval"])) for row in entry["deviations"]
         }
-        return cls(
-            str(entry["detector"]), str(entry["sha256"]), PresenceChance(weights, float(entry["bias"])), deviations
-        )
+        chance = PresenceChance(weights, float(entry["bias"]))
+        actor_bias = {str(name): float(bias) for name, bias in entry["actor_bias"].items()}
+        return cls(str(entry["detector"]), str(entry["sha256"]), chance, actor_bias, deviations)
+
+    def chance_of(self, actor_names: Sequence[str]) -> PresenceChance:
+        """Return the probability for some actors, in their order."""
+        bias = [self.chance.bias + self.actor_bias.get(name, 0.0) for name in actor_names]
+        return replace(self.chance, bias=np.array(bias, np.float64))
 
     def deviations_for(self, error: float) -> Deviations:
         """Return what is enough for an error: that of the largest measured one that is not larger.
@@ -160,10 +167,16 @@ class UntilSure:
         return self.calibration.sha256 == self.detector.sha256
 
     @cached_property
+    def chance(self) -> PresenceChance:
+        """The probability that a frame that was not looked at shows each actor of the taxonomy."""
+        return self.calibration.chance_of(self.taxonomy.actor_names)
+
+    @cached_property
     def key(self) -> str:
         """What determines the looks, for cache keys."""
-        chance, deviations = self.calibration.chance, self.calibration.deviations_for(self.error)
-        numbers = [*chance.weights.tolist(), chance.bias, deviations.stop, *self.gates.tolist(), self.every_seconds]
+        chance, deviations = self.chance, self.calibration.deviations_for(self.error)
+        fitted = [*chance.weights.tolist(), *np.ravel(chance.bias).tolist()]
+        numbers = [*fitted, deviations.stop, *self.gates.tolist(), self.every_seconds]
         content = [self.seed, numbers, self.detector.confidence, self.detector.confirmation]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -193,7 +206,7 @@ class UntilSure:
                     for name, judged in streamed.judgements().items()
                 }
                 looks = self._looks(time_seconds, rows, boxes, represented, doubtful)
-                return Certainty.of_looks(looks, self.calibration.chance)
+                return Certainty.of_looks(looks, self.chance)
 
             before = certainty()
             possible = np.flatnonzero(before.possible(self.gates, deviations.stop))
@@ -242,7 +255,7 @@ class UntilSure:
             ends = []
             for ruled_out in (doubtful | open_or_doubtful, doubtful):
                 looks = self._looks(times[inside], rows, boxes, part.frames_represented(), ruled_out)
-                certainty = Certainty.of_looks(looks, self.calibration.chance)
+                certainty = Certainty.of_looks(looks, self.chance)
                 ends.append(certainty.intervals(self.calibration.deviations_for(self.error).interval))
             intervals.append(np.stack([ends[0][:, 0], ends[1][:, 1]], axis=1))
         return np.max(np.stack(intervals), axis=0)

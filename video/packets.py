@@ -67,7 +67,8 @@ def read_packets(container: "InputContainer", stream: "VideoStream", log: Packet
             continue
         begin = packet.dts if packet.pts is None else packet.pts
         if begin is not None:
-            log.end_seconds = max(log.end_seconds, float((begin + (packet.duration or 0)) * time_base))
+            end = (begin + (packet.duration or 0)) * time_base.numerator / time_base.denominator
+            log.end_seconds = max(log.end_seconds, end)
         log.packets += packet.size > 0 or begin is not None
         if packet.size:  # the decoder takes an empty packet for the end of the stream
             yield packet

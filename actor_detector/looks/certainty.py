@@ -17,6 +17,9 @@ from actor_detector.looks.chance import PresenceChance, nearest_looks
 GAP_EXPONENT = 1.5
 MIN_LOOKS = 4  # in a round, a full batch: one at a time saves few of them, but takes four times as many rounds
 GROWTH = 8  # or one for so many looks before: a clip that stays in doubt takes many
+PRESENT_DEVIATIONS = 5.0
+"""For an actor to count as surely present. Most gates are low, so that a few frames make it certain, and those next to
+one that shows the actor soon do; to be as sure of every absence would take far more looks."""
 MIN_GAIN = 0.1  # of the most uncertain gap's uncertainty
 
 
@@ -108,7 +111,8 @@ class Certainty:
 
         Args:
             gates: Minimum presence ratio of each actor, shape (A,).
-            deviations: See `intervals`; an actor is in doubt if its interval reaches across its gate.
+            deviations: See `intervals`; an actor is in doubt if its interval reaches across its gate, downwards by
+                `PRESENT_DEVIATIONS` at least.
             random: Draws the frames.
 
         Returns:
@@ -116,8 +120,8 @@ class Certainty:
         """
         frames = self.looks.frames
         needed = _needed(gates, frames)
-        low, high = (self.intervals(deviations) * frames).T
-        in_doubt = (low < needed) & (high >= needed)
+        low = self.intervals(max(deviations, PRESENT_DEVIATIONS))[:, 0] * frames
+        in_doubt = (low < needed) & self.possible(gates, deviations)
         doubt = self.variance[in_doubt].sum(axis=0)
         if not doubt.any():
             return np.zeros(0, np.int64)

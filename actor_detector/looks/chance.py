@@ -1,7 +1,8 @@
 """How likely an actor is seen in a frame that was not looked at, judged by the nearest frames that were.
 
 The detector's confidence changes slowly from frame to frame, so what it gave just before and just after says much about
-a frame. A logistic regression, fitted to clips of which every frame is known, turns that into a probability. BlazeIt
+a frame. A logistic regression, fitted to clips of which every frame is known, turns that into a probability that the
+frame counts as showing the actor: a box that the confirmation layers would not confirm does not. BlazeIt
 and SUPG (Kang et al., 2019 and 2020) use the scores of a cheap network in the same way; here they come at no cost.
 """
 
@@ -20,15 +21,15 @@ MIN_SECONDS, UNIT_SECONDS = 0.02, 0.2  # of the logarithm of a distance
 
 @dataclass(frozen=True)
 class PresenceChance:
-    """The fitted probability that a frame shows an actor.
+    """The fitted probability that a frame counts as showing an actor.
 
     Attributes:
         weights: Of `FEATURES`, shape (10,).
-        bias: Added to their weighted sum.
+        bias: Added to their weighted sum, of each actor, shape (A,); or one number for all.
     """
 
     weights: NDArray[np.float64]
-    bias: float
+    bias: NDArray[np.float64] | float
 
     def __post_init__(self) -> None:
         """Check that there is one weight per feature."""
@@ -38,7 +39,7 @@ class PresenceChance:
     def __call__(
         self, time_seconds: NDArray[np.float64], rows: NDArray[np.int64], confidence: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """Return the probability that the detector sees each actor in each frame.
+        """Return the probability that each frame counts as showing each actor.
 
         Args:
             time_seconds: Of all frames, ascending, shape (F,).
@@ -49,7 +50,7 @@ class PresenceChance:
         Returns:
             Shape (A, F), in [0, 1]; of no meaning in the frames that were looked at.
         """
-        logits = chance_features(time_seconds, rows, confidence) @ self.weights + self.bias
+        logits = chance_features(time_seconds, rows, confidence) @ self.weights + np.reshape(self.bias, (-1, 1))
         probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
         return probabilities
 
