@@ -59,7 +59,7 @@ def test_intervals_are_wider_where_the_confidence_is_near_the_threshold():
     rows = list(range(6, 125, 12))
     clear, absent, doubtful = (np.full(125, level) for level in (2.0, 0.0, 0.95))
     widths = [np.diff(interval(confidence, rows, 2.0))[0] for confidence in (clear, absent, doubtful)]
-    assert widths[2] > 2 * max(widths[:2])
+    assert widths[2] > 1.5 * max(widths[:2])
     assert interval(absent, rows, 1.0)[1] < 0.0114 < interval(doubtful, rows, 1.0)[1]
 
 
