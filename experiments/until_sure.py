@@ -123,7 +123,7 @@ def main() -> None:
     header = ["error", "clips", "frames seen", "decisions differ", "intervals hold", "stop", "interval"]
     print(tabulate(table, header, tablefmt="github", floatfmt=".4g"))
     if arguments.out:
-        differences = [round(float(bias), 5) for bias in chance.bias - np.mean(chance.bias)]
+        differences = [round(float(bias), 5) for bias in np.ravel(chance.bias - np.mean(chance.bias))]
         entry = {
             "detector": detector.name,
             "sha256": detector.sha256,

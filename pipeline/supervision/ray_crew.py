@@ -16,6 +16,7 @@ from itertools import accumulate, islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
+from common.core_claims import claim_cores
 from common.errors import UserError
 from common.system import Share
 from pipeline.supervision.blocks import block_sizes
@@ -272,7 +273,10 @@ class _RayWorker:
     """
 
     def __init__(self, job: _Job) -> None:
-        self._feed = Feed(Supervisor(WorkerProcess(job.setup), job.timeout_seconds))
+        setup = job.setup
+        if setup.share:
+            setup = replace(setup, share=claim_cores(setup.share.threads))
+        self._feed = Feed(Supervisor(WorkerProcess(setup), job.timeout_seconds))
         self._blocks = TaskBlocks(job.chunks, job.ends, _import_ray().get)
         self._send_seconds = job.send_seconds
         self._pace = Pace(job.rows_per_second)
