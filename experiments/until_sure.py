@@ -210,6 +210,8 @@ def _look_until_sure(
         certainty = Certainty.of_looks(clip.look(rows), chance)
         more = certainty.next_looks(gates, deviations, random)
         if not len(more):
+            more = certainty.looks_at_present(gates, interval_indices(clip.time_seconds, clip.every_seconds))
+        if not len(more):
             return certainty
         rows = np.sort(np.concatenate([rows, more]))
 

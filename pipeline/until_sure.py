@@ -5,8 +5,9 @@ actor, it is the very frame that the heads and the confirmation layers are given
 drawn at random shows the actor as often, but a box in it may be confirmed where that one is not: with as many looks, a
 third more decisions differed.) Then the presence of each actor is estimated with an interval, see
 `actor_detector.looks.certainty`; while an interval reaches across its actor's gate, more frames are looked at where the
-doubt is. The confirmation layers judge boxes on the way: those of actors that would be absent whatever they say are not
-judged, and count.
+doubt is. Last, where no look of an interval shows a present actor, though another frame probably would, that one is
+looked at for the actor's head. The confirmation layers judge boxes on the way: those of actors that would be absent
+whatever they say are not judged, and count.
 
 How wide an interval must be for a chosen error was measured on clips of which every frame is known, and lies in a file
 per detector, see `experiments.until_sure`: conformal risk control (Angelopoulos et al., 2022) bounds the expected share
@@ -42,6 +43,7 @@ from thresholds.gates import DetectorIdentity
 from video.frames import Frame
 
 CALIBRATION_FILE = MODELS / "until_sure.yaml"
+FORMAT = 2  # increase it when other frames are looked at
 MAX_LOOK_SECONDS = 0.5  # between two looks of the first round, also where the heads are given frames less often
 
 
@@ -177,7 +179,7 @@ class UntilSure:
         chance, deviations = self.chance, self.calibration.deviations_for(self.error)
         fitted = [*chance.weights.tolist(), *np.ravel(chance.bias).tolist()]
         numbers = [*fitted, deviations.stop, *self.gates.tolist(), self.every_seconds]
-        content = [self.seed, numbers, self.detector.confidence, self.detector.confirmation]
+        content = [FORMAT, self.seed, numbers, self.detector.confidence, self.detector.confirmation]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def plan(self, clip_sha256: str, streamed: StreamingHeads) -> LookPlan:
@@ -212,7 +214,10 @@ class UntilSure:
             possible = np.flatnonzero(before.possible(self.gates, deviations.stop))
             is_changed = streamed.on_frames([frames[row] for row in rows], boxes, possible)
             after = certainty() if is_changed else before
-            return after.next_looks(self.gates, deviations.stop, random)
+            more = after.next_looks(self.gates, deviations.stop, random)
+            if not len(more):
+                more = after.looks_at_present(self.gates, interval_indices(time_seconds, self.every_seconds))
+            return more
 
         return next_looks
 

@@ -20,6 +20,7 @@ GROWTH = 8  # or one for so many looks before: a clip that stays in doubt takes 
 PRESENT_DEVIATIONS = 5.0
 """For an actor to count as surely present. Most gates are low, so that a few frames make it certain, and those next to
 one that shows the actor soon do; to be as sure of every absence would take far more looks."""
+MIN_CHANCE, MAX_LOOKS = 0.2, 3  # of a frame to show a present actor, and in an interval, for one more look there
 MIN_GAIN = 0.1  # of the most uncertain gap's uncertainty
 
 
@@ -58,11 +59,13 @@ class Certainty:
         looks: What was seen.
         gap: Of each frame that was not looked at, the gap between two looks that it lies in; -1 for the others, (F,).
         variance: What each gap contributes, in frames squared, shape (A, K + 1).
+        chance: The probability that each frame counts as showing each actor; 0 for those that were looked at, (A, F).
     """
 
     looks: Looks
     gap: NDArray[np.int64]
     variance: NDArray[np.float64]
+    chance: NDArray[np.float64]
 
     @classmethod
     def of_looks(cls, looks: Looks, chance: PresenceChance) -> "Certainty":
@@ -76,7 +79,7 @@ class Certainty:
         length = np.bincount(gap[unseen], minlength=count + 1)
         summed = np.stack([np.bincount(gap[unseen], row[unseen], minlength=count + 1) for row in probability])
         mean = summed / np.maximum(length, 1)
-        return cls(looks, gap, length**GAP_EXPONENT * mean * (1 - mean))
+        return cls(looks, gap, length**GAP_EXPONENT * mean * (1 - mean), np.where(is_seen, 0.0, probability))
 
     def intervals(self, deviations: float) -> NDArray[np.float64]:
         """Return within what each actor's presence ratio lies: so many standard deviations around the estimate.
@@ -130,6 +133,28 @@ class Certainty:
         places = 0.25 + 0.5 * random.random(len(worst))
         gaps = [np.flatnonzero(self.gap == gap) for gap in worst]
         return np.sort(np.array([rows[int(place * len(rows))] for rows, place in zip(gaps, places, strict=True)]))
+
+    def looks_at_present(self, gates: NDArray[np.float64], interval: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Choose a frame in every interval in which no look shows a present actor, though one probably would.
+
+        Args:
+            gates: Minimum presence ratio of each actor, shape (A,).
+            interval: The interval of each frame, shape (F,).
+
+        Returns:
+            Rows of frames, ascending.
+        """
+        looks = self.looks
+        present = looks.counts @ looks.represented >= _needed(gates, looks.frames)
+        number, count = np.unique(interval[looks.rows], return_counts=True)
+        is_open = ~np.isin(interval, number[count >= MAX_LOOKS])
+        wanted: set[int] = set()
+        for actor in np.flatnonzero(present):
+            shown = interval[looks.rows[looks.counts[actor]]]
+            likely = np.flatnonzero(is_open & ~np.isin(interval, shown) & (self.chance[actor] >= MIN_CHANCE))
+            best_first = likely[np.argsort(-self.chance[actor, likely], kind="stable")]
+            wanted |= set(best_first[np.unique(interval[best_first], return_index=True)[1]].tolist())
+        return np.array(sorted(wanted), np.int64)
 
 
 def _needed(gates: NDArray[np.float64], frames: int) -> NDArray[np.float64]:

@@ -110,6 +110,19 @@ def test_an_actor_is_possible_unless_it_is_surely_below_its_gate():
     assert certainty.possible(np.array([low]), 2.0).tolist() == [True]
 
 
+def test_a_present_actor_is_looked_for_where_no_look_of_an_interval_shows_it():
+    confidence = np.full(125, 2.0)
+    confidence[[25, 75]] = 0.6  # the detector misses it, but in no other frame
+    rows, interval = [0, 25, 50, 75, 100], np.arange(125) // 25
+    certainty = Certainty.of_looks(look(confidence, rows), CHANCE)
+    wanted = certainty.looks_at_present(np.array([0.05]), interval)
+    assert interval[wanted].tolist() == [1, 3]
+    assert not set(wanted) & set(rows)
+    assert not len(certainty.looks_at_present(np.array([0.9]), interval)), "an absent one is not"
+    certainty = Certainty.of_looks(look(confidence, sorted({*rows, *wanted.tolist()})), CHANCE)
+    assert not len(certainty.looks_at_present(np.array([0.05]), interval))
+
+
 @pytest.fixture(scope="module")
 def detector(taxonomy):
     return YoloActorDetector(MODELS / "actor_detector.safetensors", taxonomy, DetectorSettings(320, 0.25), batch_size=3)
