@@ -10,6 +10,7 @@ from torch import nn
 from actor_detector.letterbox import Letterbox
 from actor_detector.yolo import YoloActorDetector
 from common.paths import MODELS
+from inference import openvino_engine
 from inference.engine_pool import MAX_ENGINES, EnginePool
 from inference.interfaces import Network, content_key
 from inference.runtime import MAX_PIXELS, Runtime
@@ -138,7 +139,8 @@ def test_large_images_are_processed_fewer_at_a_time():
     )
 
 
-def test_embedded_detector_is_converted_once_for_all_shapes_of_frames(taxonomy, tmp_path):
+def test_embedded_detector_is_converted_once_for_all_shapes_of_frames(taxonomy, tmp_path, monkeypatch):
+    monkeypatch.setattr(openvino_engine, "SHIPPED", tmp_path / "none")
     path = MODELS / "actor_detector.safetensors"
     converted = YoloActorDetector(path, taxonomy, runtime=Runtime("openvino", cache=tmp_path), batch_size=1)
     reference = YoloActorDetector(path, taxonomy, batch_size=1)

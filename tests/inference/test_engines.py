@@ -139,7 +139,8 @@ def test_backends_agree_on_results(config, clips, engines):
 def test_networks_are_converted_in_another_process(people_clip, tmp_path):
     code = (
         "import sys; from pathlib import Path; from pipeline.config import TaggerConfig, build_runtime; "
-        "from pipeline.tagger import ActorActionTagger; "
+        "from pipeline.tagger import ActorActionTagger; from inference import openvino_engine; "
+        f"openvino_engine.SHIPPED = Path({str(tmp_path)!r}); "
         "tagger = ActorActionTagger.from_config(TaggerConfig(backend='openvino', device='cpu')); "
         f"print(tagger.tag({str(people_clip)!r}).status, 'torch' in sys.modules, "
         "'ultralytics' in sys.modules, sys.modules.get('openvino_telemetry'))"
