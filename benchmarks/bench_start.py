@@ -13,7 +13,7 @@ from benchmarks.commands import lengthen, run_command
 from benchmarks.report import make_parser, publish
 
 CLIP_SECONDS = 5.0
-NOT_CONVERTED = "first result, networks not yet converted"
+NOTHING_CACHED = "first result, nothing cached"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,13 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         tag = ["run_pipeline.py", "--no-cache", "--device", "cpu", "--video", str(clip)]
         commands = {
             "--help": ["run_pipeline.py", "--help"],
-            NOT_CONVERTED: tag,
+            NOTHING_CACHED: tag,
             "first result": tag,
             "first result, --backend torch": [*tag, "--backend", "torch"],
         }
         for repeat in range(arguments.repeats):
             for name, command in commands.items():
-                if repeat and name == NOT_CONVERTED:
+                if repeat and name == NOTHING_CACHED:
                     continue
                 seconds.setdefault(name, []).append(run_command(command, environment).seconds)
     rows = {name: {"median_seconds": round(statistics.median(times), 2)} for name, times in seconds.items()}

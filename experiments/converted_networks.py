@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.parse_args(arguments)
     folder, manifest = openvino_engine.SHIPPED, load_manifest(MANIFEST_FILE)
     shutil.rmtree(folder, ignore_errors=True)
-    kept = {name: entry for name, entry in manifest.entries.items() if (manifest.root / name).is_file()}
-    manifest = replace(manifest, entries=kept)
+    others = {name: entry for name, entry in manifest.entries.items() if (manifest.root / name).parent != folder}
+    manifest = replace(manifest, entries=others)
     with TemporaryDirectory() as cache:
         files = convert(Path(cache))
         folder.mkdir()
