@@ -6,9 +6,11 @@ change of the presence ratios of a data set's clips. Run from the repository roo
     python -m benchmarks.bench_speed_options --data $KIT/clips.csv --split test --calibrate-on train
 """
 
+import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +19,69 @@ from numpy.typing import NDArray
 
 from a2d.dataset import clip_labels, read_samples
 from a2d.metrics import count
-from a2d.taxonomy import Taxonomy, load_taxonomy
+from a2d.taxonomy import load_taxonomy
+from benchmarks import ultralytics_strides
 from benchmarks.interleaved import Candidate, time_interleaved
 from benchmarks.report import make_parser, publish
-from pipeline.cached_detector import UnreadableClip
+from pipeline.cached_detector import CachedDetector, UnreadableClip
 from pipeline.clip_windows import clip_presence_ratios
 from pipeline.config import TaggerConfig
 from pipeline.tagger import ActorActionTagger
-from thresholds.gates import load_gates
 
 BASELINE = "every frame, f32"
+ULTRALYTICS = "Ultralytics vid_stride"
 TOLERANCE = 0.01  # a presence ratio that changes by no more counts as unchanged
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to process clips.
+
+    Attributes:
+        candidate: Processes those that are timed.
+        ratios: Computes the presence ratios of all, shape (clips, actors), and how many frames were processed.
+        baseline: The name of the way whose ratios these are compared with.
+    """
+
+    candidate: Candidate
+    ratios: Callable[[], tuple[NDArray[np.float64], int]]
+    baseline: str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table, write the JSON."""
+    arguments = _parse_arguments(argv)
+    taxonomy = load_taxonomy()
+    labels_by_clip = clip_labels(read_samples(arguments.data, arguments.split, taxonomy))
+    clips = list(labels_by_clip)
+    truth = np.stack([taxonomy.actors_of(taxonomy.encode(labels)) for labels in labels_by_clip.values()])
+    calibration = list(clip_labels(read_samples(arguments.data, arguments.calibrate_on, taxonomy)))
+    configs = make_configs(TaggerConfig(detector=arguments.detector, device="cpu"), calibration)
+    wanted = (BASELINE, *(f"--{option}" for option in arguments.only or [""]))
+    configs = {name: config for name, config in configs.items() if name.startswith(wanted)}
+    tagger, timed_clips = ActorActionTagger.from_config(configs[BASELINE]), clips[:: arguments.every]
+    ways = _our_ways(configs, clips, timed_clips, arguments.cache)
+    if arguments.ultralytics:
+        ways |= _ultralytics_ways(tagger.detector, arguments.ultralytics, clips, timed_clips)
+    timings = time_interleaved({name: way.candidate for name, way in ways.items()}, arguments.repeats)
+    timed_frames = _count_frames(tagger.detector, timed_clips)
+    found = {name: way.ratios() for name, way in ways.items()}
+    rows = {}
+    for name, way in ways.items():
+        (ratios, processed), (of_every_frame, frames) = found[name], found[way.baseline]
+        rows[name] = {
+            "frames_per_second": round(timed_frames / timings[name].median, 1),
+            "speedup": round(timings[BASELINE].median / timings[name].median, 2),
+            "frames_processed": round(processed / frames, 3),
+            **measure_changes(ratios, of_every_frame, tagger.gates.values),
+            "gates_f1": round(count(ratios >= tagger.gates.values, truth).sample_averaged.f1, 4),
+        }
+    conditions = {"detector": arguments.detector, "clips": len(clips), "timed_clips": len(timed_clips)}
+    publish(conditions, rows, arguments.out)
+    return 0
+
+
+def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__, repeats=3)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="test")
@@ -39,42 +89,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", metavar="OPTION", help="options that begin like one of these, without --")
     parser.add_argument("--detector", default=TaggerConfig.detector)
     parser.add_argument(
+        "--ultralytics",
+        type=int,
+        nargs="+",
+        metavar="STRIDE",
+        help="also Ultralytics' own prediction of every Nth frame, compared with its own of every frame",
+    )
+    parser.add_argument(
         "--cache", type=Path, help="detections of every frame, for the changes; the timed runs use none (default: none)"
     )
     parser.add_argument("--every", type=int, default=6, help="time every Nth clip only (default: %(default)s)")
-    arguments = parser.parse_args(argv)
-    taxonomy = load_taxonomy()
-    labels_by_clip = clip_labels(read_samples(arguments.data, arguments.split, taxonomy))
-    clips = list(labels_by_clip)
-    truth = np.stack([taxonomy.actors_of(taxonomy.encode(labels)) for labels in labels_by_clip.values()])
-    calibration = list(clip_labels(read_samples(arguments.data, arguments.calibrate_on, taxonomy)))
-    configs = make_configs(TaggerConfig(detector=arguments.detector, device="cpu"), calibration)
-    if arguments.only:
-        configs = {
-            name: config
-            for name, config in configs.items()
-            if name.startswith((BASELINE, *(f"--{option}" for option in arguments.only)))
-        }
-    gates = load_gates(configs[BASELINE].gates_file).values
-    timed_clips = clips[:: arguments.every]
-    rates = _measure_rates(configs, timed_clips, arguments.repeats)
-    found = {
-        name: presence_ratios(replace(config, cache=arguments.cache), clips, taxonomy)
+    return parser.parse_args(argv)
+
+
+def _our_ways(
+    configs: Mapping[str, TaggerConfig], clips: list[Path], timed_clips: list[Path], cache: Path | None
+) -> dict[str, Way]:
+    return {
+        name: Way(
+            Candidate(_prepare_stage1, {"config": config, "clips": timed_clips}),
+            partial(presence_ratios, replace(config, cache=cache), clips),
+            BASELINE,
+        )
         for name, config in configs.items()
     }
-    ratios_by_name = {name: ratios for name, (ratios, _) in found.items()}
-    rows = {}
-    for name, (ratios, processed) in found.items():
-        rows[name] = {
-            "frames_per_second": round(rates[name], 1),
-            "speedup": round(rates[name] / rates[BASELINE], 2),
-            "frames_processed": round(processed, 3),
-            **measure_changes(ratios, ratios_by_name[BASELINE], gates),
-            "gates_f1": round(count(ratios >= gates, truth).sample_averaged.f1, 4),
-        }
-    conditions = {"detector": arguments.detector, "clips": len(clips), "timed_clips": len(timed_clips)}
-    publish(conditions, rows, arguments.out)
-    return 0
+
+
+def _ultralytics_ways(
+    detector: CachedDetector, strides: Sequence[int], clips: list[Path], timed_clips: list[Path]
+) -> dict[str, Way]:
+    """Let Ultralytics use the same weights; no layers confirm its boxes, so it is compared with itself."""
+    ways = {}
+    for stride in sorted({1, *strides}):
+        settings: dict[str, Any] = {"weights": detector.path, "settings": detector.settings, "stride": stride}
+        ratios = partial(ultralytics_strides.presence_ratios, **settings, clips=clips, taxonomy=detector.taxonomy)
+        candidate = Candidate(ultralytics_strides.prepare_prediction, {**settings, "clips": timed_clips})
+        ways[f"{ULTRALYTICS} {stride}"] = Way(candidate, ratios, f"{ULTRALYTICS} 1")
+    return ways
 
 
 def make_configs(baseline: TaggerConfig, calibration: Sequence[Path]) -> dict[str, TaggerConfig]:
@@ -87,6 +138,7 @@ def make_configs(baseline: TaggerConfig, calibration: Sequence[Path]) -> dict[st
         "--until-sure 0.005": replace(baseline, until_sure=0.005),
         "--precision bf16": replace(baseline, precision="bf16"),
         "--precision int8": int8,
+        "--imgsz 224": replace(baseline, image_size=224, force=True),  # its gates are for another size
         "--skip-loop-filter": replace(baseline, loop_filter=False),
         "--reuse-below 1": replace(baseline, reuse_below=1.0),
         "--reuse-below 3": replace(baseline, reuse_below=3.0),
@@ -122,37 +174,30 @@ def measure_changes(
     }
 
 
-def presence_ratios(
-    config: TaggerConfig, clips: Sequence[Path], taxonomy: Taxonomy
-) -> tuple[NDArray[np.float64], float]:
-    """Compute the presence ratios of clips, shape (clips, actors), and the share of frames that were processed.
+def presence_ratios(config: TaggerConfig, clips: Sequence[Path]) -> tuple[NDArray[np.float64], int]:
+    """Compute the presence ratios of clips, shape (clips, actors), and how many frames were processed in all.
 
     Raises:
         ClipError: If a clip cannot be read.
     """
+    detector = ActorActionTagger.from_config(config).detector
     rows = []
-    processed, frames = 0, 0
-    for detected in ActorActionTagger.from_config(config).detector.detect_all(clips):
+    processed = 0
+    for detected in detector.detect_all(clips):
         if isinstance(detected, UnreadableClip):
             raise detected.error
-        rows.append(clip_presence_ratios(detected.detections, len(taxonomy.actors)))
+        rows.append(clip_presence_ratios(detected.detections, len(detector.taxonomy.actors)))
         processed += len(detected.detections.frame_index)
-        frames += detected.detections.frames
-    return np.stack(rows), processed / frames
+    return np.stack(rows), processed
 
 
-def _measure_rates(configs: Mapping[str, TaggerConfig], clips: list[Path], repeats: int) -> dict[str, float]:
-    """Time all configurations; skipped frames count, too, in the frames per second."""
-    candidates = {
-        name: Candidate(_prepare_stage1, {"config": config, "clips": clips}) for name, config in configs.items()
-    }
-    timings = time_interleaved(candidates, repeats)
-    frames = sum(
+def _count_frames(detector: CachedDetector, clips: list[Path]) -> int:
+    """Count the frames of clips; those that an option skips count, too, in the frames per second."""
+    return sum(
         detected.detections.frames
-        for detected in ActorActionTagger.from_config(configs[BASELINE]).detector.detect_all(clips)
+        for detected in detector.detect_all(clips)
         if not isinstance(detected, UnreadableClip)
     )
-    return {name: frames / timing.median for name, timing in timings.items()}
 
 
 def _prepare_stage1(config: TaggerConfig, clips: list[Path]) -> Callable[[], Any]:

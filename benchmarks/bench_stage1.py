@@ -20,6 +20,7 @@ from actor_detector.letterbox import Letterbox
 from actor_detector.yolo import YoloActorDetector
 from benchmarks.interleaved import Candidate, Timing, time_interleaved
 from benchmarks.report import add_clip_arguments, make_parser, publish
+from benchmarks.ultralytics_strides import prepare_prediction
 from common.paths import cache_folder
 from inference.runtime import BF16, CPU_BATCH_SIZE, F32, INT8, OPENVINO, TORCH, make_runtime
 from video.clips import decode_frames
@@ -103,18 +104,7 @@ def make_rows(timings: Mapping[str, Timing], frames: int) -> dict[str, dict[str,
 
 
 def _prepare_ultralytics(clips: list[Path], weights: Path, image_size: int) -> Callable[[], object]:
-    """Prepare Ultralytics' inference on videos, as its documentation recommends."""
-    from ultralytics import YOLO
-
-    model = YOLO(str(weights))
-
-    def run() -> None:
-        for clip in clips:
-            options = {"imgsz": image_size, "conf": DetectorSettings().confidence, "device": "cpu", "verbose": False}
-            for _ in model.predict(str(clip), stream=True, **options):
-                pass
-
-    return run
+    return prepare_prediction(weights, DetectorSettings(image_size), 1, clips)
 
 
 def _prepare_mosaix(clips: list[Path], weights: Path, image_size: int) -> Callable[[], object]:

@@ -15,7 +15,10 @@ from common.markdown import fill_markers
 FOLDER = Path(__file__).parent
 PAGE, PLOT, FRONTIER = FOLDER / "README.md", FOLDER / "speed.png", FOLDER / "frontier.png"
 SCALING = FOLDER / "scaling.png"
-REPORTS = ("stage1", "speed_options", "frontier", "folder", "heads", "start", "memory", "scaling", "scale")
+REPORTS = (
+    *("stage1", "speed_options", "frontier", "frontier_yolo26n", "folder"),
+    *("heads", "start", "memory", "scaling", "scale"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     reports = read_reports()
     write_atomically(PAGE, fill_markers(PAGE.read_text(encoding="utf-8"), format_tables(reports)))
     plot_reports(reports, PLOT)
-    plot_frontier(reports["frontier"], FRONTIER)
+    panels = {"the embedded detector": reports["frontier"], "YOLO26n": reports["frontier_yolo26n"]}
+    plot_frontier(panels, FRONTIER)
     plot_scaling(reports["scaling"], SCALING)
     print(f"wrote {PAGE}, {PLOT}, {FRONTIER} and {SCALING}")
     return 0

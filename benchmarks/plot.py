@@ -11,6 +11,17 @@ if TYPE_CHECKING:
 
 OURS_COLOUR, SURE_COLOUR, OTHERS_COLOUR, LIMIT_COLOUR = "#1f6f8b", "#b0413e", "#b0b0b0", "#e0c070"
 
+FRONTIER_LINES = {
+    "--until-sure": (SURE_COLOUR, "o-"),
+    "--stride": (OURS_COLOUR, "o-"),
+    "--reuse-below": (OURS_COLOUR, "s"),
+    "--precision": (OURS_COLOUR, "^"),
+    "--imgsz": (OURS_COLOUR, "v"),
+    "every frame": (OURS_COLOUR, "D"),
+    "Ultralytics vid_stride": (OTHERS_COLOUR, "o-"),
+}
+"""Colour and style of the ways whose names begin so."""
+
 Rows = Mapping[str, Mapping[str, Any]]
 
 
@@ -34,28 +45,32 @@ def plot_reports(reports: Mapping[str, Mapping[str, Any]], out: Path) -> None:
     figure.savefig(out, dpi=110)
 
 
-def plot_frontier(report: Mapping[str, Any], out: Path) -> None:
+def plot_frontier(reports: Mapping[str, Mapping[str, Any]], out: Path) -> None:
     """Plot how many of the gates' decisions differ from those of every frame, against speed.
 
     Args:
-        report: Of `benchmarks.bench_speed_options`.
+        reports: Of `benchmarks.bench_speed_options`, by title of the panel.
         out: The PNG file.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-    panel = figure.subplots()
-    for prefix, colour in (("--until-sure", SURE_COLOUR), ("--stride", OURS_COLOUR), ("--reuse", OTHERS_COLOUR)):
-        rows = {name: row for name, row in report["rows"].items() if name.startswith(prefix)}
-        points = sorted((row["speedup"], 100 * row["share_changed"], name) for name, row in rows.items())
-        panel.plot([x for x, _, _ in points], [y for _, y, _ in points], "o-", color=colour, label=prefix)
-        for speedup, change, name in points:
-            panel.annotate(name.split()[-1], (speedup, change), xytext=(5, 5), textcoords="offset points", fontsize=8)
-    panel.set_xlabel("speed-up of stage 1 over every frame, decoding and confirmation included", fontsize=9)
-    panel.set_ylabel("% of the decisions that differ", fontsize=9)
-    panel.set_ylim(bottom=0)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(frameon=False, fontsize=9)
+    figure = Figure(figsize=(6.5 * len(reports), 4.2), layout="constrained")
+    panels = figure.subplots(1, len(reports), squeeze=False, sharey=True)[0]
+    for panel, (title, report) in zip(panels, reports.items(), strict=True):
+        for prefix, (colour, style) in FRONTIER_LINES.items():
+            rows = {name: row for name, row in report["rows"].items() if name.startswith(prefix)}
+            points = sorted((row["frames_per_second"], 100 * row["share_changed"], name) for name, row in rows.items())
+            if not points:
+                continue
+            panel.plot([x for x, _, _ in points], [y for _, y, _ in points], style, color=colour, label=prefix)
+            for speed, change, name in points:
+                panel.annotate(name.split()[-1], (speed, change), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        panel.set_title(title, fontsize=10)
+        panel.set_xlabel("frames per second of stage 1, decoding included", fontsize=9)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.legend(frameon=False, fontsize=8)
+    panels[0].set_ylim(bottom=-0.1)
+    panels[0].set_ylabel("% of the decisions that differ", fontsize=9)
     figure.savefig(out, dpi=110)
 
 

@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             runs[name].append(tag(clips, *ways[name]))
             starts[name].append(tag(clips[:FEW], *ways[name]))
     rows: dict[str, dict[str, float]] = {name: _of_workers(name, runs, starts, len(clips)) for name in ways}
-    costs = _costs(clips, runs, starts)
+    costs = _costs(runs, starts)
     drivers = {count: _run_driver(count) for count in sorted(arguments.paths)}
     for count, run in drivers.items():
         rows[f"driver of {count:,} clips"] = {"seconds": run.seconds, "driver_mb": run.driver_bytes / 1e6}
@@ -139,21 +139,21 @@ def _of_workers(name: str, runs: dict[str, list[Run]], starts: dict[str, list[Ru
     }
 
 
-def _costs(clips: Sequence[Path], runs: dict[str, list[Run]], starts: dict[str, list[Run]]) -> Costs:
+def _costs(runs: dict[str, list[Run]], starts: dict[str, list[Run]]) -> Costs:
     """Work out what a clip, a failure, a start and a block cost a worker of one core."""
     first = runs[ONE][0]
     spent = [row["timing"]["total_seconds"] for row in first.rows if row["timing"]]
-    few = [row["timing"]["total_seconds"] for row in starts[ONE][0].rows if row["timing"]]
-    start = max(0.0, starts[ONE][0].seconds - sum(few))
+    of_two = [row["timing"]["total_seconds"] for row in starts[ONE][0].rows if row["timing"]]
+    start = max(0.0, starts[ONE][0].seconds - sum(of_two))
     scale = (first.seconds - start) / sum(spent)  # the next clip is decoded while one is tagged
     missing = tag([Path(f"/missing/{number}.mp4") for number in range(UNREADABLE)], [], 1, may_fail=True)
-    on_ray, local = (median(run.seconds for run in runs[name]) for name in (ON_RAY, TWO))
-    ray_start, local_start = (median(run.seconds for run in starts[name]) for name in (ON_RAY, TWO))
-    blocks = len(block_sizes(len(clips), 2)) / 2  # of each worker
+    rounds = len(runs[ON_RAY])
+    few, many = (median(_run_driver(count).seconds for _ in range(rounds)) for count in (FEW, UNREADABLE))
+    blocks = len(block_sizes(UNREADABLE, 2)) - len(block_sizes(FEW, 2))
     return Costs(
         clip_seconds=[scale * seconds for seconds in spent],
-        start_seconds=ray_start,
-        block_seconds=max(0.0, (on_ray - ray_start) - (local - local_start)) / blocks,
+        start_seconds=median(run.seconds for run in starts[ON_RAY]),
+        block_seconds=2 * max(0.0, many - few) / blocks,  # of one of two workers
         rows_per_second=float("inf"),
         unreadable_seconds=max(0.0, missing.seconds - start) / UNREADABLE,
     )

@@ -20,7 +20,7 @@ from a2d.metrics import Scores
 from a2d.taxonomy import Taxonomy, load_taxonomy
 from actor_detector.detector_settings import DetectorSettings
 from common.files import sha256_file
-from common.paths import kit_folder
+from common.paths import PROJECT, kit_folder
 from inference.devices import find_device
 from pipeline.config import TaggerConfig
 from pipeline.known_detectors import EMBEDDED_FILE, EMBEDDED_SETTINGS
@@ -82,6 +82,18 @@ def _missing_kit() -> str:
     if (folder / "clips.csv").is_file():
         return ""
     return f"the kit of real clips is not in {folder}: set ACTOR_ACTION_KIT to its folder"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_project() -> Iterator[None]:
+    """No test leaves anything in the project's own folder, where it would soon be committed."""
+    before = _visible_names()
+    yield
+    assert not (left := _visible_names() - before), f"tests left {', '.join(sorted(left))} in {PROJECT}"
+
+
+def _visible_names() -> set[str]:
+    return {path.name for path in PROJECT.iterdir() if not path.name.startswith((".", "__"))}
 
 
 @pytest.fixture(scope="session")

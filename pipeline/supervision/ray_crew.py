@@ -11,7 +11,10 @@ import os
 import pickle
 import socket
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import accumulate, islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
@@ -167,10 +170,21 @@ class RayCrew:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what concerns a run is raised
         os.environ.setdefault("RAY_enable_metrics_collection", "0")  # every process would export some, all the time
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run
+        may_show = self._options.address is not None or find_spec("aiohttp_cors") is not None
+        if not may_show:  # a dashboard, so that nobody asks for what it would tell
+            os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
+            os.environ.setdefault("RAY_event_stats", "0")
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         try:
             _check_reachable(self._options.address)
-            context = self._ray.init(self._options.address or "local", log_to_driver=False, logging_level=logging.ERROR)
+            with ThreadPoolExecutor(1) as executor:  # mostly, the connection waits for processes of Ray's
+                executor.submit(import_module, "ray.data")
+                context = self._ray.init(
+                    self._options.address or "local",
+                    include_dashboard=None if may_show else False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
         except (OSError, RuntimeError, ValueError) as reason:
             line = str(reason).strip().partition("\n")[0]
             raise UserError(f"--ray-address {self._options.address}: no cluster can be reached ({line})") from None
@@ -310,7 +324,6 @@ class _RayWorker:
 def _import_ray() -> Any:
     try:
         import ray
-        import ray.data
     except ImportError as reason:
         raise UserError(
             f"--engine ray needs Ray ({reason}): pip install actor-action[ray], or -r requirements-ray.txt"

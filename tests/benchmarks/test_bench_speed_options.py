@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import bench_speed_options
-from benchmarks.bench_speed_options import BASELINE, measure_changes
+from benchmarks.bench_speed_options import BASELINE, ULTRALYTICS, measure_changes
 
 
 def test_changes_of_presence_ratios_are_summarized():
@@ -41,9 +41,21 @@ def test_speed_options_are_measured(people_clip, tmp_path, monkeypatch):
         assert (row["max_change"], row["gate_decisions_changed"], row["gates_f1"]) == (0, 0, 1)
 
 
-def test_unreadable_clips_are_errors(taxonomy, tmp_path):
+def test_ultralytics_is_compared_with_its_own_answer_for_every_frame(people_clip, yolo, tmp_path):
+    (tmp_path / "clips.csv").write_text(f"file,labels,split\n{people_clip},adult-walking,test\n")
+    command = ["--data", str(tmp_path / "clips.csv"), "--repeats", "1", "--calibrate-on", "test"]
+    command += ["--detector", str(yolo), "--only", "stride 5", "--ultralytics", "5"]
+    assert bench_speed_options.main([*command, "--out", str(tmp_path / "report.json")]) == 0
+    rows = json.loads((tmp_path / "report.json").read_text())["rows"]
+    assert list(rows) == [BASELINE, "--stride 5", f"{ULTRALYTICS} 1", f"{ULTRALYTICS} 5"]
+    every, strided = rows[f"{ULTRALYTICS} 1"], rows[f"{ULTRALYTICS} 5"]
+    assert (every["frames_processed"], every["mean_change"], every["gates_f1"]) == (1, 0, 1)
+    assert 0 < strided["frames_processed"] <= 0.25
+
+
+def test_unreadable_clips_are_errors(tmp_path):
     from common.errors import ClipError
     from pipeline.config import TaggerConfig
 
     with pytest.raises(ClipError, match="absent"):
-        bench_speed_options.presence_ratios(TaggerConfig(device="cpu"), [tmp_path / "absent.mp4"], taxonomy)
+        bench_speed_options.presence_ratios(TaggerConfig(device="cpu"), [tmp_path / "absent.mp4"])
