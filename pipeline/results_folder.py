@@ -1,6 +1,6 @@
 """The files of a folder run: `results.jsonl`, a row per clip, `results.csv` for spreadsheets, and `run.json`.
 
-Rows are appended to `results.jsonl`, each on disk before the next clip is started. `results.index.sqlite` knows where
+Rows are appended to `results.jsonl`, each at once, see `pipeline.results_log`. `results.index.sqlite` knows where
 they are, so that time and memory per clip do not depend on their number. When a clip is tagged again, its new row
 follows the old one, which leaves the file at the end of the run, or at once while the file is small. `results.lock`
 keeps other runs out.

@@ -1,10 +1,11 @@
-"""The append-only file of a folder of results: one row per line, on disk before the next clip is started."""
+"""The append-only file of a folder of results: one row per line, on disk at once; many in succession, together."""
 
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import BinaryIO
 
 from common.errors import UserError
@@ -12,6 +13,7 @@ from common.errors import UserError
 CHUNK_BYTES = 4 << 20
 READ_AHEAD_BYTES = 256 << 10
 WRITE_BYTES = 1 << 20
+SYNC_SECONDS = 0.1  # in which all lines are brought to disk together: many workers send a thousand and more in a second
 MAX_ROW_BYTES = 256 << 20  # a clip of several days
 
 
@@ -35,6 +37,7 @@ class ResultsLog:
         self._file = self._open()
         self.size = os.fstat(self._file.fileno()).st_size
         self._ahead, self._ahead_offset = b"", 0
+        self._synced, self._is_synced = -SYNC_SECONDS, True
 
     def _open(self) -> BinaryIO:
         # Without O_NONBLOCK, opening a pipe waits for its other end.
@@ -87,7 +90,7 @@ class ResultsLog:
         return self._ahead[start:end] if end > 0 else b""
 
     def append(self, line: bytes) -> int:
-        """Write a line to disk, or nothing.
+        """Write a line, or nothing; to disk, unless one was brought there a moment ago: then with the next, or the end.
 
         Returns:
             The position of the line.
@@ -100,7 +103,9 @@ class ResultsLog:
         offset = self.size
         try:
             write_all(self._file, offset, line + b"\n")
-            os.fsync(self._file.fileno())
+            self._is_synced = False
+            if monotonic() - self._synced >= SYNC_SECONDS:
+                self._sync()
             self.size = offset + len(line) + 1
         except BaseException:
             with suppress(OSError):
@@ -153,8 +158,16 @@ class ResultsLog:
                 yield self.read(offset, min(CHUNK_BYTES, end - offset))
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Bring all lines to disk, and close the file."""
+        try:
+            if not self._file.closed and not self._is_synced:
+                self._sync()
+        finally:
+            self._file.close()
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced, self._is_synced = monotonic(), True
 
 
 def write_all(file: BinaryIO, offset: int, content: bytes) -> None:

@@ -71,7 +71,7 @@ class ResultsStore:
         return result
 
     def add(self, result: ClipResult) -> None:
-        """Append a row, which replaces an earlier one of its clip, and wait until it is on disk.
+        """Append a row, which replaces an earlier one of its clip, see `ResultsLog.append`.
 
         Raises:
             UserError: If the log was changed by others since it was opened.
@@ -124,8 +124,10 @@ class ResultsStore:
 
     def close(self) -> None:
         """Close the files."""
-        self._log.close()
-        self._index.close()
+        try:
+            self._log.close()
+        finally:
+            self._index.close()
 
     def _open_index(self) -> ResultsIndex:
         index = ResultsIndex.open(self._index_path)

@@ -40,7 +40,7 @@ BLOCK, NEWS = "id", "news"  # columns of the tables; Ray names the first
 BLOCKS_AHEAD = 2  # of each worker: the one that it works on, and the next
 SEND_SECONDS = 2.0  # after which a worker sends what has happened, at the earliest
 TABLES_PER_SECOND = 20  # that all workers send together: each costs the driver a millisecond, and 2 kB for good
-ROWS_PER_SECOND = 1000.0  # that all workers send together, on average: this process writes some more than that to disk
+ROWS_PER_SECOND = 2000.0  # that all workers send together, on average: this process writes some more than that to disk
 MAX_WAITING_BYTES = 64 << 20  # of what has happened, if it does not; then Ray asks without a pause whether it may go on
 News = list[tuple[Event | Refused, bool]]
 """What comes of tasks, and whether that is all of a task."""
