@@ -96,7 +96,7 @@ class RayCrew:
         try:
             self.dashboard = self._connect()
         except BaseException:
-            self._end_example()
+            self.__exit__()
             raise
 
     def __enter__(self) -> Self:
@@ -178,13 +178,16 @@ class RayCrew:
         try:
             _check_reachable(self._options.address)
             with ThreadPoolExecutor(1) as executor:  # mostly, the connection waits for processes of Ray's
-                executor.submit(import_module, "ray.data")
+                imported = executor.submit(import_module, "ray.data")
                 context = self._ray.init(
                     self._options.address or "local",
                     include_dashboard=None if may_show else False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                 )
+            imported.result()
+        except ImportError as reason:
+            raise _missing(reason) from None
         except (OSError, RuntimeError, ValueError) as reason:
             line = str(reason).strip().partition("\n")[0]
             raise UserError(f"--ray-address {self._options.address}: no cluster can be reached ({line})") from None
@@ -325,10 +328,12 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as reason:
-        raise UserError(
-            f"--engine ray needs Ray ({reason}): pip install actor-action[ray], or -r requirements-ray.txt"
-        ) from None
+        raise _missing(reason) from None
     return ray
+
+
+def _missing(reason: ImportError) -> UserError:
+    return UserError(f"--engine ray needs Ray ({reason}): pip install actor-action[ray], or -r requirements-ray.txt")
 
 
 def _check_reachable(address: str | None) -> None:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray
 from ray.cluster_utils import Cluster
 from toy_ray_worker import BOOT, ToyRayWorker
 from toy_worker import WEIGHTS
@@ -179,6 +180,14 @@ def test_without_ray_a_message_says_how_to_install_it(people_clip, monkeypatch, 
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["tag", "--video", str(people_clip), "--engine", "ray"]) == console.WRONG_USAGE
     assert "pip install actor-action[ray], or -r requirements-ray.txt" in capsys.readouterr().err
+
+
+def test_ray_without_what_its_data_library_needs_counts_as_missing(people_clip, cluster, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    command = ["tag", "--video", str(people_clip), "--engine", "ray", "--ray-address", cluster.address]
+    assert main(command) == console.WRONG_USAGE
+    assert "pip install actor-action[ray], or -r requirements-ray.txt" in capsys.readouterr().err
+    assert not ray.is_initialized(), "it has left the cluster"
 
 
 def test_ray_is_imported_only_when_it_is_used():
