@@ -93,7 +93,8 @@ def clean_project() -> Iterator[None]:
 
 
 def _visible_names() -> set[str]:
-    return {path.name for path in PROJECT.iterdir() if not path.name.startswith((".", "__"))}
+    ignored = {line.strip("/") for line in (PROJECT / ".gitignore").read_text().splitlines()}
+    return {path.name for path in PROJECT.iterdir() if not path.name.startswith((".", "__"))} - ignored
 
 
 @pytest.fixture(scope="session")

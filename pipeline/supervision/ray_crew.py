@@ -174,7 +174,6 @@ class RayCrew:
         if not may_show:  # a dashboard, so that nobody asks for what it would tell
             os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
             os.environ.setdefault("RAY_event_stats", "0")
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         try:
             _check_reachable(self._options.address)
             with ThreadPoolExecutor(1) as executor:  # mostly, the connection waits for processes of Ray's
@@ -186,6 +185,7 @@ class RayCrew:
                     logging_level=logging.ERROR,
                 )
             imported.result()
+            logging.getLogger("ray.data").setLevel(logging.ERROR)  # after the import, which sets it
         except ImportError as reason:
             raise _missing(reason) from None
         except (OSError, RuntimeError, ValueError) as reason:
