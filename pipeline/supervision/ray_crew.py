@@ -35,6 +35,14 @@ from pipeline.supervision.supervisor import Supervisor
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SETTINGS = {  # of the processes that Ray starts here, unless the environment has others
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what concerns a run is raised
+    "RAY_USAGE_STATS_ENABLED": "0",  # nobody is told of a run
+    "RAY_enable_metrics_collection": "0",  # every process would export some, all the time
+    "RAY_enable_autoscaler_v2": "1",  # the first asks a process that has ended, and keeps the end waiting for a second
+    "RAY_raylet_client_connect_timeout_milliseconds": "50",  # then it tries again; a second is lost in a start of four
+    "RAY_raylet_client_num_connect_attempts": "200",  # for ten seconds, as by default
+}
 CONNECT_SECONDS = 10.0
 BLOCK, NEWS = "id", "news"  # columns of the tables; Ray names the first
 BLOCKS_AHEAD = 2  # of each worker: the one that it works on, and the next
@@ -82,12 +90,7 @@ class RayCrew:
 
     restarts = 0  # those of the actors' workers are said in the clips' rows
 
-    def __init__(
-        self,
-        setup: Setup | None,
-        options: RayOptions,
-        timeout_seconds: float | None = None,
-    ) -> None:
+    def __init__(self, setup: Setup | None, options: RayOptions, timeout_seconds: float | None = None) -> None:
         self.on_wait: OnWait | None = None
         self._ray = _import_ray()
         self._setup, self._options, self._timeout_seconds = setup, options, timeout_seconds
@@ -167,9 +170,8 @@ class RayCrew:
 
     def _connect(self) -> str:
         """Connect to the cluster, or start one; return the address of its dashboard, or an empty string."""
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what concerns a run is raised
-        os.environ.setdefault("RAY_enable_metrics_collection", "0")  # every process would export some, all the time
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
         may_show = self._options.address is not None or find_spec("aiohttp_cors") is not None
         if not may_show:  # a dashboard, so that nobody asks for what it would tell
             os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
