@@ -13,6 +13,7 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from threading import Lock
+from time import monotonic
 
 from common.errors import UserError
 
@@ -22,6 +23,7 @@ PR_SET_PDEATHSIG = 1  # as in Linux's prctl.h
 LARGE_BYTES = 1 << 18  # images are larger; what stays in memory for each frame is smaller
 HEAP_BYTES = 32 << 20  # of the largest block that glibc can serve from the heap
 KEPT_BYTES = 1 << 30  # free at the heap's end, from which it is returned while a network computes
+TRIM_SECONDS = 1.0  # between two times that all heaps are searched for what is free
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 THREADS_VARIABLE = "ACTOR_ACTION_THREADS"
@@ -230,14 +232,22 @@ class _Allocations:
                 _c_library().mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
+class _Trimming:
+    """When the heaps are returned to the system next."""
+
+    next_at = 0.0
+
+
 def return_free_memory() -> None:
-    """Return to the system what is free between the blocks of the C library's heaps; takes some milliseconds.
+    """Return to the system what is free between the blocks of the C library's heaps.
 
     Pictures of small videos are not large allocations. Without this, the heaps grow from clip to clip by what lies
-    between the few blocks that stay. Does nothing on other C libraries than glibc.
+    between the few blocks that stay. It takes some milliseconds, hence within a second of the last time it does
+    nothing; nor on other C libraries than glibc.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or monotonic() < _Trimming.next_at:
         return
+    _Trimming.next_at = monotonic() + TRIM_SECONDS
     try:
         _c_library().malloc_trim(0)
     except (AttributeError, OSError):  # another C library

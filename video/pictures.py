@@ -67,11 +67,14 @@ class BgrConverter:
         with self._lock:
             self._reformatter = self._reformatter or VideoReformatter()
             try:
-                converted = self._reformatter.reformat(picture, *size, format=pixel_format, interpolation="BILINEAR")
+                # By default, a thread per core shares the work: longer than the work itself, if the cores are busy.
+                converted = self._reformatter.reformat(
+                    picture, *size, format=pixel_format, interpolation="BILINEAR", threads=1
+                )
             except FFmpegError:  # colours that FFmpeg does not know, or that are not defined
                 picture.colorspace = picture.color_trc = picture.color_primaries = UNSPECIFIED
                 try:
-                    converted = self._reformatter.reformat(picture, *size, format=pixel_format)
+                    converted = self._reformatter.reformat(picture, *size, format=pixel_format, threads=1)
                 except FFmpegError as reason:
                     raise ClipError(
                         f"a {picture.format.name} picture cannot be converted ({reason.strerror})"
