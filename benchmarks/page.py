@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 PAGE, PLOT, FRONTIER = FOLDER / "README.md", FOLDER / "speed.png", FOLDER / "frontier.png"
 SCALING = FOLDER / "scaling.png"
 REPORTS = (
-    *("stage1", "speed_options", "frontier", "folder"),
+    *("stage1", "speed_options", "frontier", "frontier_yolo26n", "folder"),
     *("heads", "start", "memory", "scaling", "scale"),
 )
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     reports = read_reports()
     write_atomically(PAGE, fill_markers(PAGE.read_text(encoding="utf-8"), format_tables(reports)))
     plot_reports(reports, PLOT)
-    plot_frontier({"the embedded detector": reports["frontier"]}, FRONTIER)
+    plot_frontier({"the embedded detector": reports["frontier"], "YOLO26n": reports["frontier_yolo26n"]}, FRONTIER)
     plot_scaling(reports["scaling"], SCALING)
     print(f"wrote {PAGE}, {PLOT}, {FRONTIER} and {SCALING}")
     return 0

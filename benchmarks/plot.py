@@ -63,8 +63,9 @@ def plot_frontier(reports: Mapping[str, Mapping[str, Any]], out: Path) -> None:
             if not points:
                 continue
             panel.plot([x for x, _, _ in points], [y for _, y, _ in points], style, color=colour, label=prefix)
-            for speed, change, name in points:
-                panel.annotate(name.split()[-1], (speed, change), xytext=(5, 5), textcoords="offset points", fontsize=8)
+            for number, (speed, change, name) in enumerate(points):
+                away = (5, -11 if number % 2 else 5)  # neighbours' labels would overlap
+                panel.annotate(name.split()[-1], (speed, change), xytext=away, textcoords="offset points", fontsize=8)
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("frames per second of stage 1, decoding included", fontsize=9)
         panel.spines[["top", "right"]].set_visible(False)
