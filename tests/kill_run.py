@@ -71,7 +71,7 @@ def finish_and_check(command: Sequence[str], clips: Sequence[Path], folder: Path
     Raises:
         RunError: If something is wrong.
     """
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60  # a busy system may take its time
     while (left := processes_of(folder)) and time.monotonic() < deadline:
         time.sleep(0.05)
     if left:

@@ -213,7 +213,7 @@ def test_the_worker_ends_when_the_run_is_killed(clip):
     assert is_running(worker)
     run.kill()
     run.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60  # a busy system may take its time
     while is_running(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_running(worker)
