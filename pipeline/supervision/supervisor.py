@@ -319,16 +319,24 @@ class Supervisor:
         self._restart()
 
     def _restart(self) -> None:
+        self._check_is_open()  # the worker may be lost because the run was given up
         for flight in self._flights:
             flight.is_sent = flight.is_started = False
         self.restarts += 1
         self._has_sent_all = False
         setup = self._worker.setup
         self._worker = WorkerProcess(replace(setup, demo=None) if self._ready else setup)
-        if self._is_closed:  # by another thread, which has ended the one before
+        try:
+            self._check_is_open()  # if it was closed meanwhile, only the worker before was ended
+        except WorkerError:
             self._worker.kill()
-            raise WorkerError("the run has ended")
+            raise
         self._watch = Watch(is_preparing=True)
+
+    def _check_is_open(self) -> None:
+        """Raise if another thread has given up the run."""
+        if self._is_closed:
+            raise WorkerError("the run has ended")
 
 
 def _size(clip: "AnyClip") -> int:

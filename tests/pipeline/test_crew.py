@@ -4,8 +4,7 @@ The processes are real; what they do to a clip is that of `toy_worker`.
 """
 
 import os
-import subprocess
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from pipeline.results import ClipResult
 from pipeline.supervision import process
 from pipeline.supervision.crew import TASKS_AHEAD, Crew
 from pipeline.supervision.messages import Annotated, Setup, Tagged, Task
+from pipeline.supervision.process import WorkerProcess
 
 WORKERS = 3
 SHARES = [Share(1)] * WORKERS
@@ -112,19 +112,36 @@ def test_a_warning_is_logged_once(caplog):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
-def test_no_worker_is_left_when_a_run_is_given_up(monkeypatch):
-    # The system has been seen to take a minute to start, or to end, a process of some milliseconds.
-    kill, killed = subprocess.Popen.kill, set()
-    monkeypatch.setattr(subprocess.Popen, "kill", lambda popen: (killed.add(str(popen.pid)), kill(popen)))
+def test_no_worker_is_left_when_a_run_is_given_up():
     names, before = [f"slow-{number}" for number in range(12)], children()
     with crew() as workers:
         run = workers.run(Task(index, Path(name)) for index, name in enumerate(names))
         next(run)
-    deadline = time.monotonic() + 60
-    while children() - before - killed and time.monotonic() < deadline:
-        time.sleep(2)  # asked twenty times a second, some were still there after a minute
-    assert children() - killed <= before
-    assert len(killed) >= WORKERS
+        assert len(children() - before) == WORKERS
+    for thread in threading.enumerate():
+        if thread.name == "crew":
+            thread.join(60)
+            assert not thread.is_alive()
+    assert workers.restarts == 0  # none was started for one that was ended on purpose
+    assert children() <= before
+
+
+def test_a_worker_that_starts_while_a_run_is_given_up_is_ended(monkeypatch):
+    before = children()
+    with crew(shares=SHARES[:1]) as workers:
+        workers.ready()
+        (supervisor,) = workers._supervisors
+        start = WorkerProcess.__init__
+
+        def start_and_give_up(worker, setup):
+            start(worker, setup)
+            workers.__exit__(None, None, None)
+
+        monkeypatch.setattr(WorkerProcess, "__init__", start_and_give_up)
+        with pytest.raises(UserError, match="the run has ended"):
+            supervisor._lose("it was lost", 2)
+        assert workers.restarts == 1
+    assert children() <= before
 
 
 def children():
