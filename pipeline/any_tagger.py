@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from a2d.taxonomy import Taxonomy
 from common.errors import UserError
 from pipeline.config import TaggerConfig
-from pipeline.results import Weights
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they import numpy, which must not delay the start of the workers
+    from a2d.taxonomy import Taxonomy
+    from pipeline.results import Weights
     from pipeline.tagger import TaggedClip
 
 
@@ -17,11 +17,11 @@ class Tagger(Protocol):
     """Says of clips who does what in them."""
 
     @property
-    def taxonomy(self) -> Taxonomy:
+    def taxonomy(self) -> "Taxonomy":
         """Actors and labels."""
 
     @property
-    def weights(self) -> Weights:
+    def weights(self) -> "Weights":
         """SHA-256 of every file that determines a result."""
 
     @property
