@@ -18,6 +18,7 @@ from common.errors import DownloadError
 from common.files import sha256_file
 from common.paths import weights_folder
 from common.trusted_files import why_untrusted
+from common.units import format_size
 
 SOCKET_TIMEOUT_SECONDS = 5.0  # for each network operation: connecting, or reading a chunk
 RESPONSE_TIMEOUT_SECONDS = 10.0  # until the response begins, name resolution and redirects included
@@ -156,7 +157,7 @@ def download(weights: KnownWeights) -> Path:
     path = weights.path
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    size = f" ({weights.size / 1e6:.1f} MB)" if weights.size else ""
+    size = f" ({format_size(weights.size)})" if weights.size else ""
     tqdm.write(f"downloading {weights.url}{size} into {path.parent}", file=sys.stderr)
     try:
         with temporary.open("wb") as file:

@@ -20,3 +20,14 @@ def format_seconds(seconds: float) -> str:
             small = rest // smaller_size
             return f"{large} {name} {small} {smaller_name}" if small else f"{large} {name}"
     return f"{whole} s"
+
+
+def format_size(size_bytes: int) -> str:
+    """Format the size of a file.
+
+    >>> [format_size(value) for value in (0, 512, 46_200, 999_600, 5_060_488, 21_457_288)]
+    ['0 bytes', '512 bytes', '46 kB', '1.0 MB', '5.1 MB', '21.5 MB']
+    """
+    if size_bytes < 1000:
+        return f"{size_bytes} bytes"
+    return f"{size_bytes / 1e3:.0f} kB" if size_bytes < 999_500 else f"{size_bytes / 1e6:.1f} MB"

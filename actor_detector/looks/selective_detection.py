@@ -20,9 +20,9 @@ from inference.interfaces import PendingOutput
 MAX_HELD_BYTES = 3 * MAX_STRETCH_BYTES  # by the stretches in progress
 MAX_STRETCHES = 12  # in progress, so that batches are full although most rounds are of a few frames
 MAX_DECODED_STRETCHES = 2  # wait for their turn
-BUSY_BATCHES = 2  # with so many submitted, an incomplete batch waits for more frames
-MAX_OVERTAKING_BATCHES = 2  # of other input sizes; then a frame goes to the network in an incomplete batch
-MAX_SUBMITTED_BATCHES = 4
+BUSY_BATCHES = 3  # with so many submitted, an incomplete batch waits for more frames
+MAX_OVERTAKING_BATCHES = 8  # of other input sizes; then a frame goes to the network in an incomplete batch
+MAX_SUBMITTED_BATCHES = 6
 
 
 def detect_selected(detector: BatchDetector, jobs: Iterable[J], loop_filter: bool = True) -> Iterator[J]:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from action_heads.distillation.settings import DistillationSettings
+from common.units import format_size
 from pipeline.commands import console
 from pipeline.commands.argument_types import fraction, natural, positive
 from pipeline.commands.arguments import add_run_arguments, add_strict_argument
@@ -125,6 +126,6 @@ def run(arguments: argparse.Namespace) -> int:
         console.progress_bar,
         skipped,
     )
-    size = plan.out.stat().st_size / 1e6
-    print(f"wrote {plan.out} ({size:.1f} MB, sha256 {sha256_file(plan.out)}), {manifest.source}")
+    size = format_size(plan.out.stat().st_size)
+    print(f"wrote {plan.out} ({size}, sha256 {sha256_file(plan.out)}), {manifest.source}")
     return console.report_skipped(skipped.reasons)

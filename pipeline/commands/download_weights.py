@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from common.units import format_size
 from pipeline.commands import console
 
 EPILOG = "exit code: 0 all files exist and are verified, 1 some downloads failed (the other files exist)"
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         except DownloadError as reason:
             console.print_error(f"error: {reason}")
             status, complete = "failed", False
-        rows.append([name, weights.file_name, f"{weights.size / 1e6:.1f} MB", weights.sha256, status])
+        rows.append([name, weights.file_name, format_size(weights.size), weights.sha256, status])
     print(tabulate(rows, headers=["name", "file", "size", "sha256", ""], disable_numparse=True))
     print(f"\nthe weights folder is {weights_folder()}")
     return console.DONE if complete else console.SOME_FAILED

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from action_heads.tuning_modes import BACKBONE_NAMES
+from common.units import format_size
 from pipeline.commands import console
 
 
@@ -28,8 +29,6 @@ def run(arguments: argparse.Namespace) -> int:
     source = f"{trunk.source}, sha256 {trunk.sha256}"
     manifest = TrunkManifest(backbone.name, trunk.preprocessing.to_dict(), source, trunk.licence)
     save_trunk(arguments.out, trunk.state, manifest)
-    size = arguments.out.stat().st_size / 1e6
-    console.print_result(
-        f"wrote {arguments.out} ({size:.1f} MB, sha256 {sha256_file(arguments.out)}) from {trunk.source}"
-    )
+    size = format_size(arguments.out.stat().st_size)
+    console.print_result(f"wrote {arguments.out} ({size}, sha256 {sha256_file(arguments.out)}) from {trunk.source}")
     return console.DONE

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.units import format_size
 from pipeline.commands import console
 from pipeline.commands.argument_types import fraction, positive
 from pipeline.commands.arguments import (
@@ -143,4 +144,4 @@ def _write_explorer(path: Path, report: "TuningReport") -> None:
     if set(published.actors) == set(report.gates.actors):
         others["published"] = published.in_order(report.gates.actors).values
     size = write_explorer(path, points, others)
-    print(f"wrote {path} ({size / 1e6:.1f} MB)")
+    print(f"wrote {path} ({format_size(size)})")

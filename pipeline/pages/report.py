@@ -9,6 +9,7 @@ from pathlib import Path
 from a2d.taxonomy import Taxonomy
 from common.progress import Progress, no_progress
 from common.system import available_cores
+from common.units import format_size
 from pipeline.label_choice import clip_threshold
 from pipeline.pages.clip_cards import ClipCard, count_labels, link_to
 from pipeline.pages.filmstrip import Filmstrip, make_filmstrip
@@ -36,7 +37,7 @@ class WrittenReport:
 
     def __str__(self) -> str:
         """Say so in a line."""
-        return f"wrote {self.path} ({self.clips} clip{'s'[: self.clips != 1]}, {self.size / 1e6:.1f} MB)"
+        return f"wrote {self.path} ({self.clips} clip{'s'[: self.clips != 1]}, {format_size(self.size)})"
 
 
 def write_report(

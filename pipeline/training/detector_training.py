@@ -31,6 +31,7 @@ from common.errors import DatasetError
 from common.files import sha256_file, write_atomically
 from common.progress import Progress, no_progress
 from common.training_run import TrainingRun
+from common.units import format_size
 from inference.interfaces import Network, content_key
 from inference.runtime import AUTO, BF16, F32, make_runtime
 from inference.torch_engine import fast_bfloat16
@@ -119,7 +120,7 @@ class DetectorReport:
         ]
         rows.append(["mean", "", f"{100 * scores['macro_f1']:.1f}"])
         title = (
-            f"{self.out} ({sha256_file(self.out)[:8]}, {self.out.stat().st_size / 1e6:.1f} MB): actors present in an "
+            f"{self.out} ({sha256_file(self.out)[:8]}, {format_size(self.out.stat().st_size)}): actors present in an "
             f"image, on {scores['images']} held-out images, against the teachers' labels, at confidence "
             f"{scores['confidence']}"
         )

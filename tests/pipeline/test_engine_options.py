@@ -92,12 +92,20 @@ def forbid_detection(patch):
     def refuse(*_):
         raise AssertionError("this process detects")
 
-    patch.setattr(cached_detector, "detect_clips", refuse)
+    for name in ("detect_clips", "detect_selected"):
+        patch.setattr(cached_detector, name, refuse)
 
 
-@pytest.mark.parametrize("command", ["score", "tune"])
-def test_workers_print_and_write_the_same(command, engines, run, request, monkeypatch, tmp_path):
-    command = request.getfixturevalue(command)
+COMMANDS = [
+    pytest.param("score", [], 2, id="score"),
+    pytest.param("score", ["--until-sure", "0.01"], 4, id="score until sure"),  # what it asks for, and all looks
+    pytest.param("tune", [], 3, id="tune"),  # with the split held out
+]
+
+
+@pytest.mark.parametrize(("command", "options", "entries"), COMMANDS)
+def test_workers_print_and_write_the_same(command, options, entries, engines, run, request, monkeypatch, tmp_path):
+    command = [*request.getfixturevalue(command), *options]
     expected = run(command, "--no-cache")
     code, printed, errors, files = expected
     assert code == console.SOME_FAILED  # one clip is no video, one is missing
@@ -108,7 +116,7 @@ def test_workers_print_and_write_the_same(command, engines, run, request, monkey
     assert run(command, "--no-cache", *engines["ray"]) == expected
     cache = tmp_path / "cache"
     assert run(command, "--cache", str(cache), *engines["workers"]) == expected
-    assert len(list(cache.rglob("*.npz"))) == (2 if command[0] == "score-split" else 3)  # with the split held out
+    assert len(list(cache.rglob("*.npz"))) == entries
 
 
 @pytest.mark.parametrize("engine", ["workers", "ray"])

@@ -64,14 +64,15 @@ def errors_of(events, names):
     return [event.result.error for event in events]
 
 
-def test_rows_are_those_of_one_machine(cluster, people_clip, cat_clip, gates_file, heads, tmp_path, capsys):
+@pytest.mark.parametrize("looks", [[], ["--until-sure", "0.01"]], ids=["every frame", "until sure"])
+def test_rows_are_those_of_one_machine(looks, cluster, people_clip, cat_clip, gates_file, heads, tmp_path, capsys):
     folder = tmp_path / "clips"
     folder.mkdir()
     for number in range(6):
         (folder / f"{number}.mp4").symlink_to((people_clip, cat_clip)[number % 2])
     (folder / "3-broken.mp4").write_bytes(b"no video")
     stages = ["--thresholds", str(gates_file), "--heads", str(heads), "--look-every", "1"]
-    command = ["tag", "--video", str(folder), "--json", "--device", "cpu", "--no-cache", *stages]
+    command = ["tag", "--video", str(folder), "--json", "--device", "cpu", "--no-cache", *stages, *looks]
 
     def rows(*options):
         assert main([*command, *options]) == console.SOME_FAILED  # the one that is no video
