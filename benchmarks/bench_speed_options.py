@@ -21,6 +21,7 @@ from a2d.dataset import clip_labels, read_samples
 from a2d.metrics import count
 from a2d.taxonomy import load_taxonomy
 from benchmarks import ultralytics_strides
+from benchmarks.expected_changes import expected_changes
 from benchmarks.interleaved import Candidate, time_interleaved
 from benchmarks.report import make_parser, publish
 from pipeline.cached_detector import CachedDetector, UnreadableClip
@@ -66,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     timings = time_interleaved({name: way.candidate for name, way in ways.items()}, arguments.repeats)
     timed_frames = _count_frames(tagger.detector, timed_clips)
     found = {name: way.ratios() for name, way in ways.items()}
+    expected: dict[str, float] = {}
+    if arguments.seeds:
+        expected = expected_changes(configs, arguments.data, arguments.split, arguments.cache, arguments.seeds)
     rows = {}
     for name, way in ways.items():
         (ratios, processed), (of_every_frame, frames) = found[name], found[way.baseline]
@@ -74,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "speedup": round(timings[BASELINE].median / timings[name].median, 2),
             "frames_processed": round(processed / frames, 3),
             **measure_changes(ratios, of_every_frame, tagger.gates.values),
+            **({"share_expected": round(expected[name], 4)} if name in expected else {}),
             "gates_f1": round(count(ratios >= tagger.gates.values, truth).sample_averaged.f1, 4),
         }
     conditions = {"detector": arguments.detector, "clips": len(clips), "timed_clips": len(timed_clips)}
@@ -97,6 +102,12 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--cache", type=Path, help="detections of every frame, for the changes; the timed runs use none (default: none)"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=0,
+        help="also the mean over so many draws, and over the frames that a stride may begin at",
     )
     parser.add_argument("--every", type=int, default=6, help="time every Nth clip only (default: %(default)s)")
     return parser.parse_args(argv)

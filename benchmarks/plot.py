@@ -48,6 +48,8 @@ def plot_reports(reports: Mapping[str, Mapping[str, Any]], out: Path) -> None:
 def plot_frontier(reports: Mapping[str, Mapping[str, Any]], out: Path) -> None:
     """Plot how many of the gates' decisions differ from those of every frame, against speed.
 
+    Where a mean over several draws was measured, it is shown; one run has some luck.
+
     Args:
         reports: Of `benchmarks.bench_speed_options`, by title of the panel.
         out: The PNG file.
@@ -59,7 +61,10 @@ def plot_frontier(reports: Mapping[str, Mapping[str, Any]], out: Path) -> None:
     for panel, (title, report) in zip(panels, reports.items(), strict=True):
         for prefix, (colour, style) in FRONTIER_LINES.items():
             rows = {name: row for name, row in report["rows"].items() if name.startswith(prefix)}
-            points = sorted((row["frames_per_second"], 100 * row["share_changed"], name) for name, row in rows.items())
+            points = sorted(
+                (row["frames_per_second"], 100 * row.get("share_expected", row["share_changed"]), name)
+                for name, row in rows.items()
+            )
             if not points:
                 continue
             panel.plot([x for x, _, _ in points], [y for _, y, _ in points], style, color=colour, label=prefix)

@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks import bench_speed_options
 from benchmarks.bench_speed_options import BASELINE, ULTRALYTICS, measure_changes
+from benchmarks.expected_changes import expected_of_stride
+from experiments.until_sure import KnownClip
 
 
 def test_changes_of_presence_ratios_are_summarized():
@@ -29,7 +31,7 @@ def test_speed_options_are_measured(people_clip, tmp_path, monkeypatch):
         "make_configs",
         lambda *given: {name: make_configs(*given)[name] for name in (BASELINE, "--stride 5", "--until-sure 0.01")},
     )
-    command = ["--data", str(tmp_path / "clips.csv"), "--repeats", "1", "--calibrate-on", "test"]
+    command = ["--data", str(tmp_path / "clips.csv"), "--repeats", "1", "--calibrate-on", "test", "--seeds", "2"]
     assert bench_speed_options.main([*command, "--out", str(tmp_path / "report.json")]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["detector"], report["clips"], report["timed_clips"]) == ("embedded", 1, 1)
@@ -37,8 +39,20 @@ def test_speed_options_are_measured(people_clip, tmp_path, monkeypatch):
     baseline = report["rows"][BASELINE]
     assert (baseline["speedup"], baseline["mean_change"], baseline["share_within_0.01"]) == (1, 0, 1)
     assert baseline["frames_processed"] == 1 > report["rows"]["--until-sure 0.01"]["frames_processed"]
+    assert "share_expected" not in baseline
+    assert [row["share_expected"] for row in report["rows"].values() if row is not baseline] == [0, 0]
     for row in report["rows"].values():  # people are in all frames
         assert (row["max_change"], row["gate_decisions_changed"], row["gates_f1"]) == (0, 0, 1)
+
+
+def test_a_stride_is_expected_to_change_what_it_does_from_all_its_beginnings():
+    confidence = np.zeros((2, 10), np.float32)
+    confidence[0] = 1  # in all frames: every stride finds it
+    confidence[1, 3] = 1  # in one of ten, which is enough: one of four strides finds it
+    clip = KnownClip(np.arange(10) / 10, confidence, np.ones((2, 10), bool), 0.5)
+    gates = np.array([0.5, 0.1])
+    assert expected_of_stride([clip], gates, 4) == pytest.approx((3 / 4) / 2)
+    assert expected_of_stride([clip], gates, 1) == 0
 
 
 def test_ultralytics_is_compared_with_its_own_answer_for_every_frame(people_clip, yolo, tmp_path):
