@@ -326,11 +326,9 @@ class Supervisor:
         self._has_sent_all = False
         setup = self._worker.setup
         self._worker = WorkerProcess(replace(setup, demo=None) if self._ready else setup)
-        try:
-            self._check_is_open()  # if it was closed meanwhile, only the worker before was ended
-        except WorkerError:
+        if self._is_closed:  # meanwhile, so that only the worker before was ended
             self._worker.kill()
-            raise
+        self._check_is_open()
         self._watch = Watch(is_preparing=True)
 
     def _check_is_open(self) -> None:
